@@ -159,6 +159,10 @@ def check_fields(fields: Collection[str] | Mapping[str, str] | None) -> None:
     for name in fields:
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"fields: {name!r} is no name.")
+        if name == "return_value":
+            raise ValueError(
+                "fields: 'return_value' is the key under which Airflow keeps all of them. Name it otherwise."
+            )
     if isinstance(fields, Mapping):
         for name, expression in fields.items():
             _compile(name, expression)

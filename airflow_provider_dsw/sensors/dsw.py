@@ -89,17 +89,18 @@ class DswInstanceSensor(BaseSensorOperator):
         self._snapshot_arguments = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
         self._seen: str | None = None
         self._polled = False
-        self._check(_literals_of(self))
-
-    def _check(self, values: dict[str, Any]) -> None:
-        """Check those arguments that are in ``values``: literals where the DAG is parsed, all at run time."""
-        if self._waits_for_snapshot and not isinstance(self.target_status, _NotGiven):
+        if self._waits_for_snapshot and not isinstance(target_status, _NotGiven):
             raise ValueError(
                 "target_status: a wait for a snapshot has no target status. Leave it out, or leave out "
                 f"{' and '.join(self._snapshot_arguments) or 'wait_for_snapshot'}."
             )
         if len(self._snapshot_arguments) > 1 and "snapshot_id" in self._snapshot_arguments:
             raise ValueError("snapshot_id: it names one snapshot; leave out snapshot_image and snapshot_created_after.")
+        values = {name: getattr(self, name) for name in _CHECKED}
+        self._check({name: value for name, value in values.items() if is_literal(value)})
+
+    def _check(self, values: dict[str, Any]) -> None:
+        """Check those arguments that are in ``values``: literals where the DAG is parsed, all at run time."""
         for name in self._snapshot_arguments:
             if name in values and not values[name]:
                 raise ValueError(f"{name}: empty.")
@@ -170,8 +171,3 @@ class DswInstanceSensor(BaseSensorOperator):
 
 _SNAPSHOT_ARGUMENTS = ("snapshot_id", "snapshot_image", "snapshot_created_after")
 _CHECKED = ("instance_id", "target_status", "failure_statuses", *_SNAPSHOT_ARGUMENTS)
-
-
-def _literals_of(sensor: DswInstanceSensor) -> dict[str, Any]:
-    values = {name: getattr(sensor, name) for name in _CHECKED}
-    return {name: value for name, value in values.items() if is_literal(value)}
