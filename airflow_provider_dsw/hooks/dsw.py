@@ -20,7 +20,8 @@ from tenacity import (
     retry_if_exception_type,
     stop_after_attempt,
     stop_before_delay,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswError, DswTransientError
@@ -37,7 +38,7 @@ TRIES = 4
 TOTAL_TIME_LIMIT = 60.0
 """Seconds for one call with its retries; a longer ``connect_timeout`` plus ``read_timeout`` widens it."""
 PAGE_SIZE = 100
-_BACKOFF = wait_exponential_jitter(initial=0.5, max=10, jitter=0.5)
+_BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
 
 # What is wrong with an answer, in words; None where nothing is.
 Check = Callable[[dict[str, Any]], str | None]
@@ -310,7 +311,7 @@ class DswHook(BaseHook):
 
     def _log_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self.log.info("%s Next in %.1f s.", error, state.upcoming_sleep)
+        self.log.info("%s Trying again in %.1f s.", error, state.upcoming_sleep)
 
     def _conclude(
         self,
@@ -326,16 +327,13 @@ class DswHook(BaseHook):
             if wrong is None:
                 return outcome
             outcome = Failure(cause=wrong)
-        attempt = f"(try {retrying.statistics['attempt_number']} of {tries})" if tries > 1 else ""
-        raise self._error(request.action, asked, outcome, attempt)
-
-    def _error(self, action: str, asked: str, failure: Failure, attempt: str = "") -> DswError:
         connection = self.connection
-        return failure.without(connection.secrets).error(
+        transient = outcome.kind is DswTransientError
+        raise outcome.without((*connection.secrets, *request.secrets)).error(
             asked=asked,
-            action=action,
+            action=request.action,
             endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
-            attempt=attempt,
+            attempt=f"(try {retrying.statistics['attempt_number']} of {tries})" if transient and tries > 1 else "",
         )
 
     # The asynchronous side

@@ -109,14 +109,14 @@ class Failure:
                 message = message.replace(form, "***")
         return replace(self, message=" ".join(message.split())[:500] or None)
 
-    def error(self, *, asked: str, action: str, endpoint: str, attempt: str = "") -> DswError:
+    def error(self, *, asked: str, action: str, endpoint: str, attempt: str) -> DswError:
         """
         Return the error to raise.
 
         :param asked: what was asked for, e.g. ``GetInstance of dsw-1``.
         :param action: the API's name of the call.
         :param endpoint: host and port, and the connection's id.
-        :param attempt: which try this was.
+        :param attempt: which try this was, in words; empty where that does not matter.
         """
         kind = self.kind
         said = ", ".join(
@@ -129,11 +129,10 @@ class Failure:
             text += f" ({said})"
         if self.message:
             text += f": {self.message.rstrip('.')}"
-        text += f". {self._advice(kind, action)}"
-        if kind is DswTransientError and attempt:
-            text += f" {attempt}"
+        advice = self._advice(kind, action)
+        text = " ".join(part for part in (f"{text}.", advice, attempt) if part)
         error = kind(
-            text.strip(),
+            text,
             code=self.code,
             status_code=self.status,
             request_id=self.request_id,

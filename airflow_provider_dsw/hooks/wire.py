@@ -48,8 +48,13 @@ class Request:
     action: str
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Mapping[str, Any] | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What in it must never leave: a sharing token."""
+        return (self.query["Token"],) if "Token" in self.query else ()
 
 
 class _CredentialsError(Exception):
@@ -163,6 +168,8 @@ class AsyncWire:
             trust_env=True,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        # aiohttp would replay a request whose connection closed, with a nonce that the service refuses.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
