@@ -24,7 +24,7 @@ from tenacity import (
     wait_random,
 )
 
-from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswError, DswTransientError
+from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks.errors import Failure
 from airflow_provider_dsw.hooks.wire import AsyncWire, Request, in_thread, send
