@@ -144,7 +144,11 @@ class DswEmulator(Service):
         ready.set()
         await self._stopping.wait()
         listening.close()
-        await server.shutdown(timeout=0.1)
+        for connection in server.connections:  # a client that is gone would not answer TLS's farewell
+            if connection.transport is not None:
+                connection.transport.abort()
+        await server.shutdown(timeout=0.01)
+        await asyncio.sleep(0.01)  # for what closes itself, such as after a TLS handshake that failed
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")

@@ -22,7 +22,7 @@ FAILED_STATUSES = frozenset({"Failed", "SaveFailed"})
 ENVELOPE = ("RequestId", "Success", "Message", "Code", "HttpStatusCode")
 _REQUEST_ID = "(request id)"
 
-StepSpec = str | tuple[Any, ...]
+StepSpec = str | tuple[Any, ...] | None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,7 +40,7 @@ def parse_steps(items: Iterable[StepSpec], speed: float) -> list[Step]:
     steps: list[Step] = []
     items = [items] if isinstance(items, str) else list(items)
     for number, item in enumerate(items, 1):
-        status, *rest = (item,) if isinstance(item, str) or item is None else item
+        status, *rest = item if isinstance(item, tuple | list) and item else (item,)
         fields = rest.pop() if rest and isinstance(rest[-1], Mapping) else {}
         per_poll = not rest
         seconds = rest.pop(0) if rest else None
@@ -50,7 +50,7 @@ def parse_steps(items: Iterable[StepSpec], speed: float) -> list[Step]:
         if rest or not good_seconds or not (status is None or (isinstance(status, str) and status)):
             raise ValueError(f"not a step of a timeline: {item!r}; want (status, seconds) or a status")
         if not per_poll and seconds is None and number < len(items):
-            raise ValueError(f"{item!r} stays forever: it can only be the last step")
+            raise ValueError(f"{status} without seconds stays forever: it can only be the last step")
         steps.append(Step(status, None if seconds is None else seconds / speed, dict(fields), per_poll))
     if not steps:
         raise ValueError("a timeline needs at least one status")
