@@ -1,0 +1,29 @@
+"""The refusals of the service: an HTTP status, a code and a message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Assumed: the API page documents two codes, InternalError ("everything but parameter validation") and
+# ValidationError, with the HTTP statuses 400 and 404. What a missing instance gets follows from that wording.
+NOT_FOUND = (404, "InternalError")
+INVALID = (400, "ValidationError")
+
+
+class ServiceError(Exception):
+    """The service refuses a request. Becomes the JSON error body."""
+
+    def __init__(self, status: int, code: str, message: str, **extra: Any) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.extra = extra
+
+
+def invalid(message: str) -> ServiceError:
+    return ServiceError(*INVALID, message)
+
+
+def not_found(what: str, name: str) -> ServiceError:
+    return ServiceError(*NOT_FOUND, f"The {what} {name} does not exist.")

@@ -1,0 +1,120 @@
+"""Filters, order and pages of the list operations. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_dsw.emulator.errors import invalid
+from airflow_provider_dsw.emulator.state import ENVELOPE, template
+
+MAX_PAGE_SIZE = 100  # Not documented; 100 is what public code asks for. More is read as 100.
+# What an item of ListInstances lacks, compared with GetInstance.
+NOT_IN_LIST = frozenset(
+    {
+        *ENVELOPE,
+        "AccessRestrictionRules",
+        "DockerConfig",
+        "MigrationOptions",
+        "NodeErrorRecovery",
+        "PodIps",
+        "ProxyPath",
+        "UserCommandId",
+    }
+)
+# Documented filters that the emulator refuses, so that nobody takes an unfiltered list for a filtered one.
+NOT_SERVED = (
+    *("Labels", "Tag", "OversoldInfo", "OversoldType"),
+    *("MinCpu", "MaxCpu", "MinGpu", "MaxGpu", "MinGpuMemory", "MaxGpuMemory", "MinMemory", "MaxMemory"),
+)
+_EQUAL = {
+    "AcceleratorType": "AcceleratorType",
+    "Accessibility": "Accessibility",
+    "CreateUserId": "UserId",
+    "ImageName": "ImageName",
+    "PaymentType": "PaymentType",
+    "Status": "Status",
+}
+
+
+def list_instances(
+    instances: Sequence[Mapping[str, Any]], query: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the items of the page that is asked for, and how many there are on all pages."""
+    for name in NOT_SERVED:
+        if any(query[given] for given in query if given == name or given.startswith(f"{name}.")):
+            raise invalid(f"The emulator does not filter by {name}.")
+    found = [fields for fields in instances if all(keep(fields) for keep in _filters(query))]
+    found = _sorted(found, query, ("Priority", "GmtCreateTime", "GmtModifiedTime"))
+    items = [
+        {name: value for name, value in fields.items() if name not in NOT_IN_LIST}
+        for fields in _page(found, query)
+    ]
+    return items, len(found)
+
+
+def list_snapshots(
+    snapshots: Sequence[Mapping[str, Any]], query: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], int]:
+    found = _sorted(snapshots, query, ("GmtCreateTime", "GmtModifiedTime"))
+    return [dict(item) for item in _page(found, query)], len(snapshots)
+
+
+def _filters(query: Mapping[str, str]) -> list[Callable[[Mapping[str, Any]], bool]]:
+    given = {name: value for name, value in query.items() if value}
+    filters: list[Callable[[Mapping[str, Any]], bool]] = []
+
+    def equal(field: str, value: str) -> Callable[[Mapping[str, Any]], bool]:
+        return lambda fields: fields.get(field) == value
+
+    filters += [equal(field, given[name]) for name, field in _EQUAL.items() if name in given]
+    if "InstanceId" in given:
+        ids = set(given["InstanceId"].split(","))
+        filters.append(lambda fields: fields.get("InstanceId") in ids)
+    if "InstanceName" in given:
+        filters.append(lambda fields: given["InstanceName"] in (fields.get("InstanceName") or ""))
+    if "GpuType" in given:
+        filters.append(lambda f: (f.get("RequestedResource") or {}).get("GPUType") == given["GpuType"])
+    if "CreateTimeAfter" in given:
+        filters.append(lambda fields: (fields.get("GmtCreateTime") or "") >= given["CreateTimeAfter"])
+    if "CreateTimeBefore" in given:
+        filters.append(lambda fields: (fields.get("GmtCreateTime") or "") <= given["CreateTimeBefore"])
+    # Documented traps: without a workspace, the caller's default one; without a resource, pay-as-you-go only.
+    workspace = given.get("WorkspaceId", template()["WorkspaceId"])
+    if workspace != "ALL":
+        filters.append(equal("WorkspaceId", workspace))
+    resource = given.get("ResourceId")
+    if resource is None:
+        filters.append(equal("PaymentType", "PayAsYouGo"))
+    elif resource != "ALL":
+        filters.append(equal("ResourceId", resource))
+    return filters
+
+
+def _sorted(
+    items: Sequence[Mapping[str, Any]], query: Mapping[str, str], allowed: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    sort_by, order = query.get("SortBy") or "", query.get("Order") or ""
+    if not sort_by and not order:
+        return list(items)
+    if sort_by not in allowed or order.upper() not in ("ASC", "DESC"):
+        raise invalid(f"SortBy ({', '.join(allowed)}) and Order (ASC, DESC) go together.")
+
+    def key(item: Mapping[str, Any]) -> tuple[bool, Any]:
+        value = item.get(sort_by)
+        return value is not None, value if value is not None else 0
+
+    return sorted(items, key=key, reverse=order.upper() == "DESC")
+
+
+def _page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+    size = min(_positive(query, "PageSize", 10), MAX_PAGE_SIZE)
+    first = (_positive(query, "PageNumber", 1) - 1) * size
+    return items[first : first + size]
+
+
+def _positive(query: Mapping[str, str], name: str, default: int) -> int:
+    value = query.get(name) or str(default)
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise invalid(f"{name} is not a number from 1 on.")
+    return int(value)
