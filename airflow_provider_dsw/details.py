@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from airflow_provider_dsw.suggest import nearest
+from airflow_provider_dsw.arguments import nearest
 
 # The top-level response elements of the GetInstance page (pai-dsw/2022-01-01), in its order.
 DOCUMENTED_FIELDS = (

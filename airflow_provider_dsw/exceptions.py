@@ -60,3 +60,7 @@ class DswTransientError(DswError):
 
 class DswWaitFailedError(DswError, AirflowFailException):
     """A wait that can no longer succeed. A retry would find the same, so the task fails without one."""
+
+
+class DswWaitArgumentError(DswWaitFailedError, ValueError):
+    """A wait whose templated arguments were rendered to what it can't work with."""

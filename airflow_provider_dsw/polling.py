@@ -1,66 +1,144 @@
 """
-One poll of a wait: ask the service, judge the answer, and say what Airflow needs of it.
+One poll of a wait, the pause after it, and what Airflow needs of its verdict.
 
 The sensor, the operators and the triggers share it; what an answer means is in :mod:`~airflow_provider_dsw.waits`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import random
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 from airflow_provider_dsw.details import default_details
-from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitFailedError
+from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError, DswWaitFailedError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.waits import Outcome, Verdict, Wait, judge
+from airflow_provider_dsw.waits import Outcome, Verdict, Wait, judge, judge_snapshot
 
 
-def poll(hook: DswHook, wait: Wait) -> Verdict:
+class Answers(NamedTuple):
     """
-    Ask the service once and return what the answer means.
+    What the service said at one poll.
 
-    :raises DswWaitFailedError: where the service refuses in a way that asking again would not change.
-    :raises DswTransientError: where it can't answer now.
+    :param instance: GetInstance's answer; None where the snapshot had decided already.
+    :param snapshot: GetInstanceSnapshot's answer, where a snapshot was asked for by its id.
     """
-    snapshot = None
-    try:
-        if wait.snapshot_id:
-            snapshot = hook.get_instance_snapshot(wait.instance_id, wait.snapshot_id)
-            verdict = judge(wait, None, snapshot)
-            if verdict.outcome is not Outcome.NOT_YET:
-                return verdict
-        return judge(wait, hook.get_instance(wait.instance_id), snapshot)
-    except DswError as error:
-        refused = refusal(wait, error)
-    raise refused
+
+    instance: Mapping[str, Any] | None
+    snapshot: Mapping[str, Any] | None = None
 
 
-def refusal(wait: Wait, error: DswError) -> DswError:
-    """Return what an error of the hook means for a wait: transient as it is, anything else as its end."""
-    if isinstance(error, (DswTransientError, DswWaitFailedError)):
-        return error
-    return DswWaitFailedError(
-        f"Waited for {wait}. {error}",
-        code=error.code,
-        status_code=error.status_code,
-        request_id=error.request_id,
-        message=error.message,
-    )
+def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None) -> Answers:
+    """Ask the service once, and raise what the hook raises."""
+    if snapshot_id is None:
+        return Answers(hook.get_instance(instance_id))
+    snapshot = hook.get_instance_snapshot(instance_id, snapshot_id)
+    return Answers(None if _is_over(snapshot) else hook.get_instance(instance_id), snapshot)
 
 
-def failure(wait: Wait, verdict: Verdict) -> DswWaitFailedError:
-    """Return the error for a wait that can't succeed any more."""
-    found = verdict.found
-    request_id = found.get("RequestId")
-    return DswWaitFailedError(
-        f"Waited for {wait}, which can't happen any more: "
-        f"DSW instance {wait.instance_id} is at {verdict.seen}{f' ({verdict.reason})' if verdict.reason else ''}. "
-        "Look at the instance in the PAI console, mend it and clear the task.",
-        code=found.get("ReasonCode"),
-        request_id=request_id,
-        message=found.get("ReasonMessage"),
-    )
+async def aask(hook: DswHook, instance_id: str, snapshot_id: str | None = None) -> Answers:
+    """As :func:`ask`, without blocking the event loop."""
+    if snapshot_id is None:
+        return Answers(await hook.aget_instance(instance_id))
+    snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id)
+    return Answers(None if _is_over(snapshot) else await hook.aget_instance(instance_id), snapshot)
+
+
+def _is_over(snapshot: Mapping[str, Any]) -> bool:
+    return judge_snapshot(snapshot).outcome is not Outcome.NOT_YET
+
+
+def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
+    """
+    Return the verdict on a poll that goes on, or has met what is waited for.
+
+    :param wait: what is waited for.
+    :param answers: what the service said, or the hook's error.
+    :raises DswWaitFailedError: where the wait can't succeed any more.
+    :raises DswTransientError: where the service can't answer now.
+    """
+    if isinstance(answers, DswTransientError):
+        raise answers
+    if isinstance(answers, DswError):
+        raise DswWaitFailedError(
+            f"Waited for {wait}. {answers}",
+            code=answers.code,
+            status_code=answers.status_code,
+            request_id=answers.request_id,
+            message=answers.message,
+        )
+    verdict = judge(wait, *answers)
+    if verdict.outcome is Outcome.FAILED:
+        reason = f" ({verdict.reason})" if verdict.reason else ""
+        raise DswWaitFailedError(
+            f"Waited for {wait}, which can't happen any more: DSW instance {wait.instance_id} is at "
+            f"{verdict.seen}{reason}. Look at the instance in the PAI console, mend it and clear the task.",
+            code=verdict.found.get("ReasonCode"),
+            request_id=verdict.found.get("RequestId"),
+            message=verdict.found.get("ReasonMessage"),
+        )
+    return verdict
 
 
 def result(wait: Wait, verdict: Verdict) -> dict[str, Any]:
     """Return the XCom of a wait that was met: the instance's default details, or the snapshot."""
     return dict(verdict.found) if wait.snapshot else default_details(verdict.found)
+
+
+def change(wait: Wait, verdict: Verdict) -> str:
+    """Return the log line for a change of status."""
+    return f"DSW instance {wait.instance_id}: {verdict.seen} (waiting for {wait})"
+
+
+def summary(wait: Wait, seconds: float, polls: int) -> str:
+    """Return the log line for the end of a wait that was met."""
+    return f"Waited {timedelta(seconds=round(seconds))} and {polls} polls for {wait}."
+
+
+def event_of(error: DswError) -> dict[str, Any]:
+    """Return the event that carries an error from the triggerer to the task."""
+    return {
+        "outcome": "failed",
+        "error": type(error).__name__,
+        "text": str(error),
+        **{name: getattr(error, name) for name in _CARRIED},
+    }
+
+
+def error_of(event: Mapping[str, Any]) -> DswError:
+    """Return the error that an event carries."""
+    return _ERRORS[event["error"]](event["text"], **{name: event[name] for name in _CARRIED})
+
+
+_CARRIED = ("code", "status_code", "request_id", "message")
+_ERRORS = {kind.__name__: kind for kind in (DswTransientError, DswWaitFailedError, DswWaitArgumentError)}
+
+
+def pause(
+    interval: float,
+    *,
+    elapsed: float = 0.0,
+    exponential_backoff: bool = False,
+    max_wait: float | None = None,
+    retry_after: float | None = None,
+) -> float:
+    """
+    Return the seconds until the next poll.
+
+    With ``exponential_backoff`` each pause is twice the one before: as long as the wait has lasted, plus one
+    interval. It follows from the time alone, so that a restart loses no count. Jitter of up to a tenth keeps
+    waits that began together from polling together.
+
+    :param interval: ``poke_interval``, seconds.
+    :param elapsed: seconds since the wait began.
+    :param exponential_backoff: as the sensor's.
+    :param max_wait: the longest pause, seconds, as the sensor's.
+    :param retry_after: seconds that the service asked to wait.
+    """
+    seconds = interval
+    if exponential_backoff:
+        seconds += elapsed
+        if max_wait is not None:
+            seconds = min(seconds, max_wait)
+    return max(seconds * random.uniform(0.9, 1.0), retry_after or 0.0)  # noqa: S311 - not for secrets

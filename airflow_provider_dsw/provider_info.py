@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.hooks.dsw"]}],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.sensors.dsw"]}],
+        "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.triggers.dsw"]}],
         "operators": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.operators.dsw"]}],
         "connection-types": [
             {"connection-type": "dsw", "hook-class-name": "airflow_provider_dsw.hooks.dsw.DswHook"},

@@ -8,13 +8,13 @@ does not say is named in :data:`ASSUMPTIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dsw.suggest import nearest
+from airflow_provider_dsw.arguments import check_id, nearest
 
 ASSUMPTIONS = (
     "GetInstance may answer ArrearStopping and Arrearge, which only GetLifecycle documents.",
@@ -54,6 +54,13 @@ _FAILURES_OF = {
 }
 
 
+class _NotGiven(str):
+    """A default that can be told apart from the same word given by the DAG author."""
+
+
+RUNNING = _NotGiven("Running")
+
+
 class Outcome(Enum):
     """The three things that a poll can find."""
 
@@ -84,6 +91,47 @@ class Wait:
     snapshot_id: str | None = None
     snapshot_image: str | None = None
     snapshot_created_after: datetime | None = None
+
+    @classmethod
+    def of(
+        cls,
+        instance_id: str,
+        target_status: str | Collection[str] = "Running",
+        wait_for_snapshot: bool = False,
+        snapshot_id: str | None = None,
+        snapshot_image: str | None = None,
+        snapshot_created_after: datetime | str | None = None,
+        failure_statuses: Collection[str] | None = None,
+    ) -> Wait:
+        """
+        Return the wait that a DAG author's arguments ask for; they are those of the sensor.
+
+        :raises ValueError: as :func:`check_arguments`.
+        """
+        given = {"instance_id": instance_id, "target_status": target_status, "failure_statuses": failure_statuses}
+        narrowed = {
+            name: value
+            for name, value in {
+                "snapshot_id": snapshot_id,
+                "snapshot_image": snapshot_image,
+                "snapshot_created_after": snapshot_created_after,
+            }.items()
+            if value is not None
+        }
+        check_arguments(given | narrowed)
+        return cls(
+            instance_id=instance_id,
+            target_statuses=_check_statuses("target_status", target_status),
+            failure_statuses=None
+            if failure_statuses is None
+            else _check_statuses("failure_statuses", failure_statuses),
+            snapshot=wait_for_snapshot or bool(narrowed),
+            snapshot_id=snapshot_id,
+            snapshot_image=snapshot_image,
+            snapshot_created_after=None
+            if snapshot_created_after is None
+            else _check_created_after(snapshot_created_after),
+        )
 
     def __str__(self) -> str:
         if not self.snapshot:
@@ -142,7 +190,9 @@ def judge(wait: Wait, instance: Mapping[str, Any] | None, snapshot: Mapping[str,
     if wait.snapshot:
         if wait.snapshot_id is None:
             snapshot = _newest_matching_snapshot(wait, instance or {})
-        verdict = judge_snapshot(wait, snapshot, request_id=(instance or {}).get("RequestId"))
+        verdict = judge_snapshot(snapshot, InstanceId=wait.instance_id)
+        if verdict.outcome is Outcome.FAILED and instance is not None:
+            return replace(verdict, found={"RequestId": instance.get("RequestId"), **verdict.found})
         if verdict.outcome is not Outcome.NOT_YET or instance is None:
             return verdict
         failed = _judge_status(instance, targets=(), failures=wait.failures)
@@ -150,17 +200,45 @@ def judge(wait: Wait, instance: Mapping[str, Any] | None, snapshot: Mapping[str,
     return _judge_status(instance or {}, targets=wait.target_statuses, failures=wait.failures)
 
 
-def judge_snapshot(wait: Wait, snapshot: Mapping[str, Any] | None, request_id: str | None = None) -> Verdict:
-    """Say what one snapshot, or its absence, means for a wait."""
+def judge_snapshot(snapshot: Mapping[str, Any] | None, **added: str) -> Verdict:
+    """
+    Say what one snapshot, or its absence, means for a wait for its push.
+
+    :param snapshot: as the service sent it.
+    :param added: fields to add to what was found.
+    """
     if snapshot is None:
         return Verdict(Outcome.NOT_YET, "no such snapshot yet")
     status = snapshot.get("Status")
     outcome = {"Saved": Outcome.MET, "Failed": Outcome.FAILED}.get(str(status), Outcome.NOT_YET)
-    found = {**snapshot, "InstanceId": wait.instance_id}
-    if outcome is Outcome.FAILED and request_id:
-        found.setdefault("RequestId", request_id)
     known = "" if status in SNAPSHOT_STATUSES else " (a status that this provider does not know)"
-    return Verdict(outcome, f"snapshot {status}{known}", found)
+    return Verdict(outcome, f"snapshot {status}{known}", {**snapshot, **added})
+
+
+def watch(wait: Wait, instance: Mapping[str, Any], last: str | None) -> tuple[str, Verdict | None]:
+    """
+    Say whether an instance has just entered what a watcher looks for.
+
+    Returns what to remember for the next call, and the verdict where it has.
+
+    :param wait: the status or snapshot to look for.
+    :param instance: GetInstance's answer.
+    :param last: what the last call said to remember; None at the first look, which never finds a change.
+    """
+    if not wait.snapshot:
+        verdict = judge(wait, instance)
+        mark = str(instance.get("Status"))
+        entered = verdict.outcome is Outcome.MET and last not in (None, mark)
+        return mark, verdict if entered else None
+    finished = _newest_matching_snapshot(wait, instance, status="Saved")
+    if finished is None:
+        return last or "", None
+    created = _created(finished).astimezone(UTC).isoformat()
+    mark = f"{created} {finished.get('ImageId')} {finished.get('ImageUrl')}"
+    # An older one comes to the front again when the newest is deleted: that is no new snapshot.
+    if last is None or mark == last or created < last.split(" ")[0]:
+        return mark if last is None else last, None
+    return mark, judge_snapshot(finished, InstanceId=wait.instance_id)
 
 
 def _judge_status(instance: Mapping[str, Any], *, targets: Iterable[str], failures: Iterable[str]) -> Verdict:
@@ -175,8 +253,14 @@ def _judge_status(instance: Mapping[str, Any], *, targets: Iterable[str], failur
     return Verdict(outcome, f"{status}{known}", instance)
 
 
-def _newest_matching_snapshot(wait: Wait, instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    matching = [snapshot for snapshot in _snapshots(instance) if _matches(wait, snapshot)]
+def _newest_matching_snapshot(
+    wait: Wait, instance: Mapping[str, Any], status: str | None = None
+) -> Mapping[str, Any] | None:
+    matching = [
+        snapshot
+        for snapshot in _snapshots(instance)
+        if _matches(wait, snapshot) and status in (None, snapshot.get("Status"))
+    ]
     # max() keeps the first of equals: LatestSnapshot before its twin in the list.
     return max(matching, key=_created, default=None)
 
@@ -206,13 +290,40 @@ def _created(snapshot: Mapping[str, Any]) -> datetime:
     return created if created.tzinfo else created.replace(tzinfo=UTC)
 
 
-def check_statuses(name: str, statuses: str | Iterable[str]) -> tuple[str, ...]:
+def check_target(target_status: object, waits_for_snapshot: bool) -> None:
     """
-    Return one status, or several, as a tuple.
+    Check that a wait for a snapshot was given no target status, which it has none of.
 
-    :param name: the argument that holds them, for the message.
-    :raises ValueError: where one is no status that the API documents; the message names the nearest.
+    :raises ValueError: where it was.
     """
+    if waits_for_snapshot and not isinstance(target_status, _NotGiven):
+        raise ValueError("target_status: a wait for a snapshot has no target status. Leave one of the two out.")
+
+
+def check_arguments(values: Mapping[str, Any]) -> None:
+    """
+    Check a wait's arguments, as far as they are known.
+
+    :param values: those of the sensor's ``instance_id``, ``target_status``, ``failure_statuses`` and
+        ``snapshot_…`` arguments that were given and whose value is known already.
+    :raises ValueError: on an empty or malformed id, an unknown status, no status at all, or a datetime without
+        a time zone; the message says what to do.
+    """
+    for name, value in values.items():
+        if name in ("instance_id", "snapshot_id"):
+            check_id(name, value)
+        elif name == "target_status":
+            if not _check_statuses(name, value):
+                raise ValueError("target_status: empty. Name at least one status.")
+        elif name == "failure_statuses" and value is not None:
+            _check_statuses(name, value)
+        elif name == "snapshot_image" and (not isinstance(value, str) or not value.strip()):
+            raise ValueError(f"snapshot_image: {value!r} is no ImageId, ImageName or ImageUrl.")
+        elif name == "snapshot_created_after":
+            _check_created_after(value)
+
+
+def _check_statuses(name: str, statuses: str | Iterable[str]) -> tuple[str, ...]:
     statuses = (statuses,) if isinstance(statuses, str) else tuple(statuses)
     for status in statuses:
         if status not in INSTANCE_STATUSES:
@@ -220,21 +331,16 @@ def check_statuses(name: str, statuses: str | Iterable[str]) -> tuple[str, ...]:
     return statuses
 
 
-def check_created_after(value: datetime | str) -> datetime:
-    """
-    Return ``value`` as an aware datetime.
-
-    :param value: an aware datetime, or ISO 8601 with a time zone, e.g. ``2026-01-31T08:00:00+08:00`` or ``…Z``.
-    :raises ValueError: where it is not one, or has no time zone: which moment it means would be a guess.
-    """
-    moment = value
-    if isinstance(moment, str):
+def _check_created_after(value: datetime | str) -> datetime:
+    moment: object = value
+    if isinstance(value, str):
         try:
-            moment = datetime.fromisoformat(moment.strip())
+            moment = datetime.fromisoformat(value.strip())
         except ValueError:
-            moment = None  # type: ignore[assignment]
+            moment = None
     if not isinstance(moment, datetime):
         raise ValueError(f"snapshot_created_after: {value!r} is neither a datetime nor ISO 8601.")
+    # Without a time zone, which moment it means would be a guess.
     if moment.utcoffset() is None:
         raise ValueError(
             f"snapshot_created_after: {value!s} has no time zone. Add one: '…Z' or '…+08:00' in a string, "

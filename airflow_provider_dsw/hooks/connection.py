@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.exceptions import DswConnectionError
-from airflow_provider_dsw.suggest import nearest
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

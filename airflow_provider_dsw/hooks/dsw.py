@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -24,14 +24,13 @@ from tenacity import (
     wait_random,
 )
 
+from airflow_provider_dsw.arguments import check_id, nearest
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks.errors import Failure
 from airflow_provider_dsw.hooks.wire import AsyncWire, Request, in_thread, send
-from airflow_provider_dsw.suggest import nearest
 
 _INSTANCES = "/api/v2/instances"
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
 
 TRIES = 4
@@ -286,7 +285,7 @@ class DswHook(BaseHook):
         return retrying(attempt)
 
     async def _acall(self, request: Request, asked: str, check: Check) -> dict[str, Any]:
-        await self._aload()
+        await self.aload()
         policy, deadline = self._retry_policy(TRIES)
         async with self._open_wire() as wire:
 
@@ -338,33 +337,41 @@ class DswHook(BaseHook):
 
     # The asynchronous side
 
+    async def aload(self) -> DswHook:
+        """
+        Look the connection up without blocking the event loop, and return the hook.
+
+        :raises DswConnectionError: where the connection lacks a field.
+        """
+        if self._connection is None:
+            from airflow.providers.common.compat.connection import get_async_connection
+
+            found = await get_async_connection(self.dsw_conn_id)
+            # Masking a secret asks the supervisor, which blocks.
+            await in_thread(self._adopt, found)
+        return self
+
     async def __aenter__(self) -> DswHook:
-        """Keep one set of connections for all ``aget_…`` calls until the end of the ``async with`` block."""
-        await self._aload()
-        self._wire = await AsyncWire(self.connection, self._credential_client()).__aenter__()
+        """Keep connections alive between all ``aget_…`` calls until the end of the ``async with`` block."""
+        await self.aload()
+        self._wire = self._new_wire()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         wire, self._wire = self._wire, None
         if wire:
-            await wire.__aexit__()
+            await wire.aclose()
+
+    def _new_wire(self) -> AsyncWire:
+        return AsyncWire(self.connection, self._credential_client)
 
     @asynccontextmanager
     async def _open_wire(self) -> AsyncIterator[AsyncWire]:
         if self._wire:
             yield self._wire
-        else:
-            async with AsyncWire(self.connection, self._credential_client()) as wire:
-                yield wire
-
-    async def _aload(self) -> None:
-        """Look the connection up without blocking the event loop."""
-        if self._connection is None:
-            from airflow.providers.common.compat.connection import get_async_connection
-
-            await in_thread(self._adopt, await get_async_connection(self.dsw_conn_id))
-            # The SDK takes half a second to import.
-            await in_thread(self._credential_client)
+            return
+        async with aclosing(self._new_wire()) as wire:
+            yield wire
 
 
 def _get_instance(instance_id: str, token: str | None) -> tuple[Request, str, Check]:
@@ -380,18 +387,6 @@ def _get_instance_snapshot(instance_id: str, snapshot_id: str) -> tuple[Request,
     request = Request("GetInstanceSnapshot", "GET", f"{_INSTANCES}/{instance_id}/snapshots/{snapshot_id}")
     asked = f"GetInstanceSnapshot of {snapshot_id} of {instance_id}"
     return request, asked, _about(InstanceId=instance_id, SnapshotId=snapshot_id)
-
-
-def check_id(name: str, value: object) -> None:
-    """
-    Check an id before any request.
-
-    :param name: the argument that holds it, for the message.
-    :raises ValueError: where it is empty or malformed.
-    """
-    # The SDK would call another API for an empty id, and sign another path for one with special characters.
-    if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise ValueError(f"{name}: {value!r} is no id. Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.")
 
 
 def _about(**ids: str) -> Check:

@@ -145,22 +145,36 @@ class AsyncWire:
     Sends requests from one event loop, over connections that are kept alive.
 
     :param connection: where to, and with which credentials.
-    :param credential: the connection's credential client.
+    :param credential_client: makes the connection's credential client.
     """
 
-    def __init__(self, connection: DswConnection, credential: Any) -> None:
+    def __init__(self, connection: DswConnection, credential_client: Callable[[], Any]) -> None:
         self._connection = connection
-        self._credential = credential
+        self._credential_client = credential_client
+        self._credential: Any = None
         self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
         self._fetched: Any = None
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
 
-    async def __aenter__(self) -> AsyncWire:
-        context = await in_thread(_prepare)
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session:
+            await self._session.close()
+
+    async def _open(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._session is None:
+                context = await in_thread(_prepare)
+                self._credential = await in_thread(self._credential_client)
+                self._session = self._new_session(context)
+            return self._session
+
+    def _new_session(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
         import aiohttp
 
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, ttl_dns_cache=300, keepalive_timeout=75),
             timeout=aiohttp.ClientTimeout(
                 sock_connect=self._connection.connect_timeout, sock_read=self._connection.read_timeout
@@ -169,34 +183,32 @@ class AsyncWire:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         # aiohttp would replay a request whose connection closed, with a nonce that the service refuses.
-        self._session._retry_connection = False
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
+        session._retry_connection = False
+        return session
 
     async def send(self, request: Request, limit: float) -> dict[str, Any] | Failure:
         """As :func:`send`, without blocking the event loop."""
         try:
             async with asyncio.timeout(limit):
+                session = self._session or await self._open()
                 credential = await self._current_credential()
-                status, headers, content = await self._exchange(request, credential)
+                status, headers, content = await self._exchange(session, request, credential)
         except _CredentialsError as error:
             return error.failure
         except Exception as error:
             return from_exception(error)
         return _usable(status, parse_body(content), retry_after_of(headers))
 
-    async def _exchange(self, request: Request, credential: Any) -> tuple[int, Mapping[str, str], bytes]:
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: Request, credential: Any
+    ) -> tuple[int, Mapping[str, str], bytes]:
         from yarl import URL
 
-        assert self._session is not None  # noqa: S101 - entered
         content = b"" if request.body is None else _json(request.body)
         url = f"{self._connection.protocol}://{self._connection.endpoint}{request.path}"
         if request.query:
             url += f"?{urlencode(request.query, quote_via=quote, safe='~')}"
-        async with self._session.request(
+        async with session.request(
             request.method,
             URL(url, encoded=True),
             headers=_signed_headers(request, content, self._connection.endpoint, credential),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_dsw.arguments import check_id, is_literal
 from airflow_provider_dsw.details import check_fields, select
-from airflow_provider_dsw.hooks.dsw import DswHook, check_id
-from airflow_provider_dsw.templates import is_literal
+from airflow_provider_dsw.hooks.dsw import DswHook
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+import re
+import time
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+    conf,
+)
+from airflow.sdk import BaseOperator, BaseSensorOperator, PokeReturnValue
+from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
 
-from airflow_provider_dsw.exceptions import DswTransientError
-from airflow_provider_dsw.hooks.dsw import DswHook, check_id
-from airflow_provider_dsw.polling import failure, poll, result
-from airflow_provider_dsw.templates import is_literal
-from airflow_provider_dsw.waits import Outcome, Wait, check_created_after, check_statuses
+from airflow_provider_dsw.arguments import is_literal
+from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.polling import Answers, ask, change, error_of, result, settle, summary
+from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_arguments, check_target
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-
-class _NotGiven(str):
-    """A default that can be told apart from the same word given by the DAG author."""
-
-
-RUNNING = _NotGiven("Running")
 
 
 class DswInstanceSensor(BaseSensorOperator):
@@ -74,74 +81,94 @@ class DswInstanceSensor(BaseSensorOperator):
         failure_statuses: Collection[str] | None = None,
         dsw_conn_id: str = DswHook.default_conn_name,
         region: str | None = None,
+        deferrable: bool | None = None,
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.target_status = target_status
-        self.wait_for_snapshot = wait_for_snapshot
         self.snapshot_id = snapshot_id
         self.snapshot_image = snapshot_image
         self.snapshot_created_after = snapshot_created_after
         self.failure_statuses = failure_statuses
         self.dsw_conn_id = dsw_conn_id
         self.region = region
-        self._snapshot_arguments = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
+        if deferrable is None:
+            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = deferrable or start_from_trigger
+        self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
+        self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
+        self._polls = 0
         self._seen: str | None = None
-        self._polled = False
-        if self._waits_for_snapshot and not isinstance(target_status, _NotGiven):
-            raise ValueError(
-                "target_status: a wait for a snapshot has no target status. Leave it out, or leave out "
-                f"{' and '.join(self._snapshot_arguments) or 'wait_for_snapshot'}."
-            )
-        if len(self._snapshot_arguments) > 1 and "snapshot_id" in self._snapshot_arguments:
+        self._check(target_status)
+        self._warn_of_short_reschedules()
+        if start_from_trigger:
+            self._start_from_trigger()
+
+    def _check(self, target_status: object) -> None:
+        """Check what is known where the DAG is parsed."""
+        check_target(target_status, self.wait_for_snapshot)
+        if len(self._narrowed_by) > 1 and "snapshot_id" in self._narrowed_by:
             raise ValueError("snapshot_id: it names one snapshot; leave out snapshot_image and snapshot_created_after.")
-        values = {name: getattr(self, name) for name in _CHECKED}
-        self._check({name: value for name, value in values.items() if is_literal(value)})
+        given = {name: getattr(self, name) for name in (*_ARGUMENTS, *self._narrowed_by)}
+        check_arguments({name: value for name, value in given.items() if is_literal(value)})
 
-    def _check(self, values: dict[str, Any]) -> None:
-        """Check those arguments that are in ``values``: literals where the DAG is parsed, all at run time."""
-        for name in self._snapshot_arguments:
-            if name in values and not values[name]:
-                raise ValueError(f"{name}: empty.")
-        if "instance_id" in values:
-            check_id("instance_id", values["instance_id"])
-        if values.get("snapshot_id") is not None:
-            check_id("snapshot_id", values["snapshot_id"])
-        if "target_status" in values and not check_statuses("target_status", values["target_status"]):
-            raise ValueError("target_status: empty. Name at least one status.")
-        if values.get("failure_statuses") is not None:
-            check_statuses("failure_statuses", values["failure_statuses"])
-        if values.get("snapshot_created_after") is not None:
-            check_created_after(values["snapshot_created_after"])
+    def _warn_of_short_reschedules(self) -> None:
+        shortest = 2 * conf.getint("workers", "min_heartbeat_interval", fallback=5)
+        if self.reschedule and not self.deferrable and self.poke_interval < shortest:
+            warnings.warn(
+                f"{self.task_id}: in mode='reschedule' Airflow can't keep a poke_interval of {self.poke_interval:g} s: "
+                f"below {shortest} s tasks fail in Airflow itself. Use deferrable=True, which keeps any interval and "
+                "holds no worker.",
+                UserWarning,
+                stacklevel=3,
+            )
 
-    @property
-    def _waits_for_snapshot(self) -> bool:
-        return self.wait_for_snapshot or bool(self._snapshot_arguments)
+    def _start_from_trigger(self) -> None:
+        """Let the scheduler hand the wait to the triggerer, where Airflow can; elsewhere a worker defers it."""
+        given = {name: getattr(self, name) for name in (*_ARGUMENTS, *self._narrowed_by, "dsw_conn_id", "region")}
+        unfit = [name for name, value in given.items() if not _renders_in_triggerer(value)]
+        if unfit or not hasattr(BaseEventTrigger, "shared_stream_key"):
+            why = f"{' and '.join(unfit)} can only be rendered by a worker" if unfit else "it needs Airflow 3.3"
+            warnings.warn(f"{self.task_id}: no start_from_trigger, {why}; the task defers itself.", stacklevel=3)
+            return
+        self.start_from_trigger = True
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls="airflow_provider_dsw.triggers.dsw.DswInstanceTrigger",
+            # As JSON: templates in it are rendered by the triggerer.
+            trigger_kwargs=self._trigger(polled=self.silent_fail).serialize()[1],
+            next_method="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+    def _trigger(self, **state: Any) -> DswInstanceTrigger:
+        return DswInstanceTrigger(
+            **{name: getattr(self, name) for name in (*_ARGUMENTS, *_SNAPSHOT_ARGUMENTS, "dsw_conn_id", "region")},
+            wait_for_snapshot=self.wait_for_snapshot,
+            poke_interval=self.poke_interval,
+            exponential_backoff=self.exponential_backoff,
+            max_wait=self.max_wait.total_seconds() if self.max_wait else None,
+            **state,
+        )
 
     def _wait(self) -> Wait:
         """Return the wait that the rendered arguments ask for."""
-        self._check({name: getattr(self, name) for name in _CHECKED})
-        created_after, failures = self.snapshot_created_after, self.failure_statuses
-        return Wait(
-            instance_id=self.instance_id,
-            target_statuses=check_statuses("target_status", self.target_status),
-            failure_statuses=None if failures is None else check_statuses("failure_statuses", failures),
-            snapshot=self._waits_for_snapshot,
-            snapshot_id=self.snapshot_id,
-            snapshot_image=self.snapshot_image,
-            snapshot_created_after=None if created_after is None else check_created_after(created_after),
-        )
+        try:
+            for name in self._narrowed_by:
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name}: rendered to None.")
+            return Wait.of(
+                **{name: getattr(self, name) for name in (*_ARGUMENTS, *_SNAPSHOT_ARGUMENTS)},
+                wait_for_snapshot=self.wait_for_snapshot,
+            )
+        except ValueError as error:
+            raise DswWaitArgumentError(str(error)) from None
 
     @cached_property
     def hook(self) -> DswHook:
         """The hook of the rendered connection id."""
         return DswHook(self.dsw_conn_id, region=self.region)
-
-    def execute(self, context: Context) -> Any:
-        """Wait, as ``mode`` says; see :meth:`poke`."""
-        self._seen, self._polled = None, False
-        return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """
@@ -151,23 +178,133 @@ class DswInstanceSensor(BaseSensorOperator):
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
         wait = self._wait()
+        self._polls += 1
         try:
-            verdict = poll(self.hook, wait)
+            try:
+                answers: Answers | DswError = ask(self.hook, wait.instance_id, wait.snapshot_id)
+            except DswError as error:
+                answers = error
+            verdict = settle(wait, answers)
         except DswTransientError as error:
-            if not self._polled and not context.get("task_reschedule_count"):
+            if self._seen is None and not context.get("task_reschedule_count"):
                 raise
             self.log.warning("Still waiting for %s. %s", wait, error)
             return PokeReturnValue(is_done=False)
-        self._polled = True
         if verdict.seen != self._seen:
             self._seen = verdict.seen
-            self.log.info("DSW instance %s: %s (waiting for %s)", wait.instance_id, verdict.seen, wait)
-        if verdict.outcome is Outcome.FAILED:
-            raise failure(wait, verdict)
-        if verdict.outcome is Outcome.NOT_YET:
-            return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=result(wait, verdict))
+            self.log.info(change(wait, verdict))
+        met = verdict.outcome is Outcome.MET
+        return PokeReturnValue(is_done=met, xcom_value=result(wait, verdict) if met else None)
+
+    def execute(self, context: Context) -> Any:
+        """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
+        self._polls, self._seen = 0, None
+        if not self.deferrable:
+            return super().execute(context)
+        began = time.time()
+        with self._as_in_poke_mode():
+            try:
+                met = self.poke(context)
+            except AirflowFailException:
+                raise
+            except Exception as error:
+                if not self.silent_fail:
+                    raise
+                self.log.error("The first poll failed: %s", error)
+            else:
+                if met:
+                    return met.xcom_value
+        self.defer(
+            trigger=self._trigger(
+                started_at=began,
+                timeout_at=began + self.timeout,
+                execution_timeout_at=self._execution_timeout_at(context, began),
+                polled=True,
+                seen=self._seen,
+            ),
+            method_name="execute_complete",
+            # The trigger keeps the deadlines itself; this is for a triggerer that is down or overloaded.
+            timeout=timedelta(seconds=self._longest_wait() + TRIGGERER_GRACE),
+        )
+
+    def _execution_timeout_at(self, context: Context, began: float) -> float | None:
+        if self.execution_timeout is None:
+            return None
+        start_date = getattr(context.get("ti"), "start_date", None)
+        started = start_date.timestamp() if start_date else began
+        return started + self.execution_timeout.total_seconds()
+
+    def _longest_wait(self) -> float:
+        execution = self.execution_timeout
+        return self.timeout if execution is None else min(self.timeout, execution.total_seconds())
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """
+        End the wait as its trigger's event says.
+
+        :raises AirflowSensorTimeout: where the sensor's ``timeout`` was over.
+        :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over.
+        :raises DswError: what ended the wait, as poke mode raises it.
+        """
+        if event["outcome"] == "met":
+            self.log.info(summary(self._wait(), time.time() - event["began"], event["polls"]))
+            return event["result"]
+        if event["outcome"] == "failed":
+            raise error_of(event)
+        raise self._out_of_time(event["outcome"], event.get("seen"))
+
+    def _out_of_time(self, which: str, seen: str | None = None) -> BaseException:
+        last = f"; last seen: {seen}" if seen else ""
+        if which == "execution_timeout":
+            return AirflowTaskTimeout(
+                f"execution_timeout of {self.execution_timeout} is over. Waited for {self._wait()}{last}."
+            )
+        return AirflowSensorTimeout(
+            f"Sensor has timed out; the timeout of {self.timeout:g} s is over. Waited for {self._wait()}{last}."
+        )
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after the deferral, with the effects that poke mode has."""
+        with self._as_in_poke_mode():
+            try:
+                # Not the sensor base's: there soft_fail and never_fail differ from poke mode.
+                return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+            except TaskDeferralTimeout:
+                which = "timeout" if self._longest_wait() == self.timeout else "execution_timeout"
+            raise self._out_of_time(which)
+
+    @contextmanager
+    def _as_in_poke_mode(self) -> Iterator[None]:
+        """Give ``soft_fail`` and ``never_fail`` the effect that they have in ``BaseSensorOperator.execute``."""
+        try:
+            yield
+        except AirflowSkipException:
+            raise
+        except AirflowSensorTimeout as error:
+            if self.soft_fail:
+                raise AirflowSkipException("Skipping due to soft_fail is set to True.") from error
+            raise
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                which = "soft_fail" if self.soft_fail else "never_fail"
+                raise AirflowSkipException(f"Skipping due to {which} is set to True.") from error
+            raise
+        except Exception as error:
+            if self.never_fail:
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
+            raise
 
 
+_ARGUMENTS = ("instance_id", "target_status", "failure_statuses")
 _SNAPSHOT_ARGUMENTS = ("snapshot_id", "snapshot_image", "snapshot_created_after")
-_CHECKED = ("instance_id", "target_status", "failure_statuses", *_SNAPSHOT_ARGUMENTS)
+TRIGGERER_GRACE = 60.0
+
+
+def _renders_in_triggerer(value: Any) -> bool:
+    """Return whether the triggerer can render it: it knows params, but no other task's XCom (Airflow 3.3)."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_renders_in_triggerer, value))
+    return is_literal(value) or (isinstance(value, str) and bool(_PARAMS_ONLY.fullmatch(value)))
+
+
+_PARAMS_ONLY = re.compile(r"(?:[^{]|\{\{\s*params\.\w+\s*\}\})*")

@@ -1,0 +1,50 @@
+"""Check what a DAG author passes, and help with what is mistyped."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+
+
+def check_id(name: str, value: object) -> None:
+    """
+    Check the id of an instance or snapshot.
+
+    The SDK would call ListInstances for an empty one, and sign a wrong path for one with special characters.
+
+    :param name: the argument that holds it, for the message.
+    :param value: letters, digits, ``-`` and ``_``, e.g. ``dsw-730xxxxxxxxxx``.
+    :raises ValueError: where it is empty or malformed.
+    """
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise ValueError(f"{name}: {value!r} is no id. Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.")
+
+
+def is_literal(value: Any) -> bool:
+    """
+    Return whether an argument already has the value that it will have at run time.
+
+    Templates don't, nor do XComArgs and what mapped task groups pass.
+    """
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(map(is_literal, value))
+    return value is None or isinstance(value, (bool, int, float, datetime))
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """
+    Return `` Did you mean …?`` with the known name nearest to a mistyped one, or all known ones.
+
+    :param word: what was given; case does not count.
+    :param known: the names that would be right.
+    """
+    by_lower_case = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1)
+    return f" Did you mean {by_lower_case[near[0]]!r}?" if near else f" Known are: {', '.join(by_lower_case.values())}."

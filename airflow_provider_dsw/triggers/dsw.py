@@ -1,0 +1,370 @@
+"""
+The triggers: waits that hold no worker, and events for assets.
+
+Both poll through one shared stream for each connection, instance and interval (Airflow 3.3+); where Airflow has
+none, each polls alone with the same result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from airflow_provider_dsw.exceptions import (
+    DswConnectionError,
+    DswError,
+    DswTransientError,
+    DswWaitArgumentError,
+    DswWaitFailedError,
+)
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.hooks.shared import shared_hook
+from airflow_provider_dsw.polling import Answers, aask, change, event_of, pause, result, settle
+from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
+
+
+class _DswTrigger(BaseEventTrigger):
+    """
+    Polls one instance; its subclasses say what to make of the answers.
+
+    The attributes have the names of the sensor's templated fields, so that Airflow can render them for a wait
+    that starts in the triggerer.
+    """
+
+    supports_triggerer_queue = True
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        target_status: str | Collection[str] = "Running",
+        wait_for_snapshot: bool = False,
+        snapshot_id: str | None = None,
+        snapshot_image: str | None = None,
+        snapshot_created_after: datetime | str | None = None,
+        failure_statuses: Collection[str] | None = None,
+        dsw_conn_id: str = DswHook.default_conn_name,
+        region: str | None = None,
+        poke_interval: float = 60.0,
+    ) -> None:
+        super().__init__()
+        self.instance_id = instance_id
+        self.target_status = target_status
+        self.wait_for_snapshot = wait_for_snapshot
+        self.snapshot_id = snapshot_id
+        self.snapshot_image = snapshot_image
+        self.snapshot_created_after = snapshot_created_after
+        self.failure_statuses = failure_statuses
+        self.dsw_conn_id = dsw_conn_id
+        self.region = region
+        self.poke_interval = poke_interval
+
+    def _kwargs(self) -> dict[str, Any]:
+        """What makes the trigger again, as JSON; never a credential."""
+        after = self.snapshot_created_after
+        return {
+            "instance_id": self.instance_id,
+            "target_status": _as_json(self.target_status),
+            "wait_for_snapshot": self.wait_for_snapshot,
+            "snapshot_id": self.snapshot_id,
+            "snapshot_image": self.snapshot_image,
+            "snapshot_created_after": after.isoformat() if isinstance(after, datetime) else after,
+            "failure_statuses": _as_json(self.failure_statuses),
+            "dsw_conn_id": self.dsw_conn_id,
+            "region": self.region,
+            "poke_interval": self.poke_interval,
+        }
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and what makes the trigger again."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self._kwargs()
+
+    def wait(self) -> Wait:
+        """
+        Return what is waited for.
+
+        :raises ValueError: on arguments that a wait can't work with.
+        """
+        return Wait.of(
+            instance_id=self.instance_id,
+            target_status=self.target_status,
+            wait_for_snapshot=self.wait_for_snapshot,
+            snapshot_id=self.snapshot_id,
+            snapshot_image=self.snapshot_image,
+            snapshot_created_after=self.snapshot_created_after,
+            failure_statuses=self.failure_statuses,
+        )
+
+    def shared_stream_key(self) -> Hashable | None:
+        """Everything that changes the answers or their pace."""
+        return "dsw", self.dsw_conn_id, self.region, self.instance_id, self.snapshot_id, self.poke_interval
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Answers | DswError]:
+        """Poll for as long as somebody listens; an error is an item like any other and ends nobody's stream."""
+        interval = kwargs["poke_interval"]
+        if kwargs.get("polled"):
+            await asyncio.sleep(pause(interval * random.uniform(0.5, 1.0)))  # noqa: S311 - not for secrets
+        async with aclosing(_polls(kwargs)) as polls:
+            async for answers in polls:
+                yield answers
+                await asyncio.sleep(pause(interval, retry_after=_retry_after(answers)))
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll alone: on Airflow before 3.3, in ``dag.test()``, and where a wait has a pace of its own."""
+        async with aclosing(self._own_stream()) as stream:
+            async for event in self.filter_shared_stream(stream):
+                yield event
+
+    def _own_stream(self) -> Any:
+        return self.open_shared_stream(self._kwargs())
+
+
+class DswInstanceTrigger(_DswTrigger):
+    """
+    Waits for one deferred task, and fires once: met, failed, or out of time.
+
+    :param instance_id: as the sensor's, like the further arguments down to ``region``.
+    :param poke_interval: seconds between two polls.
+    :param exponential_backoff: as the sensor's.
+    :param max_wait: the longest pause between two polls, seconds, with ``exponential_backoff``.
+    :param started_at: POSIX time at which the wait began; None where it begins in the triggerer.
+    :param timeout_at: POSIX time at which the sensor's ``timeout`` is over.
+    :param execution_timeout_at: POSIX time at which the task's ``execution_timeout`` is over.
+    :param polled: whether a poll has worked before, so that a transient error doesn't end the wait.
+    :param seen: the status that was logged last.
+    """
+
+    def __init__(
+        self,
+        *,
+        exponential_backoff: bool = False,
+        max_wait: float | None = None,
+        started_at: float | None = None,
+        timeout_at: float | None = None,
+        execution_timeout_at: float | None = None,
+        polled: bool = False,
+        seen: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.exponential_backoff = exponential_backoff
+        self.max_wait = max_wait
+        self.started_at = started_at
+        self.timeout_at = timeout_at
+        self.execution_timeout_at = execution_timeout_at
+        self.polled = polled
+        self.seen = seen
+
+    def _kwargs(self) -> dict[str, Any]:
+        return {
+            **super()._kwargs(),
+            "exponential_backoff": self.exponential_backoff,
+            "max_wait": self.max_wait,
+            "started_at": self.started_at,
+            "timeout_at": self.timeout_at,
+            "execution_timeout_at": self.execution_timeout_at,
+            "polled": self.polled,
+            "seen": self.seen,
+        }
+
+    def shared_stream_key(self) -> Hashable | None:
+        """None with ``exponential_backoff``: each such wait has a pace of its own."""
+        return None if self.exponential_backoff else super().shared_stream_key()
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
+        """Judge each poll's answers until one ends the wait."""
+        try:
+            wait = self.wait()
+        except ValueError as error:
+            yield TriggerEvent(event_of(DswWaitArgumentError(str(error))))
+            return
+        began = self._began
+        polled = self.polled or time.time() - began > self.poke_interval
+        polls = int(self.polled)
+        while True:
+            try:
+                async with asyncio.timeout(self._seconds_left()):
+                    answers = await anext(shared_stream)
+            except TimeoutError:
+                yield TriggerEvent({"outcome": self._deadline_passed(), "seen": self.seen})
+                return
+            polls += 1
+            try:
+                verdict = settle(wait, answers)
+            except DswTransientError as error:
+                if not polled:
+                    yield TriggerEvent(event_of(error))
+                    return
+                self.log.warning("Still waiting for %s. %s", wait, error)
+                continue
+            except DswWaitFailedError as error:
+                yield TriggerEvent(event_of(error))
+                return
+            polled = True
+            if verdict.seen != self.seen:
+                self.seen = verdict.seen
+                self.log.info(change(wait, verdict))
+            if verdict.outcome is Outcome.MET:
+                yield TriggerEvent({"outcome": "met", "result": result(wait, verdict), "began": began, "polls": polls})
+                return
+
+    @property
+    def _began(self) -> float:
+        if self.started_at is not None:
+            return self.started_at
+        start_date = getattr(self.task_instance, "start_date", None)
+        return start_date.timestamp() if start_date else time.time()
+
+    def _seconds_left(self) -> float | None:
+        deadlines = [at for at in (self.timeout_at, self.execution_timeout_at) if at is not None]
+        return max(min(deadlines) - time.time(), 0.0) if deadlines else None
+
+    def _deadline_passed(self) -> str:
+        execution_first = self.execution_timeout_at is not None and (
+            self.timeout_at is None or self.execution_timeout_at < self.timeout_at
+        )
+        return "execution_timeout" if execution_first else "timeout"
+
+    async def _own_stream(self) -> AsyncGenerator[Answers | DswError]:
+        def seconds(retry_after: float | None = None) -> float:
+            return pause(
+                self.poke_interval,
+                elapsed=time.time() - began,
+                exponential_backoff=self.exponential_backoff,
+                max_wait=self.max_wait,
+                retry_after=retry_after,
+            )
+
+        began = self._began
+        if self.polled:
+            await asyncio.sleep(seconds())
+        async with aclosing(_polls(self._kwargs())) as polls:
+            async for answers in polls:
+                yield answers
+                await asyncio.sleep(seconds(_retry_after(answers)))
+
+
+class DswInstanceEventTrigger(_DswTrigger):
+    """
+    Fires for an AssetWatcher each time that an instance enters a status, or that a new snapshot is finished.
+
+    Never for what was so when it first looked, and never twice for one change. Where Airflow keeps state for
+    assets (3.3+) it also knows, after a restart of the triggerer, what it saw last. The event's payload is the
+    sensor's XCom: the instance's default details, or the snapshot.
+
+    :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+    :param target_status: one status, or several.
+    :param wait_for_snapshot: fire for snapshots instead of a status.
+    :param snapshot_image: only for snapshots with this ``ImageId``, ``ImageName`` or ``ImageUrl``.
+    :param dsw_conn_id: id of a connection of type ``dsw``.
+    :param region: region id in place of the connection's own.
+    :param poke_interval: seconds between two polls.
+    :raises ValueError: where the DAG is parsed, on a malformed id, an unknown status, or ``target_status`` beside
+        ``wait_for_snapshot`` or ``snapshot_image``.
+    """
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        target_status: str | Collection[str] = RUNNING,
+        wait_for_snapshot: bool = False,
+        snapshot_image: str | None = None,
+        dsw_conn_id: str = DswHook.default_conn_name,
+        region: str | None = None,
+        poke_interval: float = 60.0,
+    ) -> None:
+        waits_for_snapshot = wait_for_snapshot or snapshot_image is not None
+        check_target(target_status, waits_for_snapshot)
+        super().__init__(
+            instance_id=instance_id,
+            target_status=target_status,
+            wait_for_snapshot=waits_for_snapshot,
+            snapshot_image=snapshot_image,
+            dsw_conn_id=dsw_conn_id,
+            region=region,
+            poke_interval=poke_interval,
+        )
+        self.wait()
+
+    def _kwargs(self) -> dict[str, Any]:
+        kwargs = super()._kwargs()
+        unused = {"snapshot_created_after", "failure_statuses"} | (
+            {"target_status"} if self.wait_for_snapshot else set()
+        )
+        return {name: value for name, value in kwargs.items() if name not in unused}
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
+        """Compare each poll's answers with what was seen last."""
+        wait = self.wait()
+        memory = _Memory(getattr(self, "asset_state_store", None), f"dsw: {wait}")
+        last = await memory.recall()
+        trouble: type[DswError] | None = None
+        async for answers in shared_stream:
+            if isinstance(answers, DswError):
+                # Nothing may end a watcher: Airflow would start it again at once.
+                if type(answers) is not trouble:
+                    self.log.warning("Still watching for %s. %s", wait, answers)
+                trouble = type(answers)
+                continue
+            trouble = None
+            mark, entered = watch(wait, answers.instance or {}, last)
+            if mark != last:
+                # Before the event: after a crash between the two, a lost event rather than a second one.
+                await memory.keep(mark)
+                self.log.info("DSW instance %s: %s (watching for %s)", wait.instance_id, mark or "none", wait)
+            last = mark
+            if entered:
+                yield TriggerEvent(result(wait, entered))
+
+
+class _Memory:
+    """What a watcher saw last, in Airflow's asset state store where there is one (3.3+)."""
+
+    def __init__(self, store: Any, key: str) -> None:
+        self._store = store
+        self._key = key
+
+    async def recall(self) -> str | None:
+        if self._store is None:
+            return None
+        return await self._store.aget(self._key)
+
+    async def keep(self, mark: str) -> None:
+        if self._store is not None:
+            await self._store.aset(self._key, mark)
+
+
+async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[Answers | DswError]:
+    """Ask once for each item that is taken."""
+    while True:
+        try:
+            async with shared_hook(kwargs["dsw_conn_id"], kwargs["region"]) as hook:
+                while True:
+                    try:
+                        answers: Answers | DswError = await aask(hook, kwargs["instance_id"], kwargs.get("snapshot_id"))
+                    except DswError as error:
+                        answers = error
+                    yield answers
+        except DswError as error:
+            yield error
+        except AirflowException as error:
+            # Airflow knows no such connection.
+            yield DswConnectionError(str(error))
+
+
+def _retry_after(answers: Answers | DswError) -> float | None:
+    return getattr(answers, "retry_after", None)
+
+
+def _as_json(statuses: str | Collection[str] | None) -> str | list[str] | None:
+    return statuses if statuses is None or isinstance(statuses, str) else list(statuses)
