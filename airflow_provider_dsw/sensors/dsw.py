@@ -16,10 +16,10 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
-    TaskDeferralTimeout,
     conf,
 )
 from airflow.sdk import BaseOperator, BaseSensorOperator, PokeReturnValue
+from airflow.sdk.bases.sensor import TaskDeferralTimeout
 from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
 
 from airflow_provider_dsw.arguments import is_literal

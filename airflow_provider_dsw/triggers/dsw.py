@@ -298,9 +298,9 @@ class DswInstanceEventTrigger(_DswTrigger):
 
     def _kwargs(self) -> dict[str, Any]:
         kwargs = super()._kwargs()
-        unused = {"snapshot_created_after", "failure_statuses"} | (
-            {"target_status"} if self.wait_for_snapshot else set()
-        )
+        unused = {"snapshot_id", "snapshot_created_after", "failure_statuses"}
+        if self.wait_for_snapshot:
+            unused.add("target_status")
         return {name: value for name, value in kwargs.items() if name not in unused}
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:

@@ -1,0 +1,250 @@
+"""One table of meanings for the sensor, in every mode, against the emulator with the real SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
+
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
+from airflow_provider_dsw.hooks import shared
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
+
+Run = Callable[..., Any]
+ID = "dsw-abc"
+
+
+async def first_event(trigger: Any) -> Any:
+    async for event in trigger.run():
+        return event.payload
+    return None
+
+
+def poke(**arguments: Any) -> Any:
+    return DswInstanceSensor(**{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, **arguments}).execute({})
+
+
+def defer(**arguments: Any) -> Any:
+    """Defer, carry the trigger over as Airflow does, run it, and resume."""
+    sensor = DswInstanceSensor(
+        **{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, "deferrable": True, **arguments}
+    )
+    try:
+        return sensor.execute({})
+    except TaskDeferred as deferred:
+        path, kwargs = deferred.trigger.serialize()
+        assert path == "airflow_provider_dsw.triggers.dsw.DswInstanceTrigger"
+        event = asyncio.run(first_event(DswInstanceTrigger(**kwargs)))
+        return sensor.resume_execution(deferred.method_name, {"event": event}, {})
+
+
+@pytest.fixture(params=[poke, defer])
+def run(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: None) -> Run:
+    function: Run = request.param
+    return function
+
+
+def test_running_ends_the_wait_with_the_default_details(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, per_poll=["Creating", "Starting", "A status of tomorrow", "Running"])
+    details = run()
+    assert details["InstanceId"] == ID
+    assert details["Status"] == "Running"
+    assert details["JupyterlabUrl"].startswith("https://")
+    assert "EnvironmentVariables" not in details
+    assert len(emulator.calls("GetInstance")) == 4
+
+
+@pytest.mark.parametrize("status", ["Failed", "Deleting", "ArrearStopping", "Arrearge"])
+def test_a_failure_status_fails_the_wait_at_once_and_says_why(run: Run, emulator: DswEmulator, status: str) -> None:
+    failed = {"ReasonCode": "InternalError", "ReasonMessage": "ImagePullBackOff"}
+    emulator.add_instance(ID, per_poll=["Starting", (status, failed)])
+    with pytest.raises(DswWaitFailedError) as raised:
+        run()
+    for word in (ID, status, "InternalError", "ImagePullBackOff", "RequestId"):
+        assert word in str(raised.value)
+    assert raised.value.request_id
+
+
+def test_stopped_is_no_failure_of_running(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, per_poll=["Stopped", "Stopped", "Starting", "Running"])
+    assert run()["Status"] == "Running"
+
+
+def test_an_old_snapshot_is_not_taken_for_the_new_one(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, status="Running")
+    created = datetime.now(UTC).replace(microsecond=0)
+    emulator.add_snapshot(
+        ID,
+        image_url="registry.example.com/team/model:2",
+        created=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        per_poll=["Committing", "Pushing", "Saved"],
+    )
+    snapshot = run(snapshot_created_after=created - timedelta(hours=1))
+    assert snapshot["ImageUrl"] == "registry.example.com/team/model:2"
+    assert (snapshot["Status"], snapshot["InstanceId"]) == ("Saved", ID)
+
+
+def test_a_failed_push_fails_the_wait(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, status="Running")
+    snapshot_id = emulator.add_snapshot(ID, status="Failed", reason_code="PushFailed")
+    with pytest.raises(DswWaitFailedError, match="PushFailed"):
+        run(snapshot_id=snapshot_id)
+
+
+def test_a_snapshot_is_waited_for_by_its_id(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, status="Running")
+    snapshot_id = emulator.add_snapshot(ID, per_poll=["Pushing", "Saved"])
+    assert run(snapshot_id=snapshot_id)["SnapshotId"] == snapshot_id
+
+
+def test_an_instance_that_is_gone_fails_the_wait(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, status="Starting")
+    with pytest.raises(DswWaitFailedError, match="knows no such instance"):
+        run(instance_id="dsw-other")
+
+
+def test_a_transient_error_fails_only_the_first_poll(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, per_poll=["Starting", "Running"])
+    emulator.fault(times=4, status=503, code="ServiceUnavailable")
+    with pytest.raises(DswTransientError) as raised:
+        run()
+    assert not isinstance(raised.value, DswWaitFailedError)
+    assert len(emulator.requests) == 4
+
+
+def test_a_later_transient_error_does_not_end_the_wait(
+    run: Run, emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.add_instance(ID, per_poll=["Starting", "Starting", "Running"])
+    answered = iter(range(1000))
+
+    def fault_after_first(request: Any) -> None:
+        if next(answered) == 0:
+            emulator.fault(times=4, status=503, code="ServiceUnavailable")
+
+    emulator.on_request = fault_after_first
+    assert run()["Status"] == "Running"
+
+
+@pytest.mark.parametrize(
+    ("flags", "failed", "timed_out"),
+    [
+        ({}, DswWaitFailedError, AirflowSensorTimeout),
+        ({"soft_fail": True}, AirflowSkipException, AirflowSkipException),
+        ({"never_fail": True}, AirflowSkipException, AirflowSensorTimeout),
+        ({"silent_fail": True}, DswWaitFailedError, AirflowSensorTimeout),
+    ],
+)
+def test_soft_fail_never_fail_and_silent_fail_as_in_poke_mode(
+    run: Run,
+    emulator: DswEmulator,
+    flags: dict[str, bool],
+    failed: type[AirflowException],
+    timed_out: type[AirflowException],
+) -> None:
+    emulator.add_instance(ID, per_poll=["Starting", "Failed"])
+    with pytest.raises(failed):
+        run(**flags)
+    emulator.add_instance("dsw-slow", status="Starting")
+    with pytest.raises(timed_out):
+        run(instance_id="dsw-slow", timeout=0.3, **flags)
+
+
+def test_execution_timeout_ends_a_deferred_wait(dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance(ID, status="Starting")
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout"):
+        defer(execution_timeout=timedelta(seconds=0.3))
+
+
+def test_a_wait_that_is_over_never_defers(dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance(ID, status="Running")
+    sensor = DswInstanceSensor(task_id="wait", instance_id=ID, deferrable=True)
+    assert sensor.execute({})["Status"] == "Running"
+    assert len(dsw_default.requests) == 1
+
+
+def test_a_template_that_renders_to_nothing_fails_before_any_request(emulator: DswEmulator) -> None:
+    sensor = DswInstanceSensor(task_id="wait", instance_id="{{ params.id }}")
+    sensor.instance_id = ""
+    with pytest.raises(DswWaitArgumentError, match="instance_id"):
+        sensor.execute({})
+    assert emulator.requests == []
+
+
+def test_waits_in_one_loop_share_one_client(dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance(ID, status="Running")
+
+    async def two() -> bool:
+        async with shared.shared_hook("dsw_default") as one, shared.shared_hook("dsw_default") as other:
+            return one is other
+
+    assert asyncio.run(two())
+
+
+def test_the_event_trigger_fires_on_each_change_only(dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance(ID, per_poll=["Running", "Running", "Stopping", "Stopped", "Starting", "Running"])
+    trigger = DswInstanceEventTrigger(instance_id=ID, poke_interval=0.02)
+
+    async def events() -> list[Any]:
+        found: list[Any] = []
+
+        async def collect() -> None:
+            async for event in trigger.run():
+                found.append(event.payload["Status"])  # noqa: PERF401
+
+        task = asyncio.create_task(collect())
+        deadline = time.monotonic() + 10
+        while len(dsw_default.requests) < 9 and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        task.cancel()
+        return found
+
+    assert asyncio.run(events()) == ["Running"]
+
+
+@pytest.mark.parametrize("arguments", [{"target_status": ["Running", "Stopped"]}, {"wait_for_snapshot": True}])
+def test_an_event_trigger_survives_its_way_through_the_database(arguments: dict[str, Any]) -> None:
+    trigger = DswInstanceEventTrigger(instance_id=ID, **arguments)
+    kwargs = json.loads(json.dumps(trigger.serialize()[1]))
+    again = DswInstanceEventTrigger(**kwargs)
+    assert again.serialize() == trigger.serialize()
+    assert again.wait() == trigger.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"instance_id": ""}, "instance_id"),
+        ({"instance_id": None}, "instance_id"),
+        ({"instance_id": "a/../b"}, "instance_id"),
+        ({"target_status": "running"}, "Did you mean 'Running'"),
+        ({"target_status": []}, "empty"),
+        ({"failure_statuses": ["Faild"]}, "Did you mean 'Failed'"),
+        ({"target_status": "Running", "wait_for_snapshot": True}, "target_status"),
+        ({"snapshot_created_after": datetime(2026, 1, 1)}, "time zone"),  # noqa: DTZ001
+        ({"snapshot_created_after": "yesterday"}, "ISO 8601"),
+        ({"snapshot_id": "snp 1"}, "snapshot_id"),
+    ],
+)
+def test_bad_input_is_refused_where_the_dag_is_parsed(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        DswInstanceSensor(**{"task_id": "wait", "instance_id": ID, **arguments})
+
+
+def test_a_reschedule_interval_that_airflow_cannot_keep_gets_a_warning() -> None:
+    with pytest.warns(UserWarning, match="deferrable=True"):
+        DswInstanceSensor(task_id="wait", instance_id=ID, mode="reschedule", poke_interval=5)
