@@ -197,10 +197,11 @@ def test_faults_are_met_one_after_the_other(emulator):
 
 def test_a_fault_meets_only_what_it_names(emulator, caller):
     emulator.add_instance("dsw-xyz")
+    emulator.fault("StartInstance", status=500)
     emulator.fault("GetInstance", "dsw-xyz", status=500)
 
     assert caller.status("dsw-abc") == "Running"
-    caller.list()
+    assert caller.list()["TotalCount"] == 2
     with refused(500, "InternalError"):
         caller.status("dsw-xyz")
 
@@ -228,6 +229,7 @@ def test_a_fault_may_come_before_the_signature(emulator):
         ({"truncate": True}, True),
         ({"delay": 0.01}, True),
         ({"status": 503, "performed": True}, True),
+        ({"status": 503, "performed": False}, False),
         ({"drop": True, "performed": True}, True),
         ({"truncate": True, "status": 500}, False),
     ],
