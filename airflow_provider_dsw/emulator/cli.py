@@ -108,9 +108,7 @@ def serve(arguments: argparse.Namespace) -> int:
     try:
         emulator.start()
     except OSError as error:
-        return _fail(
-            f"cannot listen on {HOST}:{arguments.port}: {error.strerror}; choose another with --port"
-        )
+        return _fail(f"cannot listen on {HOST}:{arguments.port}: {error.strerror}; choose another with --port")
     except ImportError:
         return _fail("--tls needs the package cryptography: pip install 'airflow-provider-dsw[emulator]'")
     try:
@@ -130,9 +128,7 @@ def introduction(emulator: DswEmulator) -> str:
         f"export AIRFLOW_CONN_DSW_DEFAULT={connection}",
     ]
     if emulator.ca_file:
-        lines += [
-            f"export SSL_CERT_FILE={shlex.quote(emulator.ca_file)}  # trusts the emulator and nothing else"
-        ]
+        lines += [f"export SSL_CERT_FILE={shlex.quote(emulator.ca_file)}  # trusts the emulator and nothing else"]
     lines += ["", "Instances, and snapshots on their way:"]
     for name, status in emulator.statuses().items():
         if "/" not in name or status not in ("Saved", "Failed"):

@@ -148,9 +148,7 @@ class Fault:
             answer = Answer(status, b"", {})
         else:
             code = self.code or (
-                "Throttling.User"
-                if self.retry_after_ms is not None
-                else _CODES.get(status, f"Error.{status}")
+                "Throttling.User" if self.retry_after_ms is not None else _CODES.get(status, f"Error.{status}")
             )
             message = self.message or f"A fault of the emulator: {status} {code}."
             answer = error_answer(status, code, message, request_id=request_id, host=host)

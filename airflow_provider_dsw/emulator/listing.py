@@ -47,8 +47,7 @@ def list_instances(
     found = [fields for fields in instances if all(keep(fields) for keep in _filters(query))]
     found = _sorted(found, query, ("Priority", "GmtCreateTime", "GmtModifiedTime"))
     items = [
-        {name: value for name, value in fields.items() if name not in NOT_IN_LIST}
-        for fields in _page(found, query)
+        {name: value for name, value in fields.items() if name not in NOT_IN_LIST} for fields in _page(found, query)
     ]
     return items, len(found)
 

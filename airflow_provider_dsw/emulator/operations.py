@@ -184,8 +184,7 @@ def _list_instance_snapshot(world: World, call: Call) -> dict[str, Any]:
     instance = _find(world, call)
     now = time.monotonic()
     details = [
-        snapshot.detail(snapshot.timeline.peek(now), instance.instance_id)
-        for snapshot in instance.snapshots.values()
+        snapshot.detail(snapshot.timeline.peek(now), instance.instance_id) for snapshot in instance.snapshots.values()
     ]
     items, total = list_snapshots(details, call.query)
     return {**envelope(call), "TotalCount": total, "Snapshots": items}

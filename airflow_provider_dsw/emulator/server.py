@@ -134,9 +134,7 @@ class DswEmulator(Service):
         self.ca_file = str(certificate)
         return context
 
-    async def _serve(
-        self, listener: socket.socket, context: ssl.SSLContext | None, ready: threading.Event
-    ) -> None:
+    async def _serve(self, listener: socket.socket, context: ssl.SSLContext | None, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         server = web.Server(self._handle, access_log=None)

@@ -32,9 +32,7 @@ class Service(World):
         record_limit: int = 50_000,
     ) -> None:
         super().__init__(speed=speed, region=region)
-        self.credentials: dict[str, CredentialLike] = dict(
-            DEFAULT_CREDENTIALS if credentials is None else credentials
-        )
+        self.credentials: dict[str, CredentialLike] = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
         self._nonces: dict[str, datetime] = {}
         self._faults: list[Fault] = []
         self._requests: deque[Request] = deque(maxlen=record_limit)
@@ -93,9 +91,7 @@ class Service(World):
         before_auth: also to a request that is not signed well. The first fault that fits a request is taken.
         """
         if action is not None and action not in ACTIONS:
-            raise ValueError(
-                f"the emulator serves no action {action!r}; it serves {', '.join(sorted(ACTIONS))}"
-            )
+            raise ValueError(f"the emulator serves no action {action!r}; it serves {', '.join(sorted(ACTIONS))}")
         fault = Fault(
             action=action,
             instance_id=instance_id,

@@ -24,9 +24,7 @@ REQUIRED_HEADERS = (
     "x-acs-content-sha256",
     "authorization",
 )
-_AUTHORIZATION = re.compile(
-    rf"{ALGORITHM} Credential=([^,]+),\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-f]+)"
-)
+_AUTHORIZATION = re.compile(rf"{ALGORITHM} Credential=([^,]+),\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-f]+)")
 
 
 @dataclass

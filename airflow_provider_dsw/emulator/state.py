@@ -217,9 +217,7 @@ class Instance:
 
     def _build(self, step: Step, timeline: Timeline, steps: Sequence[Step]) -> dict[str, Any]:
         failed = step.status in FAILED_STATUSES
-        summaries = [
-            snapshot.summary(at) for snapshot, at in zip(self.snapshots.values(), steps, strict=True)
-        ]
+        summaries = [snapshot.summary(at) for snapshot, at in zip(self.snapshots.values(), steps, strict=True)]
         latest = None
         if self.latest is not None and self.latest.snapshot_id in self.snapshots:
             latest = summaries[list(self.snapshots).index(self.latest.snapshot_id)]

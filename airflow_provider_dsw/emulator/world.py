@@ -69,9 +69,7 @@ class World:
         if not isinstance(instance_id, str) or not instance_id:
             raise ValueError(f"an instance id is a string that is not empty, not {instance_id!r}")
         with self._lock:
-            instance = Instance(
-                instance_id, self.region, self._timeline(status, timeline, per_poll, "Running")
-            )
+            instance = Instance(instance_id, self.region, self._timeline(status, timeline, per_poll, "Running"))
             instance.overrides = fields
             instance.omit = frozenset(omit)
             if old_snapshot:
@@ -244,9 +242,7 @@ class World:
         except KeyError:
             raise KeyError(f"the emulator has no instance {instance_id!r}") from None
 
-    def _timeline(
-        self, status: str | None, timeline: Steps | None, per_poll: Steps | None, default: str
-    ) -> Timeline:
+    def _timeline(self, status: str | None, timeline: Steps | None, per_poll: Steps | None, default: str) -> Timeline:
         given = [way for way in (status, timeline, per_poll) if way is not None]
         if len(given) > 1:
             raise ValueError("give one of status, timeline and per_poll")

@@ -29,9 +29,7 @@ ABC = f"{ROOT}/dsw-abc"
 
 def sdk_client(emulator: DswEmulator, **config: Any) -> Client:
     config = {"access_key_id": KEY_ID, "access_key_secret": SECRET, "ca": emulator.ca_file, **config}
-    return Client(
-        Config(endpoint=emulator.endpoint, protocol=emulator.protocol, region_id="cn-hangzhou", **config)
-    )
+    return Client(Config(endpoint=emulator.endpoint, protocol=emulator.protocol, region_id="cn-hangzhou", **config))
 
 
 def sdk_call(
@@ -49,9 +47,7 @@ def sdk_call(
         req_body_type="json",
         body_type="json",
     )
-    answer = client.call_api(
-        params, OpenApiRequest(headers={}, query=query or {}, body=body), RuntimeOptions()
-    )
+    answer = client.call_api(params, OpenApiRequest(headers={}, query=query or {}, body=body), RuntimeOptions())
     fields: dict[str, Any] = answer["body"]
     return fields
 

@@ -145,9 +145,7 @@ def test_an_instance_may_have_no_snapshot_yet(emulator, caller):
 
 
 def test_fields_override_pass_through_and_are_left_out(emulator, caller):
-    emulator.add_instance(
-        "dsw-abc", InstanceName="mine", JupyterlabUrl=None, NewField={"a": [1]}, omit=["TerminalUrl"]
-    )
+    emulator.add_instance("dsw-abc", InstanceName="mine", JupyterlabUrl=None, NewField={"a": [1]}, omit=["TerminalUrl"])
 
     fields = caller.get()
 

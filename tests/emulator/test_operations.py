@@ -85,9 +85,7 @@ def test_a_stop_that_saves_pushes_a_snapshot_before_it_stops(emulator, caller):
     emulator.add_instance("dsw-abc")
 
     caller.stop(SaveImage="true")
-    seen = [
-        (fields["Status"], fields["LatestSnapshot"]["Status"]) for fields in (caller.get() for _ in range(5))
-    ]
+    seen = [(fields["Status"], fields["LatestSnapshot"]["Status"]) for fields in (caller.get() for _ in range(5))]
 
     assert seen == [
         ("Saving", "Committing"),
@@ -119,9 +117,7 @@ def test_a_snapshot_is_committed_pushed_and_saved(emulator, caller):
     emulator.add_instance("dsw-abc")
 
     created = caller.create_snapshot(Labels=[{"Key": "a", "Value": "b"}], ExcludePaths=["/tmp"])
-    seen = [
-        (fields["Status"], fields["LatestSnapshot"]["Status"]) for fields in (caller.get() for _ in range(4))
-    ]
+    seen = [(fields["Status"], fields["LatestSnapshot"]["Status"]) for fields in (caller.get() for _ in range(4))]
 
     assert re.fullmatch(r"snp-\w+", created["SnapshotId"])
     assert seen == [("Saving", "Committing"), ("Saving", "Pushing"), ("Saved", "Saved"), ("Running", "Saved")]
@@ -160,9 +156,7 @@ def test_a_snapshot_that_fails_shows_it_on_the_instance_too(emulator, caller):
     emulator.add_instance("dsw-abc")
 
     snapshot_id = caller.create_snapshot()["SnapshotId"]
-    seen = [
-        (fields["Status"], fields["LatestSnapshot"]["Status"]) for fields in (caller.get() for _ in range(3))
-    ]
+    seen = [(fields["Status"], fields["LatestSnapshot"]["Status"]) for fields in (caller.get() for _ in range(3))]
 
     assert seen == [("Saving", "Pushing"), ("SaveFailed", "Failed"), ("Running", "Failed")]
     assert caller.get_snapshot(snapshot_id)["ReasonCode"] == "InternalError"

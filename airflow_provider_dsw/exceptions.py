@@ -1,0 +1,62 @@
+"""What the provider raises. Every error is an AirflowException, so existing handlers keep working."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+
+class DswError(AirflowException):
+    """
+    Base of everything that the provider raises about the service.
+
+    The text speaks to the DAG author. The attributes hold what the service itself said; each is
+    None where the service gave none.
+
+    :param text: what was asked for, what was found and what to do, in one message.
+    :param code: the service's ``Code``, e.g. ``Throttling.User``.
+    :param status_code: the HTTP status.
+    :param request_id: the service's ``RequestId``, which its support asks for.
+    :param message: the service's ``Message``.
+    """
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        code: str | None = None,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.code = code
+        self.status_code = status_code  # type: ignore[assignment]
+        self.request_id = request_id
+        self.message = message
+
+
+class DswConnectionError(DswError, ValueError):
+    """The Airflow connection lacks a field or holds a malformed one; no request was made."""
+
+
+class DswInstanceNotFoundError(DswError):
+    """The service says that there is no such instance or snapshot."""
+
+
+class DswAccessDeniedError(DswError):
+    """The credentials are bad or expired, or they lack a permission."""
+
+
+class DswRequestError(DswError):
+    """The service refused the request for a reason that a retry would not change."""
+
+
+class DswTransientError(DswError):
+    """Throttled, a 5xx, unreachable or a broken answer, after the last retry; later it may work."""
+
+    retry_after: float | None = None
+    """Seconds that the service itself asked to wait, where it did."""
+
+
+class DswWaitFailedError(DswError, AirflowFailException):
+    """A wait that can no longer succeed. A retry would find the same, so the task fails without one."""

@@ -1,0 +1,219 @@
+"""What a connection of type ``dsw`` says: where the service is, and with which credentials to call it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dsw.exceptions import DswConnectionError
+from airflow_provider_dsw.suggest import nearest
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+# What each auth_type can't do without, and what else it takes, under alibabacloud_credentials' own names.
+_NEEDED = {
+    "access_key": ("access_key_id", "access_key_secret"),
+    "sts": ("access_key_id", "access_key_secret", "security_token"),
+    "ram_role_arn": ("access_key_id", "access_key_secret", "role_arn"),
+    "oidc_role_arn": ("role_arn", "oidc_provider_arn", "oidc_token_file_path"),
+    "ecs_ram_role": (),
+    "credentials_uri": ("credentials_uri",),
+    "default": (),
+}
+_TAKEN = {
+    "ram_role_arn": (
+        "security_token",
+        "role_session_name",
+        "role_session_expiration",
+        "policy",
+        "external_id",
+        "sts_endpoint",
+    ),
+    "oidc_role_arn": ("role_session_name", "role_session_expiration", "policy", "sts_endpoint"),
+    "ecs_ram_role": ("role_name",),
+}
+_FIELD_OF = {
+    "access_key_id": "login (the AccessKey id)",
+    "access_key_secret": "password (the AccessKey secret)",
+}
+_SECRET = ("access_key_secret", "security_token")
+_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+_REGION = re.compile(r"[a-z0-9-]+")
+
+DEFAULT_CONNECT_TIMEOUT = 5.0
+DEFAULT_READ_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class DswConnection:
+    """
+    A connection, checked.
+
+    :param conn_id: its id, for messages.
+    :param endpoint: host, and port where one is given.
+    :param protocol: ``https`` or ``http``.
+    :param region: region id; empty where only a host is given.
+    :param auth_type: one of the types that ``alibabacloud_credentials`` knows, or ``default`` for its chain.
+    :param credentials: what that type takes, under the names of ``alibabacloud_credentials``.
+    :param connect_timeout: seconds.
+    :param read_timeout: seconds.
+    """
+
+    conn_id: str
+    endpoint: str
+    protocol: str
+    region: str
+    auth_type: str
+    credentials: Mapping[str, Any] = field(repr=False)
+    connect_timeout: float
+    read_timeout: float
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must never leave."""
+        return tuple(self.credentials[name] for name in _SECRET if self.credentials.get(name))
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the credentials are just there, with nothing to fetch or renew."""
+        return self.auth_type in ("access_key", "sts")
+
+    def credential_client(self) -> Any:
+        """Return the ``alibabacloud_credentials`` client. One a connection: some kinds start a thread each."""
+        from alibabacloud_credentials.client import Client
+        from alibabacloud_credentials.models import Config
+
+        if self.auth_type == "default":
+            return Client()
+        return Client(Config(type=self.auth_type, **self.credentials))
+
+    def sdk_client(self, credential: Any) -> Any:
+        """
+        Return the SDK's client for this connection.
+
+        It has no retries of its own: the hook's retry layer is the only one.
+        """
+        from alibabacloud_pai_dsw20220101.client import Client
+        from alibabacloud_tea_openapi.models import Config
+
+        return Client(
+            Config(
+                credential=credential,
+                endpoint=self.endpoint,
+                region_id=self.region or None,
+                protocol=self.protocol,
+                connect_timeout=round(self.connect_timeout * 1000),
+                read_timeout=round(self.read_timeout * 1000),
+                user_agent="airflow-provider-dsw",
+            )
+        )
+
+
+def parse(connection: Connection, region: str | None = None) -> DswConnection:
+    """
+    Check a connection and return what it says.
+
+    :param connection: of type ``dsw``, or ``alibaba_cloud`` as the official provider keeps it.
+    :param region: in place of the connection's own.
+    :raises DswConnectionError: naming the field that is missing or malformed, never its value where that is secret.
+    """
+    where = f"Connection {connection.conn_id!r}"
+    extra = _extra_of(connection, where)
+
+    def text(name: str) -> str:
+        value = extra.get(name)
+        return "" if value is None else str(value).strip()
+
+    def choice(name: str, default: str, known: tuple[str, ...]) -> str:
+        value = text(name) or default
+        if value not in known:
+            raise DswConnectionError(f"{where}: extra {name!r} is {value!r}.{nearest(value, known)}")
+        return value
+
+    def seconds(name: str, default: float) -> float:
+        try:
+            value = float(text(name) or default)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < float("inf"):
+            raise DswConnectionError(f"{where}: extra {name!r} must be a number of seconds above 0.")
+        return value
+
+    region = (region or text("region")).strip()
+    if region and not _REGION.fullmatch(region):
+        raise DswConnectionError(f"{where}: region {region!r} is no region id like 'cn-hangzhou'.")
+    network = choice("network", "public", ("public", "vpc"))
+    auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", "access_key", tuple(_NEEDED))
+    return DswConnection(
+        conn_id=str(connection.conn_id),
+        endpoint=_endpoint(connection, region, network, where),
+        protocol=choice("protocol", "https", ("https", "http")),
+        region=region,
+        auth_type=auth_type,
+        credentials=_credentials(auth_type, connection, extra, where),
+        connect_timeout=seconds("connect_timeout", DEFAULT_CONNECT_TIMEOUT),
+        read_timeout=seconds("read_timeout", DEFAULT_READ_TIMEOUT),
+    )
+
+
+def _extra_of(connection: Connection, where: str) -> dict[str, Any]:
+    # Not ``extra_dejson``: it calls the supervisor, which blocks in async code, and hides broken JSON.
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        # Without its text: what failed to parse may be a secret.
+        raise DswConnectionError(f"{where}: extra is not a JSON object.")
+    return extra
+
+
+def _endpoint(connection: Connection, region: str, network: str, where: str) -> str:
+    host = (connection.host or "").strip()
+    if not host:
+        if not region:
+            raise DswConnectionError(
+                f"{where}: neither extra 'region' (e.g. 'cn-hangzhou') nor host is set; one of them says where "
+                "the service is."
+            )
+        return f"pai-dsw{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
+    if connection.port and not re.search(r":\d+$", host):
+        host = f"{host}:{connection.port}"
+    if not _HOST.fullmatch(host):
+        raise DswConnectionError(
+            f"{where}: host must be a host name, with a port where needed (e.g. '127.0.0.1:8765'), without "
+            "scheme and path. Whether it is called by https or http says extra 'protocol'."
+        )
+    return host
+
+
+def _credentials(auth_type: str, connection: Connection, extra: dict[str, Any], where: str) -> dict[str, Any]:
+    given = {
+        **extra,
+        "access_key_id": connection.login or extra.get("access_key_id"),
+        "access_key_secret": connection.password or extra.get("access_key_secret"),
+    }
+    needed = _NEEDED[auth_type]
+    for name in needed:
+        if not given.get(name):
+            raise DswConnectionError(
+                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} is not set; auth_type {auth_type!r} needs it."
+            )
+    credentials = {name: given[name] for name in (*needed, *_TAKEN.get(auth_type, ())) if given.get(name)}
+    if "role_session_expiration" in credentials:
+        credentials["role_session_expiration"] = _role_session_seconds(credentials["role_session_expiration"], where)
+    return credentials
+
+
+def _role_session_seconds(value: Any, where: str) -> int:
+    try:
+        expiration = int(value)
+    except (TypeError, ValueError):
+        expiration = 0
+    if expiration < 900:
+        raise DswConnectionError(f"{where}: extra 'role_session_expiration' must be a number of seconds, 900 or more.")
+    return expiration

@@ -1,0 +1,440 @@
+"""The hook: a connection's client, every call of the service, and the one retry layer."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+from airflow.sdk import BaseHook
+from tenacity import (
+    AsyncRetrying,
+    BaseRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_exponential,
+    wait_random,
+)
+
+from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
+from airflow_provider_dsw.hooks import connection as connections
+from airflow_provider_dsw.hooks.errors import Failure
+from airflow_provider_dsw.hooks.wire import AsyncWire, Request, in_thread, send
+from airflow_provider_dsw.suggest import nearest
+
+_INSTANCES = "/api/v2/instances"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
+
+TRIES = 4
+TOTAL_TIME_LIMIT = 60.0
+"""Seconds for one call with its retries; a longer ``connect_timeout`` plus ``read_timeout`` widens it."""
+PAGE_SIZE = 100
+_BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
+
+# What is wrong with an answer, in words; None where nothing is.
+Check = Callable[[dict[str, Any]], str | None]
+
+# ListInstances' query parameters, under the snake_case in which they are passed.
+LIST_FILTERS = {
+    "accelerator_type": "AcceleratorType",
+    "accessibility": "Accessibility",
+    "create_time_after": "CreateTimeAfter",
+    "create_time_before": "CreateTimeBefore",
+    "create_user_id": "CreateUserId",
+    "gpu_type": "GpuType",
+    "image_name": "ImageName",
+    "instance_id": "InstanceId",
+    "instance_name": "InstanceName",
+    "labels": "Labels",
+    "max_cpu": "MaxCpu",
+    "max_gpu": "MaxGpu",
+    "max_gpu_memory": "MaxGpuMemory",
+    "max_memory": "MaxMemory",
+    "min_cpu": "MinCpu",
+    "min_gpu": "MinGpu",
+    "min_gpu_memory": "MinGpuMemory",
+    "min_memory": "MinMemory",
+    "order": "Order",
+    "oversold_info": "OversoldInfo",
+    "oversold_type": "OversoldType",
+    "page_size": "PageSize",
+    "payment_type": "PaymentType",
+    "resource_id": "ResourceId",
+    "sort_by": "SortBy",
+    "status": "Status",
+    "tag": "Tag",
+    "workspace_id": "WorkspaceId",
+}
+
+
+class DswHook(BaseHook):
+    """
+    Calls PAI-DSW (``pai-dsw/2022-01-01``) through a connection of type ``dsw``.
+
+    Every method checks its ids before any request (``ValueError``), checks that the answer is about the id
+    asked for, retries transient errors with exponential backoff and jitter within a total time limit, and
+    raises what derives from :class:`~airflow_provider_dsw.exceptions.DswError`.
+
+    :param dsw_conn_id: the connection's id.
+    :param region: region id, e.g. ``cn-hangzhou``, in place of the connection's own.
+    """
+
+    conn_name_attr = "dsw_conn_id"
+    default_conn_name = "dsw_default"
+    conn_type = "dsw"
+    hook_name = "Alibaba Cloud PAI-DSW"
+
+    def __init__(self, dsw_conn_id: str = default_conn_name, *, region: str | None = None) -> None:
+        super().__init__()
+        self.dsw_conn_id = dsw_conn_id
+        self.region = region
+        self._lock = threading.RLock()
+        self._connection: connections.DswConnection | None = None
+        self._credential: Any = None
+        self._client: Any = None
+        self._wire: AsyncWire | None = None
+
+    # The connection and its clients
+
+    @property
+    def connection(self) -> connections.DswConnection:
+        """The checked connection, looked up at the first use."""
+        with self._lock:
+            if self._connection is None:
+                self._adopt(self.get_connection(self.dsw_conn_id))
+            assert self._connection is not None  # noqa: S101
+            return self._connection
+
+    def _adopt(self, found: Any) -> None:
+        from airflow.sdk.log import mask_secret
+
+        connection = connections.parse(found, self.region)
+        for secret in connection.secrets:
+            mask_secret(secret)
+        self._connection = connection
+
+    def _credential_client(self) -> Any:
+        with self._lock:
+            if self._credential is None:
+                self._credential = self.connection.credential_client()
+            return self._credential
+
+    def get_conn(self) -> Any:
+        """
+        Return the SDK's client, ``alibabacloud_pai_dsw20220101.client.Client``: one for the hook's life.
+
+        :raises DswConnectionError: where the connection lacks a field; the message names it.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = self.connection.sdk_client(self._credential_client())
+            return self._client
+
+    # Calls
+
+    def get_instance(self, instance_id: str, *, token: str | None = None) -> dict[str, Any]:
+        """
+        Return GetInstance's answer: every field that the service sent, unchanged and in its order.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        :param token: a sharing token.
+        """
+        return self._call(*_get_instance(instance_id, token))
+
+    def get_instance_snapshot(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
+        """
+        Return GetInstanceSnapshot's answer, unchanged.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        :param snapshot_id: e.g. ``snp-05cefd0be2exxxx``.
+        """
+        return self._call(*_get_instance_snapshot(instance_id, snapshot_id))
+
+    async def aget_instance(self, instance_id: str, *, token: str | None = None) -> dict[str, Any]:
+        """As :meth:`get_instance`, without blocking the event loop."""
+        return await self._acall(*_get_instance(instance_id, token))
+
+    async def aget_instance_snapshot(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
+        """As :meth:`get_instance_snapshot`, without blocking the event loop."""
+        return await self._acall(*_get_instance_snapshot(instance_id, snapshot_id))
+
+    def list_instances(self, **filters: Any) -> Iterator[dict[str, Any]]:
+        """
+        Iterate over the instances of all pages.
+
+        :param filters: ListInstances' parameters in snake_case, e.g. ``workspace_id="ALL"``,
+            ``resource_id="ALL"``, ``status="Running"``, ``instance_id=["dsw-1", "dsw-2"]``. An absent
+            ``workspace_id`` means the caller's default workspace, an absent ``resource_id`` pay-as-you-go
+            only (ListInstances' page).
+        :raises ValueError: on an unknown filter, or on ``sort_by`` without ``order`` or the reverse.
+        """
+        query = _list_query(filters)
+        return self._pages(query)
+
+    def _pages(self, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+        seen, page = 0, 1
+        while True:
+            request = Request("ListInstances", "GET", _INSTANCES, {**query, "PageNumber": str(page)})
+            answer = self._call(request, "ListInstances", _check_list)
+            yield from answer["Instances"]
+            seen += len(answer["Instances"])
+            if not answer["Instances"] or seen >= answer.get("TotalCount", 0):
+                return
+            page += 1
+
+    def start_instance(self, instance_id: str) -> dict[str, Any]:
+        """
+        Ask for a start and return the answer; the start itself takes minutes.
+
+        :param instance_id: of an instance that is ``Stopped`` or ``Failed`` (StartInstance's page).
+        """
+        check_id("instance_id", instance_id)
+        request = Request("StartInstance", "PUT", f"{_INSTANCES}/{instance_id}/start")
+        return self._call(request, f"StartInstance of {instance_id}", _about(InstanceId=instance_id))
+
+    def stop_instance(self, instance_id: str, *, save_image: bool = False) -> dict[str, Any]:
+        """
+        Ask for a stop and return the answer.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        :param save_image: save the image before stopping.
+        """
+        check_id("instance_id", instance_id)
+        query = {"SaveImage": "true" if save_image else "false"}
+        request = Request("StopInstance", "PUT", f"{_INSTANCES}/{instance_id}/stop", query)
+        return self._call(request, f"StopInstance of {instance_id}", _about(InstanceId=instance_id))
+
+    def create_instance_snapshot(
+        self,
+        instance_id: str,
+        *,
+        snapshot_name: str,
+        image_url: str,
+        description: str | None = None,
+        overwrite: bool | None = None,
+        exclude_paths: Sequence[str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """
+        Ask for a snapshot of the instance's image and return the answer, with ``SnapshotId``.
+
+        :param instance_id: of a running instance.
+        :param snapshot_name: lowercase letters, digits and hyphens (CreateInstanceSnapshot's page).
+        :param image_url: where to push the image, e.g. ``registry.cn-hangzhou.aliyuncs.com/ns/repo:tag``.
+        :param description: ``SnapshotDescription``.
+        :param overwrite: overwrite an image of that URL.
+        :param exclude_paths: paths that stay out of the image.
+        :param labels: name → value.
+        """
+        check_id("instance_id", instance_id)
+        if not isinstance(snapshot_name, str) or not _SNAPSHOT_NAME.fullmatch(snapshot_name):
+            raise ValueError(f"snapshot_name: {snapshot_name!r} is not of lowercase letters, digits and hyphens.")
+        if not isinstance(image_url, str) or not image_url.strip():
+            raise ValueError("image_url: empty. Name the repository and tag to push the image to.")
+        body = {
+            "SnapshotName": snapshot_name,
+            "ImageUrl": image_url,
+            "SnapshotDescription": description,
+            "Overwrite": overwrite,
+            "ExcludePaths": list(exclude_paths) if exclude_paths is not None else None,
+            "Labels": [{"Key": k, "Value": v} for k, v in labels.items()] if labels is not None else None,
+        }
+        request = Request(
+            "CreateInstanceSnapshot",
+            "POST",
+            f"{_INSTANCES}/{instance_id}/snapshots",
+            body={name: value for name, value in body.items() if value is not None},
+        )
+        return self._call(request, f"CreateInstanceSnapshot of {instance_id}", _check_created)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Return whether the connection works, and in words what is wrong where it does not."""
+        request = Request("ListInstances", "GET", _INSTANCES, {"PageSize": "1", "WorkspaceId": "ALL"})
+        try:
+            answer = self._call(request, "ListInstances", _check_list, tries=1)
+        except DswAccessDeniedError as error:
+            if error.code and error.code.startswith(("NoPermission", "Forbidden")):
+                return True, f"The key is valid. It may not list instances, which waits do not need. {error}"
+            return False, str(error)
+        except AirflowException as error:
+            return False, str(error)
+        return (
+            True,
+            f"PAI-DSW at {self.connection.endpoint} answers; {answer.get('TotalCount', 0)} instances seen.",
+        )
+
+    # The one retry layer
+
+    def _call(self, request: Request, asked: str, check: Check, tries: int = TRIES) -> dict[str, Any]:
+        client, credential = self.get_conn(), self._credential_client()
+        policy, deadline = self._retry_policy(tries)
+
+        def attempt() -> dict[str, Any]:
+            outcome = send(client, credential, request, deadline - time.monotonic())
+            return self._conclude(request, asked, check, outcome, retrying, tries)
+
+        retrying = Retrying(**policy)
+        return retrying(attempt)
+
+    async def _acall(self, request: Request, asked: str, check: Check) -> dict[str, Any]:
+        await self._aload()
+        policy, deadline = self._retry_policy(TRIES)
+        async with self._open_wire() as wire:
+
+            async def attempt() -> dict[str, Any]:
+                outcome = await wire.send(request, deadline - time.monotonic())
+                return self._conclude(request, asked, check, outcome, retrying, TRIES)
+
+            retrying = AsyncRetrying(**policy)
+            return await retrying(attempt)
+
+    def _retry_policy(self, tries: int) -> tuple[dict[str, Any], float]:
+        connection = self.connection
+        limit = max(TOTAL_TIME_LIMIT, connection.connect_timeout + connection.read_timeout)
+        policy = {
+            "stop": stop_after_attempt(tries) | stop_before_delay(limit),
+            "wait": _pause,
+            "retry": retry_if_exception_type(DswTransientError),
+            "before_sleep": self._log_retry,
+            "reraise": True,
+        }
+        return policy, time.monotonic() + limit
+
+    def _log_retry(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self.log.info("%s Trying again in %.1f s.", error, state.upcoming_sleep)
+
+    def _conclude(
+        self,
+        request: Request,
+        asked: str,
+        check: Check,
+        outcome: dict[str, Any] | Failure,
+        retrying: BaseRetrying,
+        tries: int,
+    ) -> dict[str, Any]:
+        if isinstance(outcome, dict):
+            wrong = check(outcome)
+            if wrong is None:
+                return outcome
+            outcome = Failure(cause=wrong)
+        connection = self.connection
+        transient = outcome.kind is DswTransientError
+        raise outcome.without((*connection.secrets, *request.secrets)).error(
+            asked=asked,
+            action=request.action,
+            endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
+            attempt=f"(try {retrying.statistics['attempt_number']} of {tries})" if transient and tries > 1 else "",
+        )
+
+    # The asynchronous side
+
+    async def __aenter__(self) -> DswHook:
+        """Keep one set of connections for all ``aget_…`` calls until the end of the ``async with`` block."""
+        await self._aload()
+        self._wire = await AsyncWire(self.connection, self._credential_client()).__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        wire, self._wire = self._wire, None
+        if wire:
+            await wire.__aexit__()
+
+    @asynccontextmanager
+    async def _open_wire(self) -> AsyncIterator[AsyncWire]:
+        if self._wire:
+            yield self._wire
+        else:
+            async with AsyncWire(self.connection, self._credential_client()) as wire:
+                yield wire
+
+    async def _aload(self) -> None:
+        """Look the connection up without blocking the event loop."""
+        if self._connection is None:
+            from airflow.providers.common.compat.connection import get_async_connection
+
+            await in_thread(self._adopt, await get_async_connection(self.dsw_conn_id))
+            # The SDK takes half a second to import.
+            await in_thread(self._credential_client)
+
+
+def _get_instance(instance_id: str, token: str | None) -> tuple[Request, str, Check]:
+    check_id("instance_id", instance_id)
+    query = {"Token": token} if token else {}
+    request = Request("GetInstance", "GET", f"{_INSTANCES}/{instance_id}", query)
+    return request, f"GetInstance of {instance_id}", _about(InstanceId=instance_id)
+
+
+def _get_instance_snapshot(instance_id: str, snapshot_id: str) -> tuple[Request, str, Check]:
+    check_id("instance_id", instance_id)
+    check_id("snapshot_id", snapshot_id)
+    request = Request("GetInstanceSnapshot", "GET", f"{_INSTANCES}/{instance_id}/snapshots/{snapshot_id}")
+    asked = f"GetInstanceSnapshot of {snapshot_id} of {instance_id}"
+    return request, asked, _about(InstanceId=instance_id, SnapshotId=snapshot_id)
+
+
+def check_id(name: str, value: object) -> None:
+    """
+    Check an id before any request.
+
+    :param name: the argument that holds it, for the message.
+    :raises ValueError: where it is empty or malformed.
+    """
+    # The SDK would call another API for an empty id, and sign another path for one with special characters.
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise ValueError(f"{name}: {value!r} is no id. Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.")
+
+
+def _about(**ids: str) -> Check:
+    """Return a check that an answer is about these ids: connections that are shared after a fork mix answers up."""
+
+    def check(answer: dict[str, Any]) -> str | None:
+        found = {name: answer[name] for name in ids if name in answer}
+        if found and all(found[name] == ids[name] for name in found):
+            return None
+        about = ", ".join(f"{name} {value!r}" for name, value in found.items()) or "nothing that was asked for"
+        return f"the answer is about {about}"
+
+    return check
+
+
+def _check_created(answer: dict[str, Any]) -> str | None:
+    return None if answer.get("SnapshotId") else "the answer holds no SnapshotId"
+
+
+def _check_list(answer: dict[str, Any]) -> str | None:
+    return None if isinstance(answer.get("Instances"), list) else "the answer holds no list of Instances"
+
+
+def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:
+    query = {"PageSize": str(PAGE_SIZE)}
+    for name, value in filters.items():
+        if name not in LIST_FILTERS:
+            raise ValueError(f"list_instances: no filter {name!r}.{nearest(name, LIST_FILTERS)}")
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            value = str(value).lower()
+        elif isinstance(value, Mapping) or name == "tag":
+            value = json.dumps(value, separators=(",", ":"))
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            value = ",".join(map(str, value))
+        query[LIST_FILTERS[name]] = str(value)
+    if ("SortBy" in query) != ("Order" in query):
+        raise ValueError("list_instances: sort_by and order go together.")
+    return query
+
+
+def _pause(state: RetryCallState) -> float:
+    """Exponential with jitter, but never sooner than the service asks."""
+    error = state.outcome.exception() if state.outcome else None
+    return max(_BACKOFF(state), getattr(error, "retry_after", None) or 0.0)

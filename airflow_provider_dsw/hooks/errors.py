@@ -1,0 +1,296 @@
+"""
+From what went wrong on the wire to one of the provider's errors.
+
+The only place that knows error codes. The rules are those of the API page (``InternalError``,
+``ValidationError``, HTTP 400 and 404) and of Alibaba Cloud's common error codes; what is not documented is
+named in :data:`ASSUMPTIONS`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_dsw.exceptions import (
+    DswAccessDeniedError,
+    DswError,
+    DswInstanceNotFoundError,
+    DswRequestError,
+    DswTransientError,
+)
+
+ASSUMPTIONS = (
+    "HTTP 404 means that the instance or snapshot is gone, unless Code or Message speak of credentials, of a "
+    "permission (as a sister API answers: 404 with 100700008, 'denied by RAM') or of the API itself.",
+    "Some products throttle with HTTP 400, so a Code that begins with Throttling counts more than the status.",
+    "A header x-acs-retry-after means that the same request may work later, whatever the status.",
+    "SignatureNonceUsed comes from a replay by the network; a new request has a new nonce.",
+)
+
+_DENIED = re.compile(
+    r"NoPermission|Forbidden|NotAuthori[sz]ed|Unauthori[sz]ed|AccessDenied|100700008$"
+    r"|InvalidAccessKeyId|InvalidAccessKeySecret|SignatureDoesNotMatch|IncompleteSignature"
+    r"|InvalidSecurityToken|MissingSecurityToken|InvalidTimeStamp|InvalidCredentials"
+)
+_DENIED_MESSAGE = re.compile(r"denied by RAM|Rbac", re.IGNORECASE)
+_THROTTLED = re.compile(r"Throttling|SignatureNonceUsed")
+_SERVER_TROUBLE = re.compile(r"Internal|ServiceUnavailable|ServerBusy")
+_NO_SUCH_API = re.compile(r"Invalid(?:Action|Api|Version|Product)|UnsupportedHTTPMethod|UnsupportedOperation")
+_NOT_FOUND = re.compile(r"NotFound|NotExist", re.IGNORECASE)
+
+# What to look at first, by the beginning of the Code.
+_ADVICE = {
+    "InvalidAccessKeyId": "Check login (the AccessKey id) of the connection.",
+    "SignatureDoesNotMatch": "Check password (the AccessKey secret) of the connection.",
+    "IncompleteSignature": "Check login and password of the connection.",
+    "InvalidSecurityToken.Expired": "The security token has expired: renew extra 'security_token'.",
+    "InvalidSecurityToken": "Check extra 'security_token' of the connection.",
+    "MissingSecurityToken": "The key is a temporary one: set extra 'security_token' and auth_type 'sts'.",
+    "InvalidTimeStamp": "The clock of this machine is wrong: set it by NTP.",
+    "InvalidCredentials": "Check the credentials of the connection.",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """
+    What went wrong, as far as it is known.
+
+    :param status: the HTTP status.
+    :param code: the service's ``Code``.
+    :param message: the service's ``Message``.
+    :param request_id: the service's ``RequestId``.
+    :param retry_after: seconds that the service asked to wait.
+    :param cause: in words, where it was not the service that refused.
+    """
+
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    cause: str | None = None
+
+    @property
+    def kind(self) -> type[DswError]:
+        """The error that this is, by status and Code together."""
+        code = self.code or ""
+        if self.cause:
+            return DswTransientError
+        if _THROTTLED.match(code) or self.status == 429:
+            return DswTransientError
+        if _DENIED.match(code) or _DENIED_MESSAGE.search(self.message or "") or self.status in (401, 403):
+            return DswAccessDeniedError
+        if self.retry_after is not None or self.status == 408 or (self.status or 0) >= 500:
+            return DswTransientError
+        if _NO_SUCH_API.match(code):
+            return DswRequestError
+        if self.status == 404 or (self.status is None and _NOT_FOUND.search(code)):
+            return DswInstanceNotFoundError
+        if self.status is None and _SERVER_TROUBLE.match(code):
+            return DswTransientError
+        return DswRequestError
+
+    def without(self, secrets: Iterable[str]) -> Failure:
+        """Return the same with every secret taken out of the service's words, which may echo them."""
+        if not self.message:
+            return self
+        # "… does not conform: the string to sign is …": headers, and with them tokens, come back.
+        message = self.message if not (self.code or "").startswith("SignatureDoesNotMatch") else ""
+        for secret in secrets:
+            for form in (secret, quote(secret, safe=""), quote(secret, safe="~")):
+                message = message.replace(form, "***")
+        return replace(self, message=" ".join(message.split())[:500] or None)
+
+    def error(self, *, asked: str, action: str, endpoint: str, attempt: str) -> DswError:
+        """
+        Return the error to raise.
+
+        :param asked: what was asked for, e.g. ``GetInstance of dsw-1``.
+        :param action: the API's name of the call.
+        :param endpoint: host and port, and the connection's id.
+        :param attempt: which try this was, in words; empty where that does not matter.
+        """
+        kind = self.kind
+        said = ", ".join(
+            f"{name} {value}"
+            for name, value in (("HTTP", self.status), ("Code", self.code), ("RequestId", self.request_id))
+            if value is not None
+        )
+        text = f"{asked} at {endpoint}: {self.cause or _MEANING[kind]}"
+        if said:
+            text += f" ({said})"
+        if self.message:
+            text += f": {self.message.rstrip('.')}"
+        advice = self._advice(kind, action)
+        text = " ".join(part for part in (f"{text}.", advice, attempt) if part)
+        error = kind(
+            text,
+            code=self.code,
+            status_code=self.status,
+            request_id=self.request_id,
+            message=self.message,
+        )
+        if isinstance(error, DswTransientError):
+            error.retry_after = self.retry_after
+        return error
+
+    def _advice(self, kind: type[DswError], action: str) -> str:
+        if kind is DswAccessDeniedError:
+            for beginning, advice in _ADVICE.items():
+                if (self.code or "").startswith(beginning):
+                    return advice
+            return f"The RAM action paidsw:{action} and membership of the workspace are needed."
+        if kind is DswInstanceNotFoundError:
+            return "Check the id, and the region or host of the connection: ids are known in their own region only."
+        if kind is DswTransientError and self.retry_after is not None:
+            return f"The service asks to wait {self.retry_after:g} s."
+        if kind is DswTransientError and self.cause:
+            return "Check host, region, protocol and network of the connection if this lasts."
+        return ""
+
+
+_MEANING: dict[type[DswError], str] = {
+    DswAccessDeniedError: "access denied",
+    DswInstanceNotFoundError: "the service knows no such instance or snapshot",
+    DswRequestError: "the service refused the request",
+    DswTransientError: "the service can't answer now",
+}
+
+
+def from_body(status: int | None, body: Any, retry_after: float | None = None) -> Failure:
+    """Return what an error body says; with HTTP 200 its own HttpStatusCode counts instead."""
+    if not isinstance(body, Mapping):
+        return Failure(status=status, cause=_NOT_AN_OBJECT)
+    if status == 200:
+        own = body.get("HttpStatusCode")
+        status = own if isinstance(own, int) and own >= 400 else None
+    return Failure(
+        status=status,
+        code=_text(body.get("Code") or body.get("code")),
+        message=_text(body.get("Message") or body.get("message")),
+        request_id=_text(body.get("RequestId") or body.get("requestId")),
+        retry_after=retry_after,
+    )
+
+
+def from_exception(error: BaseException) -> Failure:
+    """Return what an exception of the SDK, of its credentials or of the network means."""
+    status_code = getattr(error, "status_code", None)
+    code = _text(getattr(error, "code", None))
+    if status_code is not None or code == "InvalidCredentials":
+        milliseconds = getattr(error, "retry_after", None)
+        body = getattr(error, "data", None)
+        retry_after = milliseconds / 1000 if milliseconds else None
+        if isinstance(body, Mapping):
+            return from_body(status_code, body, retry_after)
+        return Failure(status_code, code, None, None, retry_after)
+    chain = tuple(_chain(error))
+    for link in chain:
+        if type(link).__name__ == "CredentialException":
+            return _credential_failure(link)
+    return Failure(status=_lost_status(error), cause=_network_cause(chain))
+
+
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of ``x-acs-retry-after`` (milliseconds), None where it is absent or no number above 0."""
+    try:
+        milliseconds = float(headers.get("x-acs-retry-after", ""))
+    except ValueError:
+        return None
+    return milliseconds / 1000 if 0 < milliseconds < float("inf") else None
+
+
+_NOT_AN_OBJECT = "the answer is not the JSON object that the API documents, but perhaps a gateway's page"
+
+
+def _text(value: Any) -> str | None:
+    # The SDK turns a missing value into the string 'None', and the service may answer 'null'.
+    return None if value is None or str(value) in ("", "None", "null") else str(value)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    queue = [error]
+    while queue:
+        link = queue.pop(0)
+        if not isinstance(link, BaseException) or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        queue += [
+            getattr(link, "inner_exception", None),
+            link.__cause__,
+            link.__context__,
+            getattr(link, "reason", None),
+            *link.args,
+        ]
+
+
+def _lost_status(error: BaseException) -> int | None:
+    # Of an answer that is no JSON the SDK keeps the status only here, undocumented.
+    response = getattr(error.args[0], "http_response", None) if error.args else None
+    status = getattr(response, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _network_cause(chain: tuple[BaseException, ...]) -> str:
+    def has(*kinds: type[BaseException] | str) -> bool:
+        return any(
+            type(link).__name__ in kinds or isinstance(link, tuple(k for k in kinds if isinstance(k, type)))
+            for link in chain
+        )
+
+    if has(socket.gaierror, "NameResolutionError"):
+        return "the host name is unknown"
+    if has(ConnectionRefusedError):
+        return "nothing listens there (connection refused)"
+    if has(ssl.SSLCertVerificationError, "ClientConnectorCertificateError"):
+        return "the server's TLS certificate is not trusted here"
+    if has(ssl.SSLError, "SSLError", "ClientConnectorSSLError"):
+        return "TLS failed; is it an https endpoint?"
+    if has("ConnectTimeout", "ConnectTimeoutError", "ConnectionTimeoutError"):
+        return "no connection in time"
+    if has("ReadTimeout", "ReadTimeoutError", TimeoutError):
+        return "no answer in time"
+    if has("IncompleteRead", "ClientPayloadError", "ChunkedEncodingError", http.client.IncompleteRead):
+        return "the answer broke off"
+    if has(ConnectionError, http.client.RemoteDisconnected, "ServerDisconnectedError", "ConnectionError"):
+        return "the connection was closed without an answer"
+    if has(OSError, "RetryError", "ClientError"):
+        return "the service can't be reached"
+    return _NOT_AN_OBJECT
+
+
+def _credential_failure(error: BaseException) -> Failure:
+    """
+    Say what kept the credentials from being fetched.
+
+    Its text holds whole answers of STS, tokens included: only a Code is taken from it.
+    """
+    text = str(getattr(error, "message", ""))
+    status = re.search(r"http_code[:=]\s*(\d{3})|HttpCode=(\d{3})", text)
+    http_status = int(status[1] or status[2]) if status else None
+    code = re.search(r'"Code"\s*:\s*"([A-Za-z0-9._-]{1,80})"', text)
+    if (http_status or 0) >= 500 or (code and code[1].startswith("Throttling")):
+        return Failure(http_status, code[1] if code else None, cause="the credentials could not be fetched now")
+    return Failure(
+        http_status,
+        "InvalidCredentials",
+        f"the credentials could not be fetched{f' ({code[1]})' if code else ''}",
+    )
+
+
+def parse_body(content: bytes) -> Any:
+    """Return the JSON that an answer holds, None where it is no JSON."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None

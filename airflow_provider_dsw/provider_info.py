@@ -1,0 +1,32 @@
+"""What Airflow learns of this provider without importing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_dsw import __version__
+
+_INTEGRATION = "Alibaba Cloud PAI-DSW"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, as Airflow's ``provider_info.schema.json`` wants it."""
+    return {
+        "package-name": "airflow-provider-dsw",
+        "name": _INTEGRATION,
+        "description": "Wait for notebook instances of Alibaba Cloud PAI-DSW and for their image snapshots.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://www.alibabacloud.com/help/en/pai/user-guide/dsw-overview",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.hooks.dsw"]}],
+        "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.sensors.dsw"]}],
+        "operators": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.operators.dsw"]}],
+        "connection-types": [
+            {"connection-type": "dsw", "hook-class-name": "airflow_provider_dsw.hooks.dsw.DswHook"},
+        ],
+    }
