@@ -55,9 +55,7 @@ def test_calls_are_told_apart_by_action_and_instance(emulator, caller):
 def test_the_record_holds_no_secret(emulator):
     emulator.add_instance("dsw-abc")
     emulator.add_credential("STS.x", "the-secret", security_token="the-token")
-    caller = Caller(
-        emulator, access_key_id="STS.x", access_key_secret="the-secret", security_token="the-token"
-    )
+    caller = Caller(emulator, access_key_id="STS.x", access_key_secret="the-secret", security_token="the-token")
     caller.get(Token="sharing-token")
 
     (request,) = emulator.requests
