@@ -38,6 +38,7 @@ Refusals
     .Format, SignatureNonceUsed, MissingHeader, IncompleteSignature and InvalidVersion. An action that the
     path and the method do not fit is 404 InvalidAction.NotFound. A denied one is 403 NoPermission. The
     checks go in the order headers, version, date, key, signature, token, nonce, permission, action.
+    Throttling says how long to wait in the two headers that SDKs read.
 """
 
 from airflow_provider_dsw.emulator.faults import Fault

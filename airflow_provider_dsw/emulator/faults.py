@@ -156,6 +156,8 @@ class Fault:
             answer.headers["Content-Type"] = self.content_type
         if self.retry_after_ms is not None:
             answer.headers["x-acs-retry-after"] = str(self.retry_after_ms)
+            # What older SDKs (tea-openapi 0.4.4) read instead.
+            answer.headers["x-ratelimit-user-api"] = f"Remain:0,TimeLeft:{self.retry_after_ms}"
         return answer
 
     def _default_status(self) -> int:

@@ -162,7 +162,6 @@ def _create_instance_snapshot(world: World, call: Call) -> dict[str, Any]:
         instance,
         name=name,
         image_url=image_url,
-        description=body.get("SnapshotDescription") or "",
         labels=labels,
         exclude_paths=exclude_paths,
     )

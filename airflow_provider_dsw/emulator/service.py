@@ -81,7 +81,7 @@ class Service(World):
 
         What is answered. status, code, message: the service's error (request_id=None: no RequestId).
         body: this body as it is, with status 200 unless given. success_false: HTTP 200 with "Success": false.
-        retry_after_ms: the header x-acs-retry-after, with 429 Throttling.User unless given. None of them: the
+        retry_after_ms: the headers that say how long to wait, with 429 Throttling.User unless given. None of them: the
         operation's own answer.
 
         How it is sent. headers: with these too. delay: so many seconds later. drop: the connection is closed

@@ -122,7 +122,6 @@ class Snapshot:
     repository_url: str = ""
     reason_code: str = ""
     reason_message: str = ""
-    description: str = ""
     labels: Sequence[Any] = ()
     exclude_paths: Sequence[str] = ()
     changed: bool = False

@@ -202,7 +202,6 @@ class World:
         name: str,
         image_url: str,
         then_stop: bool = False,
-        description: str = "",
         labels: Sequence[Any] = (),
         exclude_paths: Sequence[str] = (),
     ) -> str:
@@ -217,7 +216,6 @@ class World:
             image_url=image_url,
             created=stamp(now),
             timeline=Timeline(steps, now),
-            description=description,
             labels=labels,
             exclude_paths=exclude_paths,
         )

@@ -1,15 +1,7 @@
-from collections.abc import Iterator
-
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
 from tests.emulator.helpers import Caller
-
-
-@pytest.fixture
-def emulator() -> Iterator[DswEmulator]:
-    with DswEmulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture
