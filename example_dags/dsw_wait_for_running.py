@@ -1,0 +1,30 @@
+"""Wait until a notebook instance is running, and hand its JupyterLab URL to the next task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+
+
+@dag(schedule=None, params={"instance_id": "dsw-starting"}, tags=["dsw"])
+def dsw_wait_for_running() -> None:
+    running = DswInstanceSensor(
+        task_id="wait_for_running",
+        instance_id="{{ params.instance_id }}",
+        poke_interval=2,
+        timeout=30 * 60,
+        deferrable=True,
+    )
+
+    @task
+    def use(instance: dict[str, Any]) -> str:
+        print(f"{instance['InstanceId']} is {instance['Status']}: {instance['JupyterlabUrl']}")
+        return instance["JupyterlabUrl"]
+
+    use(running.output)  # type: ignore[arg-type]
+
+
+dsw_wait_for_running()

@@ -1,0 +1,31 @@
+"""Wait for a snapshot that was created in this run, and hand its ImageUrl to the next task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+
+
+@dag(schedule=None, params={"instance_id": "dsw-saving"}, tags=["dsw"])
+def dsw_wait_for_snapshot() -> None:
+    pushed = DswInstanceSensor(
+        task_id="wait_for_snapshot",
+        instance_id="{{ params.instance_id }}",
+        # An older snapshot is not the one.
+        snapshot_created_after="{{ dag_run.run_after }}",
+        poke_interval=2,
+        timeout=60 * 60,
+        deferrable=True,
+    )
+
+    @task
+    def use(snapshot: dict[str, Any]) -> str:
+        return snapshot["ImageUrl"]
+
+    use(pushed.output)  # type: ignore[arg-type]
+
+
+dsw_wait_for_snapshot()
