@@ -1,4 +1,4 @@
-"""The command `dsw-emulator`: serve the emulator until Ctrl-C, and show what it is asked for."""
+"""The command `dsw-emulator`: serve the emulator, or run a DAG against it, and show what it is asked for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_dsw.emulator.record import Request
+from airflow_provider_dsw.emulator.run import run_dag
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
 from airflow_provider_dsw.emulator.service import DEFAULT_CREDENTIALS
 from airflow_provider_dsw.emulator.state import StepSpec, parse_steps
@@ -54,6 +56,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_emulator_options(serve_parser, port=DEFAULT_PORT)
     serve_parser.set_defaults(command=serve)
+    run_parser = commands.add_parser(
+        "run",
+        help="run a DAG through real Airflow against the emulator, and show what happens",
+        description="Run the one DAG of a file, in an Airflow home made for it and removed in the end.",
+    )
+    run_parser.add_argument("dag_file", type=Path, metavar="DAG_FILE", help="a file with one DAG")
+    add_emulator_options(run_parser, port=0)
+    run_parser.set_defaults(command=run, speed=3.0)
     return parser
 
 
@@ -117,6 +127,12 @@ def serve(arguments: argparse.Namespace) -> int:
     finally:
         emulator.stop()
     return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    emulator = make_emulator(arguments)
+    emulator.on_request = _show_request
+    return run_dag(arguments.dag_file, emulator, watch)
 
 
 def introduction(emulator: DswEmulator) -> str:
