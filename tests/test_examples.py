@@ -24,13 +24,18 @@ def airflow_db() -> None:
 
 def run_example(dag_id: str) -> dict[str, Any]:
     """Run a DAG to its end and return each task's return value."""
-    from airflow.dag_processing.dagbag import DagBag
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
     bag = DagBag(str(EXAMPLES[0].parent))
     assert bag.import_errors == {}
     dag_run = bag.dags[dag_id].test()
     assert dag_run.state == "success"
-    return {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in dag_run.get_task_instances()}
+    return {
+        ti.task_id: ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for ti in dag_run.get_task_instances()
+    }
 
 
 @pytest.mark.usefixtures("airflow_db")

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from airflow.sdk import Connection
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswConnectionError
+from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks.dsw import DswHook
 
 
@@ -33,7 +35,6 @@ def test_a_malformed_id_sends_no_request(dsw_default: DswEmulator, instance_id: 
         ({"extra": {"auth_type": "credentials_uri"}}, "credentials_uri"),
         ({"extra": {"auth_type": "acess_key"}}, "Did you mean 'access_key'"),
         ({"extra": {"read_timeout": "soon"}}, "read_timeout"),
-        ({"extra": '{"region": '}, "JSON"),
     ],
 )
 def test_what_a_connection_lacks_is_named_and_no_value_shown(
@@ -45,6 +46,13 @@ def test_what_a_connection_lacks_is_named_and_no_value_shown(
         DswHook().get_instance("dsw-abc")
     assert "emulator-key-secret" not in str(raised.value)
     assert dsw_default.requests == []
+
+
+def test_a_broken_extra_is_named_and_not_shown() -> None:
+    broken = Connection(conn_id="dsw_default", conn_type="dsw", extra='{"security_token": "a-secret-token')
+    with pytest.raises(DswConnectionError, match="extra is not a JSON object") as raised:
+        connections.parse(broken)
+    assert "a-secret-token" not in str(raised.value)
 
 
 def test_an_answer_is_handed_on_whole_and_in_its_order(dsw_default: DswEmulator) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from airflow.sdk import Connection
+from airflow.models import Connection
 
 from airflow_provider_dsw.hooks import connection as connections
 
@@ -57,7 +57,7 @@ def test_the_connection_forms_say_the_same() -> None:
     exports = [shlex.split(text)[1].split("=", 1)[1] for text in snippets("bash") if "AIRFLOW_CONN" in text]
     as_json, as_uri = exports
     one = connections.parse(Connection.from_json(as_json, conn_id="dsw_default"))
-    assert one == connections.parse(Connection(conn_id="dsw_default", uri=as_uri))  # type: ignore[call-arg]
+    assert one == connections.parse(Connection(conn_id="dsw_default", uri=as_uri))
     assert one.endpoint == "pai-dsw.cn-hangzhou.aliyuncs.com"
     assert "my-key-secret" not in repr(one)
 

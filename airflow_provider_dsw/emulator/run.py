@@ -24,7 +24,10 @@ _RUNNER = """
 import json, sys
 from airflow.utils.db import initdb
 initdb()
-from airflow.dag_processing.dagbag import DagBag
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow 3.1
+    from airflow.models.dagbag import DagBag
 bag = DagBag(sys.argv[1])
 if bag.import_errors:
     sys.exit("can't be imported:\\n" + "\\n".join(bag.import_errors.values()))
