@@ -1,4 +1,4 @@
-"""Wait for several notebook instances at once: one mapped task each."""
+"""Wait for several notebook instances at once, one mapped task each, and hand all their URLs on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ INSTANCE_IDS = ["dsw-starting", "dsw-running"]
 @dag(schedule=None, tags=["dsw"])
 def dsw_wait_for_many() -> None:
     running = DswInstanceSensor.partial(
-        task_id="wait_for_running", poke_interval=2, timeout=30 * 60, deferrable=True
+        task_id="wait_for_running",
+        poke_interval=5,  # seconds; 10 to 30 are enough for real instances
+        timeout=30 * 60,
+        deferrable=True,
     ).expand(instance_id=INSTANCE_IDS)
 
     @task
-    def use(instances: list[dict[str, Any]]) -> list[str]:
+    def use(instances: Any) -> list[str]:
         return [instance["JupyterlabUrl"] for instance in instances]
 
-    use(running.output)  # type: ignore[arg-type]
+    use(running.output)
 
 
 dsw_wait_for_many()

@@ -14,17 +14,17 @@ def dsw_wait_for_running() -> None:
     running = DswInstanceSensor(
         task_id="wait_for_running",
         instance_id="{{ params.instance_id }}",
-        poke_interval=2,
+        poke_interval=5,  # seconds; 10 to 30 are enough for a real instance
         timeout=30 * 60,
         deferrable=True,
     )
 
     @task
-    def use(instance: dict[str, Any]) -> str:
+    def use(instance: Any) -> str:
         print(f"{instance['InstanceId']} is {instance['Status']}: {instance['JupyterlabUrl']}")
         return instance["JupyterlabUrl"]
 
-    use(running.output)  # type: ignore[arg-type]
+    use(running.output)
 
 
 dsw_wait_for_running()

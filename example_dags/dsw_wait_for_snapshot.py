@@ -14,18 +14,18 @@ def dsw_wait_for_snapshot() -> None:
     pushed = DswInstanceSensor(
         task_id="wait_for_snapshot",
         instance_id="{{ params.instance_id }}",
-        # An older snapshot is not the one.
-        snapshot_created_after="{{ dag_run.run_after }}",
-        poke_interval=2,
+        snapshot_created_after="{{ dag_run.run_after }}",  # an older snapshot is not the one
+        poke_interval=5,  # seconds; 10 to 30 are enough for a real push
         timeout=60 * 60,
         deferrable=True,
     )
 
     @task
-    def use(snapshot: dict[str, Any]) -> str:
+    def use(snapshot: Any) -> str:
+        print(f"{snapshot['InstanceId']} was saved as {snapshot['ImageUrl']}")
         return snapshot["ImageUrl"]
 
-    use(pushed.output)  # type: ignore[arg-type]
+    use(pushed.output)
 
 
 dsw_wait_for_snapshot()

@@ -8,32 +8,19 @@ import shlex
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dsw.emulator.record import Request
-from airflow_provider_dsw.emulator.run import run_dag
+from airflow_provider_dsw.emulator.console import changes, fail, request_line, say, say_now
+from airflow_provider_dsw.emulator.run import DagRun
+from airflow_provider_dsw.emulator.scene import SceneEmulator, Steps
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
 from airflow_provider_dsw.emulator.service import DEFAULT_CREDENTIALS
-from airflow_provider_dsw.emulator.state import StepSpec, parse_steps
+from airflow_provider_dsw.emulator.state import parse_steps
 
 DEFAULT_PORT = 8765
-STARTING: list[StepSpec] = [
-    ("Creating", 5),
-    ("ResourceAllocating", 10),
-    ("EnvPreparing", 10),
-    ("Starting", 10),
-    ("Running", None),
-]
-FAILING: list[StepSpec] = [
-    ("Creating", 5),
-    ("Starting", 15),
-    ("Failed", None, {"ReasonCode": "Internal Error", "ReasonMessage": "ImagePullBackOff"}),
-]
-PUSHING: list[StepSpec] = [("Committing", 15), ("Pushing", 30), ("Saved", None)]
+RUN_SPEED = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,22 +45,33 @@ def build_parser() -> argparse.ArgumentParser:
     serve_parser.set_defaults(command=serve)
     run_parser = commands.add_parser(
         "run",
-        help="run a DAG through real Airflow against the emulator, and show what happens",
-        description="Run the one DAG of a file, in an Airflow home made for it and removed in the end.",
+        help="run a DAG against the emulator by real Airflow, in a temporary home",
+        description="Run the DAG of a file against the emulator, by the Airflow that is installed here, in a "
+        "temporary AIRFLOW_HOME. The instances begin to move with the DAG's first request. The exit status is 0 "
+        "only if the DAG run succeeded.",
     )
-    run_parser.add_argument("dag_file", type=Path, metavar="DAG_FILE", help="a file with one DAG")
-    add_emulator_options(run_parser, port=0)
-    run_parser.set_defaults(command=run, speed=3.0)
+    run_parser.add_argument("dag_file", metavar="DAG_FILE", type=Path, help="a Python file that holds a DAG")
+    run_parser.add_argument("--dag", metavar="DAG_ID", help="which one, if the file holds several")
+    run_parser.add_argument(
+        "--conn-id",
+        dest="conn_ids",
+        metavar="CONN_ID",
+        action="append",
+        help="a connection that leads to the emulator, as the DAG names it (repeatable; default: dsw_default)",
+    )
+    run_parser.add_argument("-v", "--verbose", action="store_true", help="show Airflow's own log too")
+    add_emulator_options(run_parser, port=0, speed=RUN_SPEED)
+    run_parser.set_defaults(command=run)
     return parser
 
 
-def add_emulator_options(parser: argparse.ArgumentParser, *, port: int) -> None:
+def add_emulator_options(parser: argparse.ArgumentParser, *, port: int, speed: float = 1.0) -> None:
     """The options that say what the emulator is like."""
     key_id, secret = next(iter(DEFAULT_CREDENTIALS.items()))
     add = parser.add_argument
     add("--port", type=_port, default=port, help="port on 127.0.0.1; 0: any free one (default: %(default)s)")
     add("--tls", action="store_true", help="serve https, with a certificate made for this run")
-    add("--speed", type=_speed, default=1.0, help="how many times faster the statuses change (default: 1)")
+    add("--speed", type=_speed, default=speed, help="how many times faster statuses change (default: %(default)g)")
     add(
         "--instance",
         dest="instances",
@@ -87,9 +85,11 @@ def add_emulator_options(parser: argparse.ArgumentParser, *, port: int) -> None:
     add("--region", default="cn-hangzhou", help="shown in URLs (default: %(default)s)")
 
 
-def make_emulator(arguments: argparse.Namespace) -> DswEmulator:
+def make_emulator(arguments: argparse.Namespace, *, begins_when_asked: bool = False) -> SceneEmulator:
     """The emulator that the options describe; not started."""
-    emulator = DswEmulator(
+    emulator = SceneEmulator(
+        arguments.instances,
+        begins_when_asked=begins_when_asked,
         port=arguments.port,
         tls=arguments.tls,
         speed=arguments.speed,
@@ -97,15 +97,8 @@ def make_emulator(arguments: argparse.Namespace) -> DswEmulator:
         region=arguments.region,
         record_limit=1000,
     )
-    for instance_id, steps in arguments.instances or ():
-        emulator.add_instance(instance_id, timeline=steps)
-    if not arguments.instances:
-        emulator.add_instance("dsw-running")
-        emulator.add_instance("dsw-stopped", "Stopped")
-        emulator.add_instance("dsw-starting", timeline=STARTING)
-        emulator.add_instance("dsw-failing", timeline=FAILING)
-        emulator.add_instance("dsw-saving", "Running")
-        emulator.add_snapshot("dsw-saving", "snp-saving", timeline=PUSHING)
+    if not begins_when_asked:
+        emulator.begin()
     return emulator
 
 
@@ -114,15 +107,12 @@ def serve(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
-    emulator.on_request = _show_request
+    emulator.on_request = lambda request: say_now(request_line(request))
+    problem = start(emulator)
+    if problem:
+        return fail(problem)
     try:
-        emulator.start()
-    except OSError as error:
-        return _fail(f"cannot listen on {HOST}:{arguments.port}: {error.strerror}; choose another with --port")
-    except ImportError:
-        return _fail("--tls needs the package cryptography: pip install 'airflow-provider-dsw[emulator]'")
-    try:
-        _say(introduction(emulator))
+        say(introduction(emulator))
         watch(emulator, stop)
     finally:
         emulator.stop()
@@ -130,9 +120,32 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    emulator = make_emulator(arguments)
-    emulator.on_request = _show_request
-    return run_dag(arguments.dag_file, emulator, watch)
+    emulator = make_emulator(arguments, begins_when_asked=True)
+    dag_run = DagRun(
+        emulator,
+        arguments.dag_file,
+        dag_id=arguments.dag,
+        conn_ids=arguments.conn_ids or ["dsw_default"],
+        verbose=arguments.verbose,
+    )
+    problem = dag_run.problem() or start(emulator)
+    if problem:
+        return fail(problem)
+    try:
+        return dag_run.carry_out()
+    finally:
+        emulator.stop()
+
+
+def start(emulator: DswEmulator) -> str | None:
+    """Start the emulator; return what is wrong if it can't be."""
+    try:
+        emulator.start()
+    except OSError as error:
+        return f"cannot listen on {HOST}:{emulator.port}: {error.strerror}; choose another with --port"
+    except ImportError:
+        return "--tls needs the package cryptography: pip install 'airflow-provider-dsw[emulator]'"
+    return None
 
 
 def introduction(emulator: DswEmulator) -> str:
@@ -152,27 +165,15 @@ def introduction(emulator: DswEmulator) -> str:
     return "\n".join([*lines, ""])
 
 
-def watch(emulator: DswEmulator, stop: threading.Event) -> None:
+def watch(emulator: SceneEmulator, stop: threading.Event) -> None:
     """Show each change of a status until `stop` is set."""
     before = emulator.statuses()
     while not stop.wait(0.1):
+        emulator.go_on()
         now = emulator.statuses()
-        for name in before | now:
-            if now.get(name) != before.get(name):
-                _say(f"{_clock()}  {name}: {before.get(name, 'new')} -> {now.get(name, 'removed')}")
+        for _, line in changes(before, now):
+            say_now(line)
         before = now
-
-
-def _show_request(request: Request) -> None:
-    answered = "dropped" if request.status is None else str(request.status)
-    parts = [
-        _clock(),
-        f"{request.action or request.method + ' ' + request.path}",
-        request.instance_id,
-        answered,
-    ]
-    parts += [request.code, request.shown]
-    _say("  ".join(part for part in parts if part))
 
 
 def _port(text: str) -> int:
@@ -191,7 +192,7 @@ def _speed(text: str) -> float:
     return speed
 
 
-def _instance(text: str) -> tuple[str, list[StepSpec]]:
+def _instance(text: str) -> tuple[str, Steps]:
     instance_id, equals, path = text.partition("=")
     steps: list[tuple[Any, ...]] = []
     try:
@@ -203,20 +204,7 @@ def _instance(text: str) -> tuple[str, list[StepSpec]]:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
     if not instance_id:
         raise argparse.ArgumentTypeError(f"{text!r} begins with no instance id")
-    return instance_id, list(steps)
-
-
-def _clock() -> str:
-    return datetime.fromtimestamp(time.time()).astimezone().strftime("%H:%M:%S")
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _fail(text: str) -> int:
-    print(f"dsw-emulator: {text}", file=sys.stderr)
-    return 1
+    return instance_id, steps
 
 
 if __name__ == "__main__":

@@ -1,0 +1,37 @@
+"""What the command `dsw-emulator` writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from airflow_provider_dsw.emulator.record import Request
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")  # at once: two threads write
+    sys.stdout.flush()
+
+
+def say_now(text: str) -> None:
+    """With the time of day before it."""
+    say(f"{datetime.now().astimezone():%H:%M:%S}  {text}")
+
+
+def fail(text: str) -> int:
+    print(f"dsw-emulator: {text}", file=sys.stderr, flush=True)
+    return 1
+
+
+def request_line(request: Request) -> str:
+    answered = "dropped" if request.status is None else str(request.status)
+    parts = [request.action or f"{request.method} {request.path}", request.instance_id, answered]
+    return "  ".join(part for part in [*parts, request.code, request.shown] if part)
+
+
+def changes(before: Mapping[str, str | None], now: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    """Each name whose status changed, and a line about it."""
+    for name in {**before, **now}:
+        if now.get(name) != before.get(name):
+            yield name, f"{name}: {before.get(name) or 'new'} -> {now.get(name) or 'gone'}"

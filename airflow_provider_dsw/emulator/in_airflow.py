@@ -1,0 +1,129 @@
+"""Inside Airflow, for `dsw-emulator run`: run one DAG and tell the command what happens, as JSON lines.
+
+The command starts it as a process of its own, with Airflow's home and connections in the environment.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from airflow.listeners import hookimpl
+
+
+def main(dag_file: str, dag_id: str | None = None) -> None:
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
+    # For what the file imports from beside it; last, so that nothing there hides a package.
+    sys.path.append(str(Path(dag_file).parent))
+    copy = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]) / Path(dag_file).name
+    try:
+        dag = _load(copy, dag_id)
+    except _ProblemError as problem:
+        _tell("problem", text=str(problem).replace(str(copy), dag_file))
+        return
+    _watch_tasks()
+
+    from airflow.utils.db import initdb
+
+    initdb()
+    dag_run = dag.test()
+    _tell("end", state=str(dag_run.state), tasks=_results(dag_run))
+
+
+class _ProblemError(Exception):
+    """What the user has to mend."""
+
+
+def _load(path: Path, dag_id: str | None) -> Any:
+    DagBag = _first_of("airflow.dag_processing.dagbag", "airflow.models.dagbag").DagBag
+    bag = DagBag(str(path))
+    if bag.import_errors:
+        error = next(iter(bag.import_errors.values())).rstrip()
+        raise _ProblemError(f"Airflow can't import it:\n{error}")
+    if not bag.dags:
+        raise _ProblemError("no DAG in it. Is the DAG made at the top level, is the @dag function called?")
+    if dag_id is None and len(bag.dags) > 1:
+        raise _ProblemError(f"several DAGs in it; choose one with --dag: {', '.join(sorted(bag.dags))}")
+    if dag_id is not None and dag_id not in bag.dags:
+        raise _ProblemError(f"no DAG {dag_id!r} in it; it has: {', '.join(sorted(bag.dags))}")
+    return bag.dags[dag_id] if dag_id else next(iter(bag.dags.values()))
+
+
+def _results(dag_run: Any) -> list[dict[str, Any]]:
+    """Each task's state, and what it returned."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        query: Any = XComModel.get_many(run_id=dag_run.run_id, dag_ids=dag_run.dag_id, key="return_value")
+        returned = {
+            (xcom.task_id, xcom.map_index): XComModel.deserialize_value(xcom) for xcom in session.scalars(query)
+        }
+    instances = sorted(dag_run.get_task_instances(), key=lambda ti: (ti.start_date is None, ti.start_date or 0))
+    return [
+        {
+            "task": _name(instance),
+            "state": instance.state and str(instance.state),
+            "returned": returned.get((instance.task_id, instance.map_index)),
+        }
+        for instance in instances
+    ]
+
+
+class _Listener:
+    """Tells of each task's start and end."""
+
+    @hookimpl
+    def on_task_instance_running(self, previous_state: Any, task_instance: Any) -> None:
+        _tell("task", task=_name(task_instance), state="running")
+
+    @hookimpl
+    def on_task_instance_success(self, previous_state: Any, task_instance: Any) -> None:
+        _tell("task", task=_name(task_instance), state="success")
+
+    @hookimpl
+    def on_task_instance_skipped(self, previous_state: Any, task_instance: Any) -> None:
+        _tell("task", task=_name(task_instance), state="skipped")
+
+    @hookimpl
+    def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
+        kind = f"{type(error).__name__}: " if isinstance(error, BaseException) else ""
+        _tell("task", task=_name(task_instance), state="failed", error=f"{kind}{error}")
+
+
+def _watch_tasks() -> None:
+    listeners = _first_of("airflow.sdk.listener", "airflow.listeners.listener")
+    listeners.get_listener_manager().add_listener(_Listener())
+
+
+def _first_of(*modules: str) -> Any:
+    """Import the first module that there is: the place in newer Airflow, then that in older."""
+    for name in modules[:-1]:
+        with suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
+    return importlib.import_module(modules[-1])
+
+
+def _name(task_instance: Any) -> str:
+    index = task_instance.map_index
+    return f"{task_instance.task_id}{f'[{index}]' if index is not None and index >= 0 else ''}"
+
+
+def _tell(event: str, **content: Any) -> None:
+    with open(os.environ["DSW_EMULATOR_EVENTS"], "a", encoding="utf-8") as events:
+        events.write(json.dumps({"event": event, **content}, ensure_ascii=False, default=str) + "\n")
+
+
+def _end_with_the_command() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: this is the end of the pipe
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
