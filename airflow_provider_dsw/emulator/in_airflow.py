@@ -23,8 +23,8 @@ def main(dag_file: str, dag_id: str | None = None) -> None:
     sys.path.append(str(Path(dag_file).parent))
     copy = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]) / Path(dag_file).name
     try:
-        dag = _load(copy, dag_id)
-    except _ProblemError as problem:
+        dag = load(copy, dag_id)
+    except ProblemError as problem:
         _tell("problem", text=str(problem).replace(str(copy), dag_file))
         return
     _watch_tasks()
@@ -36,22 +36,22 @@ def main(dag_file: str, dag_id: str | None = None) -> None:
     _tell("end", state=str(dag_run.state), tasks=_results(dag_run))
 
 
-class _ProblemError(Exception):
+class ProblemError(Exception):
     """What the user has to mend."""
 
 
-def _load(path: Path, dag_id: str | None) -> Any:
+def load(path: Path, dag_id: str | None) -> Any:
     DagBag = _first_of("airflow.dag_processing.dagbag", "airflow.models.dagbag").DagBag
-    bag = DagBag(str(path))
+    bag = DagBag(str(path), safe_mode=False)
     if bag.import_errors:
         error = next(iter(bag.import_errors.values())).rstrip()
-        raise _ProblemError(f"Airflow can't import it:\n{error}")
+        raise ProblemError(f"Airflow can't import it:\n{error}")
     if not bag.dags:
-        raise _ProblemError("no DAG in it. Is the DAG made at the top level, is the @dag function called?")
+        raise ProblemError("no DAG in it. Is the DAG made at the top level, is the @dag function called?")
     if dag_id is None and len(bag.dags) > 1:
-        raise _ProblemError(f"several DAGs in it; choose one with --dag: {', '.join(sorted(bag.dags))}")
+        raise ProblemError(f"several DAGs in it; choose one with --dag: {', '.join(sorted(bag.dags))}")
     if dag_id is not None and dag_id not in bag.dags:
-        raise _ProblemError(f"no DAG {dag_id!r} in it; it has: {', '.join(sorted(bag.dags))}")
+        raise ProblemError(f"no DAG {dag_id!r} in it; it has: {', '.join(sorted(bag.dags))}")
     return bag.dags[dag_id] if dag_id else next(iter(bag.dags.values()))
 
 

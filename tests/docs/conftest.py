@@ -1,0 +1,67 @@
+"""DAGs of documents, run by real Airflow in this process."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+
+POKE_INTERVAL = 0.05
+
+# Runs the only DAG of a file and returns what its tasks returned, by task id; mapped ones as a list.
+RunDag = Callable[[Path], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+def load(path: Path) -> Any:
+    """The only DAG of a file, as Airflow's DagBag finds it."""
+    module = "airflow.models.dagbag"
+    with suppress(ModuleNotFoundError):  # Airflow 3.1
+        module = importlib.import_module("airflow.dag_processing.dagbag").__name__
+    bag = importlib.import_module(module).DagBag(str(path))
+    assert bag.import_errors == {}
+    (dag,) = bag.dags.values()
+    return dag
+
+
+@pytest.fixture
+def run_dag(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
+    def run(path: Path) -> dict[str, Any]:
+        bundle = {
+            "name": "docs",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(path.parent)},
+        }
+        monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+        dag = load(path)
+        for task in dag.tasks:
+            if task.is_mapped:
+                task.partial_kwargs["poke_interval"] = POKE_INTERVAL
+            elif isinstance(task, DswInstanceSensor):
+                task.poke_interval = POKE_INTERVAL
+        dag_run = dag.test()
+        instances = dag_run.get_task_instances()
+        assert (dag_run.state, {str(ti.state) for ti in instances}) == ("success", {"success"})
+        returned: dict[str, Any] = {}
+        for ti in sorted(instances, key=lambda ti: ti.map_index):
+            value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+            if ti.map_index >= 0:
+                returned.setdefault(ti.task_id, []).append(value)
+            else:
+                returned[ti.task_id] = value
+        return returned
+
+    return run

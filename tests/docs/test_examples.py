@@ -1,0 +1,87 @@
+"""Each example DAG loads without the SDK, and runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator, Request
+from airflow_provider_dsw.emulator.scene import DEFAULT, SAVING
+from tests.docs.conftest import RunDag, load
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+def test_there_are_examples_for_all_kinds_of_waits() -> None:
+    assert {"dsw_wait_for_many", "dsw_wait_for_running", "dsw_wait_for_snapshot"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_holds_one_dag_of_its_own_name(name: str) -> None:
+    dag = load(EXAMPLES / f"{name}.py")
+
+    assert dag.dag_id == name
+    assert "dsw" in dag.tags
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_needs_only_instances_that_the_command_serves(name: str) -> None:
+    served = {instance_id for instance_id, _ in DEFAULT} | {SAVING}
+
+    for task in load(EXAMPLES / f"{name}.py").tasks:
+        if task.is_mapped:
+            assert set(task.expand_input.value["instance_id"]) <= served
+        elif instance_id := getattr(task, "instance_id", None):
+            assert task.dag.params.get(instance_id.strip("{} ").removeprefix("params."), instance_id) in served
+
+
+def test_loading_the_examples_imports_nothing_of_the_sdk() -> None:
+    code = f"""
+import runpy, sys
+for name in {NAMES!r}:
+    runpy.run_path(f"{EXAMPLES}/{{name}}.py")
+print([name for name in sys.modules if name.split(".")[0] in ("Tea", "darabonba") or name.startswith("alibabacloud")])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_url_of_a_running_instance_is_handed_on(run_dag: RunDag, dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance("dsw-starting", per_poll=["Creating", "Starting", "Running"])
+
+    returned = run_dag(EXAMPLES / "dsw_wait_for_running.py")
+
+    assert returned["wait_for_running"]["Status"] == "Running"
+    assert returned["use"] == returned["wait_for_running"]["JupyterlabUrl"]
+    assert returned["use"].endswith("/lab/")
+    assert len(dsw_default.calls("GetInstance", "dsw-starting")) == 3
+
+
+def test_the_image_of_a_new_snapshot_is_handed_on(run_dag: RunDag, dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance("dsw-saving")  # it has a finished snapshot of 2021
+
+    def push(request: Request) -> None:
+        if len(dsw_default.calls("GetInstance")) == 2:
+            dsw_default.add_snapshot("dsw-saving", image_url="registry/new:1", per_poll=["Pushing", "Saved"])
+
+    dsw_default.on_request = push
+
+    returned = run_dag(EXAMPLES / "dsw_wait_for_snapshot.py")
+
+    assert returned["use"] == "registry/new:1"
+    assert returned["wait_for_snapshot"]["InstanceId"] == "dsw-saving"
+
+
+def test_the_urls_of_all_instances_are_handed_on(run_dag: RunDag, dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance("dsw-starting", per_poll=["Starting", "Running"])
+    dsw_default.add_instance("dsw-running")
+
+    returned = run_dag(EXAMPLES / "dsw_wait_for_many.py")
+
+    assert [instance["InstanceId"] for instance in returned["wait_for_running"]] == ["dsw-starting", "dsw-running"]
+    assert returned["use"] == [instance["JupyterlabUrl"] for instance in returned["wait_for_running"]]

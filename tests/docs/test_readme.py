@@ -1,0 +1,266 @@
+"""Every snippet of the README runs, and does what the README says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+
+from airflow_provider_dsw.details import DEFAULT_FIELDS
+from airflow_provider_dsw.emulator import DswEmulator, cli
+from airflow_provider_dsw.hooks import connection as connections
+from airflow_provider_dsw.waits import default_failure_statuses
+from tests.docs.conftest import RunDag
+from tests.docs.readme import LANGUAGES, ROOT, TEXT, block, blocks, section
+
+INSTANCE = "dsw-730abc"
+# What tells each snippet apart. One that is not here is not tested.
+PYTHON = ["def train()", "def publish()", 'DAG("describe"', "AssetWatcher(", "DswHook(", "def test_"]
+BASH = [
+    "dsw-emulator run example_dags/",
+    "pytest",
+    "AIRFLOW_CONN_DSW_DEFAULT='{",
+    "AIRFLOW_CONN_DSW_DEFAULT='dsw:",
+    "airflow connections add",
+    "dsw-emulator run my_dag.py",
+    "dsw-emulator serve",
+]
+JSON = ['{"region"', '"Statement"']
+
+
+@pytest.mark.parametrize(("language", "marks"), [("python", PYTHON), ("bash", BASH), ("json", JSON)])
+def test_every_snippet_is_known_here(language: str, marks: list[str]) -> None:
+    assert sorted(block(language, mark) for mark in marks) == sorted(blocks(language))
+
+
+def test_there_are_snippets_in_no_other_language() -> None:
+    assert {"python", "bash", "json"} == LANGUAGES
+
+
+# Python
+
+
+@pytest.fixture
+def dag_file(tmp_path: Path) -> Path:
+    return tmp_path / "dag_of_the_readme.py"
+
+
+def test_the_wait_for_an_instance(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
+    dag_file.write_text(block("python", "def train()"))
+    dsw_default.add_instance(INSTANCE, per_poll=["Starting", "Running"])
+
+    returned = run_dag(dag_file)
+
+    assert returned["use"].endswith("/lab/")
+    for name in ("InstanceId", "Status", "JupyterlabUrl", "WebIDEUrl", "ImageUrl", "EcsSpec"):
+        assert f"`{name}`" in section("Wait for an instance")
+        assert returned["wait_for_running"][name]
+
+
+def test_the_wait_for_a_snapshot(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
+    dag_file.write_text(block("python", "def publish()"))
+    dsw_default.add_instance(INSTANCE)
+
+    def push(request: Any) -> None:
+        if len(dsw_default.calls("GetInstance")) == 2:
+            dsw_default.add_snapshot(INSTANCE, image_url="registry/new:1", per_poll=["Pushing", "Saved"])
+
+    dsw_default.on_request = push
+
+    assert run_dag(dag_file)["use"] == "registry/new:1"
+
+
+def test_details_are_handed_on(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
+    dag_file.write_text(block("python", 'DAG("describe"'))
+    dsw_default.add_instance(INSTANCE, CloudDisks=[{"Capacity": "50Gi"}])
+
+    assert run_dag(dag_file) == {"describe": {"status": "Running", "disk": "50Gi"}}
+
+
+def test_an_asset_has_an_event_when_the_instance_stops(
+    run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator
+) -> None:
+    dag_file.write_text(block("python", "AssetWatcher("))
+    dsw_default.add_instance(INSTANCE, per_poll=["Running", "Stopping", "Stopped"])
+    namespace: dict[str, Any] = {}
+    exec(dag_file.read_text(), namespace)
+    trigger = namespace["stopped"].watchers[0].trigger
+    trigger.poke_interval = 0.05
+
+    async def first_event() -> Any:
+        async with aclosing(trigger.run()) as events:
+            return await anext(events)
+
+    assert asyncio.run(first_event()).payload["Status"] == "Stopped"
+    assert run_dag(dag_file) == {"report": None}
+
+
+def test_the_hook_in_own_code(dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance(INSTANCE)
+    dsw_default.add_instance("dsw-other", "Stopped")
+    namespace: dict[str, Any] = {}
+
+    exec(block("python", "DswHook("), namespace)
+
+    assert (namespace["status"], namespace["running"]) == ("Running", [INSTANCE])
+
+
+def test_the_test_with_the_emulator(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
+    namespace: dict[str, Any] = {}
+    exec(block("python", "def test_"), namespace)
+    (test,) = [value for name, value in namespace.items() if name.startswith("test_")]
+
+    test(monkeypatch)
+
+
+# The commands
+
+
+def dsw_emulator_part(text: str) -> list[str]:
+    return shlex.split(text[text.index("dsw-emulator ") :])[1:]
+
+
+@pytest.mark.parametrize("mark", [mark for mark in BASH if "dsw-emulator" in mark])
+def test_the_command_takes_these_options(mark: str) -> None:
+    arguments = cli.build_parser().parse_args(dsw_emulator_part(block("bash", mark)))
+
+    if "example_dags" in mark:
+        assert (ROOT / arguments.dag_file).is_file()
+    else:
+        ((instance_id, steps),) = arguments.instances
+        assert (instance_id, steps[-1]) == (INSTANCE, ("Running", None))
+
+
+def test_what_pip_is_told_to_install_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+    for mark in ("dsw-emulator run example_dags/", "pytest"):
+        steps = [shlex.split(step) for step in block("bash", mark).split("&&")]
+        (pip,) = [step for step in steps if step[0] == "pip"]
+        assert pip[-1].removeprefix(".[").removesuffix("]") in extras
+        assert steps[0] == ["python3", "-m", "venv", ".venv"]
+
+
+@pytest.mark.slow
+def test_the_first_command_succeeds_in_less_than_a_minute() -> None:
+    arguments = dsw_emulator_part(block("bash", "dsw-emulator run example_dags/"))
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "airflow_provider_dsw.emulator.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert "The DAG run is over: success." in ended.stdout
+
+
+# The connection
+
+
+def exported(mark: str) -> str:
+    _, assignment = shlex.split(block("bash", mark))
+    return assignment.removeprefix("AIRFLOW_CONN_DSW_DEFAULT=")
+
+
+@pytest.fixture(scope="module")
+def as_json() -> connections.DswConnection:
+    return connections.parse(Connection.from_json(exported("='{"), conn_id="dsw_default"))
+
+
+def test_the_connection_is_what_it_says(as_json: connections.DswConnection) -> None:
+    assert as_json.endpoint == "pai-dsw.cn-hangzhou.aliyuncs.com"
+    assert as_json.credentials == {"access_key_id": "my-key-id", "access_key_secret": "my-key-secret"}
+
+
+def test_the_uri_gives_the_same_connection(as_json: connections.DswConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", exported("='dsw:"))
+
+    assert connections.parse(Connection.get("dsw_default")) == as_json
+
+
+def test_the_ui_gives_the_same_connection(as_json: connections.DswConnection) -> None:
+    extra = block("json", '{"region"')
+    filled_in = Connection(
+        conn_id="dsw_default", conn_type="dsw", login="my-key-id", password="my-key-secret", extra=extra
+    )
+
+    assert connections.parse(filled_in) == as_json
+
+
+def test_the_command_line_gives_the_same_connection(
+    as_json: connections.DswConnection, airflow_db: None, tmp_path: Path
+) -> None:
+    database = tmp_path / "airflow.db"
+    with closing(sqlite3.connect(Path(os.environ["AIRFLOW_HOME"]) / "airflow.db")) as made:
+        made.execute("VACUUM INTO ?", [str(database)])
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+        "AIRFLOW__CORE__FERNET_KEY": "",  # stored readably: the key of another home is not known here
+    }
+    name, *arguments = shlex.split(block("bash", "airflow connections add"))
+    assert name == "airflow"
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "airflow", *arguments], env=environment, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert connections.parse(stored(database)) == as_json
+
+
+def stored(database: Path) -> Any:
+    from airflow.models import Connection as StoredConnection
+    from sqlalchemy import create_engine, select
+    from sqlalchemy.orm import Session
+
+    with Session(create_engine(f"sqlite:///{database}")) as session:
+        return session.scalars(select(StoredConnection).where(StoredConnection.conn_id == "dsw_default")).one()
+
+
+def test_the_policy_allows_what_the_hook_reads() -> None:
+    (statement,) = json.loads(block("json", '"Statement"'))["Statement"]
+
+    assert statement["Action"] == ["paidsw:GetInstance", "paidsw:GetInstanceSnapshot", "paidsw:ListInstances"]
+
+
+# The tables
+
+
+def test_the_failure_statuses_are_those_of_the_code() -> None:
+    rows = {
+        cells[1].strip(): {word.strip("`, ") for word in cells[2].partition(" (")[0].split(",")}
+        for line in section("What a wait does").splitlines()
+        if len(cells := line.split("|")) == 4 and "Failed" in line and "`Deleting`" in line
+    }
+
+    assert rows == {
+        "`Running`": default_failure_statuses(["Running"]),
+        "`Saved`, or a snapshot": default_failure_statuses(["Saved"]),
+        "any other": default_failure_statuses(["Stopped"]),
+    }
+
+
+def test_the_default_details_that_are_named_exist() -> None:
+    assert {"Status", "EcsSpec", "JupyterlabUrl", "WebIDEUrl", "ImageUrl"} <= set(DEFAULT_FIELDS)
+
+
+def test_files_that_are_named_exist() -> None:
+    for name in ("airflow_provider_dsw/waits.py", "airflow_provider_dsw/hooks/errors.py", "example_dags"):
+        assert name in TEXT
+        assert (ROOT / name).exists()

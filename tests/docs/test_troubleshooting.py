@@ -1,0 +1,112 @@
+"""The messages of the README's troubleshooting table are those that users get."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from requests import ConnectTimeout
+
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.hooks.errors import from_exception
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from tests.docs.readme import first_cells
+
+Provoke = Callable[[DswEmulator, Callable[[dict[str, Any] | None], None]], Any]
+
+
+def by_connection(*without: str, **changed: Any) -> Provoke:
+    """Call the hook through a connection that lacks these fields, or has these."""
+
+    def provoke(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+        connection = {**emulator.connection(), **changed}
+        connect({name: value for name, value in connection.items() if name not in without})
+        DswHook().get_instance("dsw-abc")
+
+    return provoke
+
+
+def by_fault(**fault: Any) -> Provoke:
+    def provoke(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+        emulator.fault(times=None, **fault)
+        connect(emulator.connection())
+        DswHook().get_instance("dsw-abc")
+
+    return provoke
+
+
+def by_sensor(status: str = "Running", **arguments: Any) -> Provoke:
+    def provoke(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+        emulator.set_instance("dsw-abc", status)
+        connect(emulator.connection())
+        DswInstanceSensor(task_id="wait", instance_id="dsw-abc", **arguments).execute({})
+
+    return provoke
+
+
+def undefined(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+    connect(None)
+    DswHook().get_instance("dsw-abc")
+
+
+def unknown(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+    connect(emulator.connection())
+    DswHook().get_instance("dsw-other")
+
+
+def untrusted(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+    with DswEmulator(tls=True) as with_tls:
+        connect(with_tls.connection())
+        DswHook().get_instance("dsw-abc")
+
+
+def too_slow(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+    raise RuntimeError(from_exception(ConnectTimeout()).cause)
+
+
+PROVOKED: dict[str, Provoke] = {
+    "The conn_id `dsw_default` isn't defined": undefined,
+    "neither extra 'region' (e.g. 'cn-hangzhou') nor host is set": by_connection("host", "port", "extra"),
+    "login (the AccessKey id) is not set": by_connection("login"),
+    "password (the AccessKey secret) is not set": by_connection("password"),
+    "extra is not a JSON object": by_connection(extra='{"region": "cn-hangzhou"'),
+    "without scheme and path": by_connection(host="https://pai-dsw.cn-hangzhou.aliyuncs.com"),
+    "Code InvalidAccessKeyId.NotFound": by_connection(login="not-a-key"),
+    "Code SignatureDoesNotMatch": by_connection(password="not-its-secret"),
+    "Code NoPermission": by_fault(status=403),
+    "Code InvalidTimeStamp.Expired": by_fault(status=400, code="InvalidTimeStamp.Expired"),
+    "the service knows no such instance or snapshot": unknown,
+    "the host name is unknown": by_connection("port", host="pai-dsw.cn-nowhere.invalid"),
+    "no connection in time": too_slow,
+    "nothing listens there (connection refused)": by_connection(port=1),
+    "TLS failed; is it an https endpoint?": by_connection(extra={"protocol": "https"}),
+    "the server's TLS certificate is not trusted here": untrusted,
+    "Code Throttling.User": by_fault(status=429),
+    "which can't happen any more": by_sensor("Failed"),
+    "is no instance status. Did you mean": by_sensor(target_status="Runing"),
+    "has no time zone": by_sensor(snapshot_created_after="2026-01-31T08:00:00"),
+}
+
+
+def test_every_message_of_the_table_is_provoked_here() -> None:
+    assert first_cells("When something goes wrong") == list(PROVOKED)
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("message", PROVOKED)
+def test_this_is_what_the_user_reads(emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    def connect(connection: dict[str, Any] | None) -> None:
+        if connection is None:
+            monkeypatch.delenv("AIRFLOW_CONN_DSW_DEFAULT", raising=False)
+        else:
+            monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(connection))
+
+    emulator.add_instance("dsw-abc")
+
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - of many kinds
+        PROVOKED[message](emulator, connect)
+
+    assert message in str(raised.value)
