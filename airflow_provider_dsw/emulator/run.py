@@ -75,14 +75,13 @@ class DagRun:
 
     def carry_out(self) -> int:
         """Run it and show what happens; return the exit status of the command."""
-        with tempfile.TemporaryDirectory(prefix="dsw-emulator-run-", ignore_cleanup_errors=True) as directory:
-            home = Path(directory)
+        with _signals() as received, _home() as home:
             (home / "dags").mkdir()
             shutil.copy(self.dag_file, home / "dags")
             self.emulator.on_request = self._show_request
             say(f"DSW emulator at {self.emulator.protocol}://{self.emulator.endpoint}, Ctrl-C stops everything.")
             say(f"Airflow {_airflow_version()} is starting in a temporary home: about 10 seconds.\n")
-            with _signals() as received, self._airflow(home) as process:
+            with self._airflow(home) as process:
                 self._follow(home / "events", process, received)
             if received:
                 say(f"\nStopped by {received[0].name}.")
@@ -209,6 +208,12 @@ def _is_foreign(name: str) -> bool:
     """Whether a variable would lead Airflow or the SDK away from the temporary home or the emulator."""
     foreign = ("AIRFLOW__", "AIRFLOW_HOME", "AIRFLOW_CONFIG", "_AIRFLOW", "ALIBABA_CLOUD_")
     return name.startswith(foreign) or name.lower().endswith("_proxy")
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="dsw-emulator-run-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
 
 
 @contextmanager

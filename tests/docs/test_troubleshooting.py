@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airflow.sdk import Connection
 from requests import ConnectTimeout
 
 from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.errors import from_exception
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
@@ -63,6 +65,11 @@ def untrusted(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], 
         DswHook().get_instance("dsw-abc")
 
 
+def broken_extra(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+    # As the UI stores it; in an environment variable Airflow 3.1 itself stumbles over it.
+    connections.parse(Connection(conn_id="dsw_default", conn_type="dsw", extra='{"region": "cn-hangzhou"'))
+
+
 def too_slow(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
     raise RuntimeError(from_exception(ConnectTimeout()).cause)
 
@@ -72,7 +79,7 @@ PROVOKED: dict[str, Provoke] = {
     "neither extra 'region' (e.g. 'cn-hangzhou') nor host is set": by_connection("host", "port", "extra"),
     "login (the AccessKey id) is not set": by_connection("login"),
     "password (the AccessKey secret) is not set": by_connection("password"),
-    "extra is not a JSON object": by_connection(extra='{"region": "cn-hangzhou"'),
+    "extra is not a JSON object": broken_extra,
     "without scheme and path": by_connection(host="https://pai-dsw.cn-hangzhou.aliyuncs.com"),
     "Code InvalidAccessKeyId.NotFound": by_connection(login="not-a-key"),
     "Code SignatureDoesNotMatch": by_connection(password="not-its-secret"),

@@ -1,0 +1,70 @@
+"""What the instances do that the command serves by default."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.emulator import scene
+from airflow_provider_dsw.emulator.scene import SAVING, SceneEmulator
+from airflow_provider_dsw.hooks.dsw import DswHook
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic time of the emulator, to be set."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_nothing_moves_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    with SceneEmulator(begins_when_asked=True, speed=20) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
+        time.sleep(0.5)
+        hook = DswHook()
+
+        assert hook.get_instance("dsw-starting")["Status"] == "Creating"
+        assert hook.get_instance(SAVING)["LatestSnapshot"]["Status"] == "Committing"
+
+        time.sleep(2.5)
+        assert hook.get_instance("dsw-starting")["Status"] == "Running"
+        assert hook.get_instance("dsw-failing")["ReasonMessage"] == "ImagePullBackOff"
+        assert hook.get_instance(SAVING)["LatestSnapshot"]["Status"] == "Saved"
+
+
+def test_one_instance_is_saved_again_and_again(clock: list[float]) -> None:
+    emulator = SceneEmulator(speed=2)
+    emulator.begin()
+    seen: list[Any] = []
+    for _ in range(100):
+        emulator.go_on()
+        seen.append(emulator.status(SAVING))
+        clock[0] += 1
+
+    saved = [name for name in emulator.statuses() if name.startswith(f"{SAVING}/{scene.SNAPSHOT}")]
+    assert saved == [f"{SAVING}/snp-saving", f"{SAVING}/snp-saving-2", f"{SAVING}/snp-saving-3"]
+    assert {"Saving", "Saved", "Running"} == set(seen)
+
+
+def test_an_instance_that_somebody_stopped_is_not_saved(clock: list[float]) -> None:
+    emulator = SceneEmulator()
+    emulator.begin()
+    emulator.set_instance(SAVING, "Stopped")
+
+    clock[0] += 1000
+    emulator.go_on()
+
+    assert emulator.status(SAVING) == "Stopped"
+    assert f"{SAVING}/snp-saving-2" not in emulator.statuses()
+
+
+def test_named_instances_take_the_place_of_the_default_ones() -> None:
+    emulator = SceneEmulator([("dsw-abc", [("Starting", 1.0), ("Running", None)])])
+    emulator.begin()
+    emulator.go_on()
+
+    assert {name.partition("/")[0] for name in emulator.statuses()} == {"dsw-abc"}
