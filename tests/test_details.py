@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.details import DOCUMENTED_FIELDS, check_fields, default_details, redact, select
 from airflow_provider_dsw.emulator import SAMPLE_SECRET
-from airflow_provider_dsw.suggest import nearest
 
 # The API page's response elements, one level deep, as it stood on 2026-01 (pai-dsw/2022-01-01).
 _PAGE = """

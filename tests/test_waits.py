@@ -8,10 +8,10 @@ from airflow_provider_dsw.waits import (
     INSTANCE_STATUSES,
     Outcome,
     Wait,
-    check_created_after,
-    check_statuses,
+    check_arguments,
     default_failure_statuses,
     judge,
+    watch,
 )
 
 MET, NOT_YET, FAILED = Outcome.MET, Outcome.NOT_YET, Outcome.FAILED
@@ -325,8 +325,31 @@ def test_a_wait_says_what_it_waits_for(wait, words):
 
 
 @pytest.mark.parametrize("status", INSTANCE_STATUSES)
-def test_one_status_is_as_good_as_a_list_of_one(status):
-    assert check_statuses("target_status", status) == check_statuses("target_status", [status]) == (status,)
+@pytest.mark.parametrize("kind", [str, lambda status: [status], lambda status: {status}])
+def test_one_status_is_as_good_as_a_collection_of_one(status, kind):
+    wait = Wait.of(ID, kind(status), failure_statuses=kind(status))
+
+    assert wait == status_wait(status, failures=(status,))
+
+
+def test_running_is_awaited_where_nothing_else_is_said():
+    assert Wait.of(ID) == status_wait("Running")
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        {"wait_for_snapshot": True},
+        {"snapshot_id": "snp-1"},
+        {"snapshot_image": "image-1"},
+        {"snapshot_created_after": NOON},
+    ],
+)
+def test_any_snapshot_argument_makes_it_a_wait_for_a_snapshot(which):
+    wait = Wait.of(ID, **which)
+
+    assert wait.snapshot
+    assert wait == snapshot_wait(**{name: value for name, value in which.items() if name != "wait_for_snapshot"})
 
 
 @pytest.mark.parametrize(
@@ -341,12 +364,19 @@ def test_one_status_is_as_good_as_a_list_of_one(status):
         (3, "Known are: Creating,"),
     ],
 )
-def test_a_wrong_status_is_refused_with_the_nearest_right_one(status, hint):
-    with pytest.raises(ValueError, match="target_status: ") as raised:
-        check_statuses("target_status", ["Stopped", status])
+@pytest.mark.parametrize("name", ["target_status", "failure_statuses"])
+def test_a_wrong_status_is_refused_with_the_nearest_right_one(name, status, hint):
+    with pytest.raises(ValueError, match=f"^{name}: ") as raised:
+        check_arguments({name: ["Stopped", status]})
 
     assert repr(status) in str(raised.value)
     assert hint in str(raised.value)
+
+
+@pytest.mark.parametrize("nothing", [None, 3, [], (), ""])
+def test_a_target_that_names_no_status_is_refused(nothing):
+    with pytest.raises(ValueError, match=r"^target_status: "):
+        Wait.of(ID, nothing)
 
 
 @pytest.mark.parametrize(
@@ -360,16 +390,76 @@ def test_a_wrong_status_is_refused_with_the_nearest_right_one(status, hint):
     ],
 )
 def test_a_moment_is_a_datetime_or_iso_8601(given, meant):
-    assert check_created_after(given) == meant
+    assert Wait.of(ID, snapshot_created_after=given).snapshot_created_after == meant
 
 
 @pytest.mark.parametrize("naive", [datetime(2026, 1, 31, 12), "2026-01-31T12:00:00", "2026-01-31"])  # noqa: DTZ001
 def test_a_moment_without_a_time_zone_is_refused_with_the_way_to_add_one(naive):
     with pytest.raises(ValueError, match=r"has no time zone\. Add one"):
-        check_created_after(naive)
+        check_arguments({"snapshot_created_after": naive})
 
 
 @pytest.mark.parametrize("value", ["yesterday", "", "None", 1769860800, None, ["2026-01-31T12:00:00Z"]])
 def test_what_is_no_moment_is_refused(value):
     with pytest.raises(ValueError, match="neither a datetime nor ISO 8601"):
-        check_created_after(value)
+        check_arguments({"snapshot_created_after": value})
+
+
+@pytest.mark.parametrize("image", ["", "  ", None, 7])
+def test_what_is_no_image_is_refused(image):
+    with pytest.raises(ValueError, match="is no ImageId, ImageName or ImageUrl"):
+        check_arguments({"snapshot_image": image})
+
+
+# Changes, for who watches
+
+
+def watched(wait, *answers, last=None):
+    """Which of the answers a watcher takes for a change."""
+    found = []
+    for number, answer in enumerate(answers):
+        last, verdict = watch(wait, answer, last)
+        if verdict is not None:
+            found.append(number)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("statuses", "changes"),
+    [
+        (["Running", "Running"], []),  # it was so already
+        (["Stopped", "Running", "Running"], [1]),
+        (["Starting", "Running", "Stopping", "Running"], [1, 3]),
+        (["Running", "Stopped", "Running"], [2]),
+        (["Stopped", "Failed"], []),
+    ],
+)
+def test_a_change_is_that_an_instance_enters_the_status(statuses, changes):
+    assert watched(status_wait("Running"), *map(instance, statuses)) == changes
+
+
+def test_what_was_remembered_spares_a_restarted_watcher_a_second_event():
+    last, _ = watch(status_wait("Running"), instance("Running"), None)
+
+    assert watched(status_wait("Running"), instance("Running"), last=last) == []
+    assert watched(status_wait("Running"), instance("Stopped"), instance("Running"), last=last) == [1]
+
+
+OLD, NEW, NEWEST = (snapshot(created=f"2026-01-31T1{hour}:00:00Z", image=f"image-{hour}") for hour in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes"),
+    [
+        ([[OLD], [OLD]], []),  # it was so already
+        ([[], [OLD]], [1]),
+        ([[OLD], [OLD, snapshot("Pushing", NEW["GmtCreateTime"])], [OLD, NEW], [OLD, NEW]], [2]),
+        ([[OLD], [NEW], [NEWEST]], [1, 2]),
+        ([[NEW], [OLD], [NEW]], []),  # one was deleted, and an old one comes to the front
+        ([[OLD], [OLD, snapshot("Failed", NEW["GmtCreateTime"])]], []),
+    ],
+)
+def test_a_change_is_that_a_new_snapshot_is_saved(steps, changes):
+    answers = [instance(latest=listed[-1] if listed else None, listed=listed) for listed in steps]
+
+    assert watched(snapshot_wait(), *answers) == changes
