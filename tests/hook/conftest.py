@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -39,3 +40,10 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     """GetInstance, by either of the two ways, which must not differ in what they mean."""
     way: Ask = request.param
     return way
+
+
+@pytest.fixture
+def hook_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Let `caplog` see what the hook logs: Airflow's own loggers pass it by."""
+    monkeypatch.setattr(DswHook, "log", logging.getLogger("dsw-hook"))
+    caplog.set_level("INFO")

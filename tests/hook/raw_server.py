@@ -103,6 +103,12 @@ def sends(answer: bytes) -> Answer:
     return send
 
 
+def in_turn(*answers: Answer) -> Answer:
+    """One answer after the other, over all connections."""
+    following = iter(answers)
+    return lambda connection, received: next(following)(connection, received)
+
+
 def breaks_off(answer: bytes) -> Answer:
     """Half of an answer, and the connection closes."""
 

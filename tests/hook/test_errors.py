@@ -52,9 +52,10 @@ def links(error: BaseException | None) -> Iterator[BaseException]:
 
 
 @pytest.fixture
-def leaks(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[DswError], list[str]]:
+def leaks(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], hook_log: None
+) -> Callable[[DswError], list[str]]:
     """What leaked into an error, its causes, its traceback, the log or the terminal."""
-    caplog.set_level("INFO")
 
     def find(error: DswError, *more: str) -> list[str]:
         texts = [caplog.text, *capfd.readouterr(), "".join(traceback.format_exception(error))]
