@@ -35,7 +35,7 @@ class RawServer(socketserver.ThreadingTCPServer):
         self.received: list[Received] = []
         self.connections = 0
         self.open_connections = 0
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
 
     def __enter__(self) -> "RawServer":
         self._thread.start()
