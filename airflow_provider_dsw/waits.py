@@ -323,8 +323,8 @@ def check_arguments(values: Mapping[str, Any]) -> None:
             _check_created_after(value)
 
 
-def _check_statuses(name: str, statuses: str | Iterable[str]) -> tuple[str, ...]:
-    statuses = (statuses,) if isinstance(statuses, str) else tuple(statuses)
+def _check_statuses(name: str, statuses: object) -> tuple[str, ...]:
+    statuses = tuple(statuses) if isinstance(statuses, Iterable) and not isinstance(statuses, str) else (statuses,)
     for status in statuses:
         if status not in INSTANCE_STATUSES:
             raise ValueError(f"{name}: {status!r} is no instance status.{nearest(status, INSTANCE_STATUSES)}")

@@ -1,62 +1,250 @@
-"""Which details go on to the next task, and which values never do."""
-
-from __future__ import annotations
+"""Which details leave an instance's answer, and which values never do."""
 
 import copy
-from typing import Any
+import json
 
 import pytest
 
-from airflow_provider_dsw.emulator import SAMPLE_SECRET, DswEmulator
-from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
+from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.details import DOCUMENTED_FIELDS, check_fields, default_details, redact, select
+from airflow_provider_dsw.emulator import SAMPLE_SECRET
 
-ID = "dsw-abc"
-SECRET_FIELDS = ("CredentialConfig", "ImageAuth", "EnvironmentVariables", "ServiceConfig")
-
-
-def details(**arguments: Any) -> dict[str, Any]:
-    return DswGetInstanceOperator(task_id="details", instance_id=ID, **arguments).execute({})
-
-
-def test_named_fields_are_pushed_and_an_absent_one_as_none(dsw_default: DswEmulator) -> None:
-    dsw_default.add_instance(ID, omit=["Driver"])
-    assert details(fields=["Status", "Driver"]) == {"Status": "Running", "Driver": None}
-
-
-def test_jmespath_reaches_into_the_answer(dsw_default: DswEmulator) -> None:
-    dsw_default.add_instance(ID)
-    assert details(fields={"disk": "CloudDisks[0].Capacity"}) == {"disk": "30Gi"}
-
-
-def test_secret_values_are_replaced_and_their_shape_stays(dsw_default: DswEmulator) -> None:
-    dsw_default.add_instance(ID)
-    found = details(fields=[*SECRET_FIELDS, "UserVpc", "Datasets"])
-    assert SAMPLE_SECRET not in str(found)
-    assert found["ImageAuth"] == "***"
-    assert set(found["ServiceConfig"].values()) == {"***"}
-    assert found["UserVpc"]["ForwardInfos"][0]["SSHPublicKey"] == "***"
-    assert found["UserVpc"]["ForwardInfos"][0]["Enable"] is True
-    assert found["Datasets"][0]["Options"] == "***"
+# The API page's response elements, one level deep, as it stood on 2026-01 (pai-dsw/2022-01-01).
+_PAGE = """
+WorkspaceId WorkspaceName InstanceId InstanceName EcsSpec Status InstanceUrl JupyterlabUrl WebIDEUrl TerminalUrl
+AccumulatedRunningTimeInMs ImageId ImageUrl ImageName GmtCreateTime GmtModifiedTime UserId UserName Datasets UserVpc
+InstanceShutdownTimer ReasonCode ReasonMessage PaymentType LatestSnapshot AcceleratorType Accessibility
+EnvironmentVariables ResourceId ResourceName Priority RequestedResource Labels IdleInstanceCuller
+InstanceSnapshotList CloudDisks WorkspaceSource RequestId Success Message Code HttpStatusCode Driver
+NodeErrorRecovery CredentialConfig Affinity ImageAuth Tags DynamicMount ProxyPath UserCommandId ServiceConfig PodIps
+MigrationOptions AccessRestrictionRules DockerConfig TenantId
+"""
+ON_THE_PAGE = _PAGE.split()
+_DEFAULT = """
+InstanceId InstanceName Status ReasonCode ReasonMessage WorkspaceId WorkspaceName AcceleratorType EcsSpec ResourceId
+ResourceName RequestedResource PaymentType Accessibility ImageId ImageName ImageUrl GmtCreateTime GmtModifiedTime
+AccumulatedRunningTimeInMs InstanceUrl JupyterlabUrl WebIDEUrl TerminalUrl LatestSnapshot RequestId
+"""
+BY_DEFAULT = _DEFAULT.split()
+WHOLE = {name: f"value of {name}" for name in ON_THE_PAGE}
 
 
-def test_secret_values_stay_where_the_author_asks_for_them(dsw_default: DswEmulator) -> None:
-    dsw_default.add_instance(ID)
-    assert SAMPLE_SECRET in str(details(fields=list(SECRET_FIELDS), include_sensitive=True))
+@pytest.fixture
+def answer(emulator):
+    """A whole answer of the service, with a secret in each place that can hold one."""
+    from tests.emulator.helpers import Caller
+
+    emulator.add_instance("dsw-abc")
+    return Caller(emulator).get()
+
+
+def test_every_field_of_the_api_page_can_be_asked_for():
+    assert list(DOCUMENTED_FIELDS) == ON_THE_PAGE
+
+
+def test_every_field_of_a_whole_answer_can_be_asked_for(answer):
+    check_fields(list(answer))
+
+    assert list(select(answer, list(answer))) == list(answer)
+
+
+# What is taken
+
+
+def test_by_default_the_details_are_those_that_the_interface_names():
+    assert list(default_details(WHOLE)) == BY_DEFAULT
+    assert select(WHOLE) == default_details(WHOLE) == {name: WHOLE[name] for name in BY_DEFAULT}
+
+
+def test_by_default_what_the_answer_lacks_is_not_invented():
+    assert select({"Status": "Running", "ReasonCode": None, "New": 1}) == {"Status": "Running", "ReasonCode": None}
+
+
+def test_fields_come_in_the_order_in_which_they_are_asked_for():
+    assert list(select(WHOLE, ["Status", "EcsSpec", "InstanceId"]).items()) == [
+        ("Status", WHOLE["Status"]),
+        ("EcsSpec", WHOLE["EcsSpec"]),
+        ("InstanceId", WHOLE["InstanceId"]),
+    ]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, dict.fromkeys(["Status"]).keys])
+def test_any_collection_of_names_will_do(kind):
+    fields = kind(["Status"]) if isinstance(kind, type) else kind()
+    check_fields(fields)
+
+    assert select(WHOLE, fields) == {"Status": WHOLE["Status"]}
+
+
+def test_a_documented_field_that_the_answer_lacks_is_none():
+    assert select({"Status": "Running"}, ["Driver", "Status"]) == {"Driver": None, "Status": "Running"}
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("expression", "value"),
     [
-        ([], "empty"),
-        ({}, "empty"),
-        ([""], "no name"),
-        (["Statsu"], "Did you mean 'Status'"),
-        ({"disk": "CloudDisks[0"}, "not JMESPath"),
-        ({"disk": ""}, "no JMESPath"),
-        ("Status", "neither a list"),
-        ({"return_value": "Status"}, "return_value"),
+        ("Status", "Running"),
+        ("CloudDisks[0].Capacity", "30Gi"),
+        ("CloudDisks[*].Capacity", ["30Gi", "50Gi"]),
+        ("RequestedResource.GPU", "4"),
+        ("CloudDisks[9].Capacity", None),
+        ("Nothing.like.this", None),
+        ("{id: InstanceId, disks: length(CloudDisks)}", {"id": "dsw-abc", "disks": 2}),
+        ("length(not_null(PodIps, `[]`))", 0),
     ],
 )
-def test_wrong_fields_are_refused_where_the_dag_is_parsed(fields: Any, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        DswGetInstanceOperator(task_id="details", instance_id=ID, fields=copy.copy(fields))
+def test_an_expression_reaches_into_the_answer(expression, value):
+    sent = {
+        "InstanceId": "dsw-abc",
+        "Status": "Running",
+        "CloudDisks": [{"Capacity": "30Gi"}, {"Capacity": "50Gi"}],
+        "RequestedResource": {"GPU": "4"},
+    }
+    check_fields({"it": expression})
+
+    assert select(sent, {"it": expression}) == {"it": value}
+
+
+def test_an_expression_that_does_not_fit_the_answer_says_so():
+    with pytest.raises(ValueError, match=r"fields\['n'\]: 'length\(PodIps\)' does not fit the answer"):
+        select({}, {"n": "length(PodIps)"})
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ([], "empty. Leave it out"),
+        ({}, "empty. Leave it out"),
+        ((), "empty. Leave it out"),
+        ([""], "'' is no name"),
+        (["Status", " "], "' ' is no name"),
+        ([None], "None is no name"),
+        ([3], "3 is no name"),
+        ({"": "Status"}, "'' is no name"),
+        ({"return_value": "Status"}, "'return_value' is the key"),
+        ("Status", "'Status' is neither a list of field names nor a dict"),
+        (7, "7 is neither a list of field names nor a dict"),
+        (["Statsu"], "no field 'Statsu'. Did you mean 'Status'?"),
+        (["status"], "Did you mean 'Status'?"),
+        (["JupyterLabUrl"], "Did you mean 'JupyterlabUrl'?"),
+        (["GPUs"], "Known are: WorkspaceId,"),
+        (["CloudDisks[0].Capacity"], "no field 'CloudDisks[0].Capacity'."),
+        ({"disk": ""}, "fields['disk']: '' is no JMESPath expression"),
+        ({"disk": "  "}, "fields['disk']: '  ' is no JMESPath expression"),
+        ({"disk": None}, "fields['disk']: None is no JMESPath expression"),
+        ({"disk": "CloudDisks[0"}, "fields['disk']: 'CloudDisks[0' is not JMESPath"),
+        ({"disk": "CloudDisks..Capacity"}, "is not JMESPath"),
+    ],
+)
+def test_what_can_t_be_asked_for_is_refused_with_the_reason(fields, words):
+    with pytest.raises(ValueError, match=r"^fields") as raised:
+        check_fields(fields)
+
+    assert words in str(raised.value)
+
+
+def test_no_fields_at_all_is_fine():
+    check_fields(None)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("statu", " Did you mean 'Status'?"), ("xyz", " Known are: Status, Image."), (None, " Known are: Status, Image.")],
+)
+def test_a_suggestion_is_the_nearest_name_or_all_of_them(word, hint):
+    assert nearest(word, ("Status", "Image")) == hint
+
+
+# What is secret
+
+
+@pytest.mark.parametrize(
+    ("sent", "left"),
+    [
+        # The documented shapes.
+        (
+            {"CredentialConfig": {"Enable": True, "Configs": [{"Roles": [{"UserInfo": {"SecurityToken": "S"}}]}]}},
+            {"CredentialConfig": {"Enable": "***", "Configs": [{"Roles": [{"UserInfo": {"SecurityToken": "***"}}]}]}},
+        ),
+        ({"ImageAuth": "S"}, {"ImageAuth": "***"}),
+        ({"EnvironmentVariables": {"A": "S", "B": "S"}}, {"EnvironmentVariables": {"A": "***", "B": "***"}}),
+        ({"ServiceConfig": {"JupyterServerPassword": "S"}}, {"ServiceConfig": {"JupyterServerPassword": "***"}}),
+        (
+            {"UserVpc": {"VpcId": "vpc-1", "ForwardInfos": [{"Name": "ssh", "SSHPublicKey": "S"}, {"Name": "b"}]}},
+            {"UserVpc": {"VpcId": "vpc-1", "ForwardInfos": [{"Name": "ssh", "SSHPublicKey": "***"}, {"Name": "b"}]}},
+        ),
+        (
+            {"Datasets": [{"Uri": "oss://b", "Options": "S"}, {"Uri": "nas://c"}]},
+            {"Datasets": [{"Uri": "oss://b", "Options": "***"}, {"Uri": "nas://c"}]},
+        ),
+        # Other shapes: a service that changes its mind must not make a secret leave.
+        (
+            {"EnvironmentVariables": [{"Key": "A", "Value": "S"}]},
+            {"EnvironmentVariables": [{"Key": "***"} | {"Value": "***"}]},
+        ),
+        ({"EnvironmentVariables": "A=S"}, {"EnvironmentVariables": "***"}),
+        ({"ImageAuth": {"User": "S", "Ports": [1, 2]}}, {"ImageAuth": {"User": "***", "Ports": ["***", "***"]}}),
+        ({"CredentialConfig": "S"}, {"CredentialConfig": "***"}),
+        ({"ServiceConfig": ["S", ["S"]]}, {"ServiceConfig": ["***", ["***"]]}),
+        ({"Datasets": {"Options": "S"}}, {"Datasets": {"Options": "***"}}),
+        ({"Datasets": [{"Options": {"fs": {"key": "S"}}}]}, {"Datasets": [{"Options": {"fs": {"key": "***"}}}]}),
+        (
+            {"UserVpc": [{"ForwardInfos": {"SSHPublicKey": ["S"]}}]},
+            {"UserVpc": [{"ForwardInfos": {"SSHPublicKey": ["***"]}}]},
+        ),
+        ({"ImageAuth": 7}, {"ImageAuth": "***"}),
+        ({"ImageAuth": False}, {"ImageAuth": "***"}),
+        # Even whether there is one.
+        ({"ImageAuth": None}, {"ImageAuth": "***"}),
+        ({"ImageAuth": ""}, {"ImageAuth": "***"}),
+        # Nothing to hide.
+        ({"EnvironmentVariables": {}, "ServiceConfig": []}, {"EnvironmentVariables": {}, "ServiceConfig": []}),
+        ({"UserVpc": None, "Datasets": None}, {"UserVpc": None, "Datasets": None}),
+        ({"UserVpc": {"ForwardInfos": None}, "Datasets": []}, {"UserVpc": {"ForwardInfos": None}, "Datasets": []}),
+        ({"UserVpc": "vpc-1", "Datasets": ["d-1"]}, {"UserVpc": "vpc-1", "Datasets": ["d-1"]}),
+        ({"Options": "plain", "SSHPublicKey": "plain"}, {"Options": "plain", "SSHPublicKey": "plain"}),
+        ({}, {}),
+    ],
+)
+def test_a_secret_is_replaced_and_its_shape_stays(sent, left):
+    before = copy.deepcopy(sent)
+
+    assert redact(sent) == left
+    assert sent == before  # the caller's own answer is left alone
+
+
+def test_no_secret_of_a_whole_answer_is_selected_by_whatever_way(answer):
+    image_auth = answer["ImageAuth"]
+    ways = [
+        list(answer),
+        {"all": "@"},
+        {"env": "EnvironmentVariables", "auth": "ImageAuth"},
+        {"n": "*"},
+        {"m": "[@][0]"},
+    ]
+    selected = json.dumps([select(answer, fields) for fields in (*ways, None)])
+
+    assert SAMPLE_SECRET in json.dumps(answer)
+    assert SAMPLE_SECRET not in selected
+    assert image_auth not in selected
+
+
+def test_secrets_are_replaced_before_an_expression_can_transform_them():
+    fields = {"backwards": "reverse(ImageAuth)", "json": "to_string(EnvironmentVariables)"}
+
+    assert select({"ImageAuth": "abc", "EnvironmentVariables": {"A": "S"}}, fields) == {
+        "backwards": "***",
+        "json": '{"A":"***"}',
+    }
+
+
+def test_all_of_it_is_selected_where_the_author_asks_for_what_is_sensitive(answer):
+    assert select(answer, list(answer), include_sensitive=True) == answer
+    assert select(answer, {"all": "@"}, include_sensitive=True) == {"all": answer}
+
+
+def test_the_default_details_hold_no_secret(answer):
+    assert SAMPLE_SECRET not in json.dumps(default_details(answer))

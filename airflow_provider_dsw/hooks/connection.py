@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ class DswConnection:
         from alibabacloud_credentials.client import Client
         from alibabacloud_credentials.models import Config
 
+        logging.getLogger("credentials").addFilter(_WITHOUT_ANSWERS)
         if self.auth_type == "default":
             return Client()
         return Client(Config(type=self.auth_type, **self.credentials))
@@ -111,6 +113,18 @@ class DswConnection:
                 user_agent="airflow-provider-dsw",
             )
         )
+
+
+class _WithoutAnswers(logging.Filter):
+    """Drops from the SDK's log what it says where credentials can't be fetched: whole answers, tokens included."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (
+            isinstance(record.msg, BaseException) or record.getMessage().startswith("Refresh credentials failed")
+        )
+
+
+_WITHOUT_ANSWERS = _WithoutAnswers()
 
 
 def parse(connection: Connection, region: str | None = None) -> DswConnection:

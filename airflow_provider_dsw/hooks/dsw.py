@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -186,7 +187,8 @@ class DswHook(BaseHook):
             answer = self._call(request, "ListInstances", _check_list)
             yield from answer["Instances"]
             seen += len(answer["Instances"])
-            if not answer["Instances"] or seen >= answer.get("TotalCount", 0):
+            total = answer.get("TotalCount")
+            if not answer["Instances"] or (isinstance(total, int) and seen >= total):
                 return
             page += 1
 
@@ -419,6 +421,10 @@ def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:
             continue
         if isinstance(value, bool):
             value = str(value).lower()
+        elif isinstance(value, datetime):
+            if value.utcoffset() is None:
+                raise ValueError(f"list_instances: {name}: {value} has no time zone.")
+            value = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         elif isinstance(value, Mapping) or name == "tag":
             value = json.dumps(value, separators=(",", ":"))
         elif isinstance(value, Sequence) and not isinstance(value, str):

@@ -77,21 +77,18 @@ def send(client: Any, credential: Any, request: Request, limit: float) -> dict[s
     :param limit: seconds after which no answer counts any more; the SDK itself has no total time limit.
     """
     try:
-        body = _within(limit, lambda: _call_sdk(client, credential, request))
+        return _within(limit, lambda: _call_sdk(client, credential, request))
     except _CredentialsError as error:
         return error.failure
     except TimeoutError:
         return Failure(cause=f"no complete answer in {limit:.0f} s")
-    except Exception as error:
-        return from_exception(error)
-    return _usable(200, body, None)
 
 
-def _call_sdk(client: Any, credential: Any, request: Request) -> Any:
+def _call_sdk(client: Any, credential: Any, request: Request) -> dict[str, Any] | Failure:
     from alibabacloud_tea_openapi.models import OpenApiRequest, Params
     from darabonba.runtime import RuntimeOptions
 
-    _fetch(credential)
+    fetched = _fetch(credential)
     params = Params(
         action=request.action,
         version=VERSION,
@@ -106,7 +103,11 @@ def _call_sdk(client: Any, credential: Any, request: Request) -> Any:
     sdk_request = OpenApiRequest(headers={}, query=dict(request.query))
     if request.body is not None:
         sdk_request.body = dict(request.body)
-    return client.call_api(params, sdk_request, RuntimeOptions())["body"]
+    try:
+        body = client.call_api(params, sdk_request, RuntimeOptions())["body"]
+    except Exception as error:
+        return _without_secrets_of(fetched, from_exception(error))
+    return _without_secrets_of(fetched, _usable(200, body, None))
 
 
 def _fetch(credential: Any) -> Any:
@@ -138,6 +139,13 @@ def _usable(status: int, body: Any, retry_after: float | None) -> dict[str, Any]
     if status >= 300 or not isinstance(body, dict) or body.get("Success") is False:
         return from_body(status, body, retry_after)
     return body
+
+
+def _without_secrets_of(credential: Any, outcome: dict[str, Any] | Failure) -> dict[str, Any] | Failure:
+    """Take out of the service's words what it may echo of fetched credentials, which no connection holds."""
+    if not isinstance(outcome, Failure):
+        return outcome
+    return outcome.without(filter(None, (credential.access_key_secret, credential.security_token)))
 
 
 class AsyncWire:
@@ -197,7 +205,7 @@ class AsyncWire:
             return error.failure
         except Exception as error:
             return from_exception(error)
-        return _usable(status, parse_body(content), retry_after_of(headers))
+        return _without_secrets_of(credential, _usable(status, parse_body(content), retry_after_of(headers)))
 
     async def _exchange(
         self, session: aiohttp.ClientSession, request: Request, credential: Any

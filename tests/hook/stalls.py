@@ -1,0 +1,26 @@
+"""How long an event loop stood still. Imports next to nothing, so that it can run in a fresh process."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+
+
+async def longest_stall(work: Awaitable[object]) -> float:
+    """The longest time, in seconds, for which the loop did nothing else while it did this work."""
+    longest, done = 0.0, asyncio.Event()
+
+    async def heartbeat() -> None:
+        nonlocal longest
+        while not done.is_set():
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.monotonic() - before - 0.005)
+
+    beating = asyncio.create_task(heartbeat())
+    await asyncio.sleep(0.02)
+    try:
+        await work
+    finally:
+        done.set()
+        await beating
+    return longest

@@ -1,0 +1,465 @@
+"""What a wait means, as one table: no service, no Airflow."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from airflow_provider_dsw.waits import (
+    INSTANCE_STATUSES,
+    Outcome,
+    Wait,
+    check_arguments,
+    default_failure_statuses,
+    judge,
+    watch,
+)
+
+MET, NOT_YET, FAILED = Outcome.MET, Outcome.NOT_YET, Outcome.FAILED
+ID = "dsw-abc"
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def status_wait(*targets, failures=None):
+    return Wait(ID, target_statuses=targets, failure_statuses=failures)
+
+
+def snapshot_wait(**which):
+    return Wait(ID, snapshot=True, **which)
+
+
+def snapshot(status="Saved", created="2026-01-31T12:00:00Z", image="image-1", **more):
+    return {"ImageId": image, "ImageName": f"{image}-name", "ImageUrl": f"registry/{image}:1"} | {
+        "GmtCreateTime": created,
+        "Status": status,
+        **more,
+    }
+
+
+def instance(status="Running", latest=None, listed=(), **more):
+    return {"InstanceId": ID, "Status": status, "LatestSnapshot": latest, "InstanceSnapshotList": list(listed), **more}
+
+
+# Statuses
+
+# For each target, what each status means without failure_statuses; those not named: the wait goes on.
+MEANINGS = {
+    "Running": {MET: {"Running"}, FAILED: {"Failed", "Deleting", "ArrearStopping", "Arrearge"}},
+    "Stopped": {MET: {"Stopped"}, FAILED: {"Failed", "Deleting"}},
+    "Saved": {MET: {"Saved"}, FAILED: {"SaveFailed", "Failed", "Deleting"}},
+    "Failed": {MET: {"Failed"}, FAILED: {"Deleting"}},
+    "Deleting": {MET: {"Deleting"}, FAILED: {"Failed"}},
+    "SaveFailed": {MET: {"SaveFailed"}, FAILED: {"Failed", "Deleting"}},
+    "Queuing": {MET: {"Queuing"}, FAILED: {"Failed", "Deleting"}},
+    "Arrearge": {MET: {"Arrearge"}, FAILED: {"Failed", "Deleting"}},
+}
+
+
+@pytest.mark.parametrize("target", MEANINGS)
+def test_every_status_means_one_thing_for_a_target(target):
+    found = {status: judge(status_wait(target), instance(status)).outcome for status in INSTANCE_STATUSES}
+
+    meant = {status: outcome for outcome, statuses in MEANINGS[target].items() for status in statuses}
+    assert found == {status: meant.get(status, NOT_YET) for status in INSTANCE_STATUSES}
+
+
+@pytest.mark.parametrize("status", ["Hibernating", "running", "", None, 7, ["Running"]])
+def test_a_status_that_nobody_knows_neither_ends_the_wait_nor_breaks_it(status):
+    verdict = judge(status_wait("Running"), instance(status))
+
+    assert verdict.outcome is NOT_YET
+    assert "does not know" in verdict.seen
+
+
+def test_an_answer_without_a_status_goes_on_waiting():
+    assert judge(status_wait("Running"), {"InstanceId": ID}).outcome is NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("targets", "failures"),
+    [
+        (("Running", "Stopped"), {"Failed", "Deleting"}),
+        (("Running", "Arrearge"), {"Failed", "Deleting"}),
+        (("Running", "Failed"), {"Deleting"}),
+        (("Saved", "SaveFailed"), {"Failed", "Deleting"}),
+        (("Failed", "Deleting"), set()),
+    ],
+)
+def test_of_several_targets_only_what_ends_all_hopes_is_a_failure(targets, failures):
+    assert default_failure_statuses(targets) == failures
+    assert status_wait(*targets).failures == failures
+
+
+@pytest.mark.parametrize("status", ["Running", "Stopped"])
+def test_any_of_several_targets_is_enough(status):
+    assert judge(status_wait("Running", "Stopped"), instance(status)).outcome is MET
+
+
+@pytest.mark.parametrize(
+    ("failures", "status", "outcome"),
+    [
+        (("Stopped",), "Stopped", FAILED),
+        (("Stopped",), "Failed", NOT_YET),  # they replace the default ones
+        ((), "Failed", NOT_YET),
+        (("Running", "Stopped"), "Running", MET),  # the target wins
+    ],
+)
+def test_failure_statuses_take_the_place_of_the_default_ones(failures, status, outcome):
+    assert judge(status_wait("Running", failures=failures), instance(status)).outcome is outcome
+
+
+def test_what_is_seen_changes_with_the_status_alone():
+    seen = [judge(status_wait("Running"), instance(status, RequestId=f"R{n}")).seen for n, status in enumerate("AAB")]
+
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_failure_gives_its_reason_as_far_as_the_service_did():
+    broken = instance("Failed", ReasonCode="InternalError", ReasonMessage="no stock", RequestId="R-1")
+
+    assert judge(status_wait("Running"), broken).reason == (
+        "ReasonCode: InternalError, ReasonMessage: no stock, RequestId: R-1"
+    )
+    assert judge(status_wait("Running"), instance("Failed", ReasonCode="", ReasonMessage=None)).reason == ""
+
+
+def test_what_is_found_is_the_whole_instance():
+    answer = instance("Running", Hostname="new", Priority=1)
+
+    assert judge(status_wait("Running"), answer).found == answer
+
+
+# Snapshots
+
+LONG_AGO = "2021-01-12T14:36:01Z"
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("Committing", NOT_YET),
+        ("Pushing", NOT_YET),
+        ("Saved", MET),
+        ("Failed", FAILED),
+        ("Queued", NOT_YET),
+        (None, NOT_YET),
+        (["Saved"], NOT_YET),
+    ],
+)
+def test_a_snapshot_is_awaited_until_it_is_saved_or_failed(status, outcome):
+    assert judge(snapshot_wait(), instance(latest=snapshot(status))).outcome is outcome
+    assert judge(snapshot_wait(snapshot_id="snp-1"), instance(), snapshot(status)).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        instance(latest=None),
+        instance(latest={}),
+        instance(latest="Saved", listed=["Saved", None, {}]),
+        {"InstanceId": ID, "Status": "Running"},
+        {"InstanceId": ID, "Status": "Running", "LatestSnapshot": None, "InstanceSnapshotList": None},
+    ],
+)
+def test_without_a_snapshot_the_wait_goes_on(answer):
+    assert judge(snapshot_wait(), answer).outcome is NOT_YET
+
+
+@pytest.mark.parametrize("which", [{}, {"snapshot_image": "image-1"}])
+def test_an_old_snapshot_will_do_where_its_age_is_not_asked_for(which):
+    assert judge(snapshot_wait(**which), instance(latest=snapshot(created=LONG_AGO))).outcome is MET
+
+
+@pytest.mark.parametrize("image", ["image-1", "image-1-name", "registry/image-1:1"])
+def test_an_image_is_known_by_its_id_its_name_or_its_url(image):
+    mine, other = snapshot(image="image-1"), snapshot(image="image-2", created="2026-01-31T13:00:00Z")
+    verdict = judge(snapshot_wait(snapshot_image=image), instance(latest=other, listed=[mine, other]))
+
+    assert verdict.outcome is MET
+    assert verdict.found["ImageId"] == "image-1"
+
+
+@pytest.mark.parametrize("image", ["image", "image-10", "Image-1", "registry/image-1"])
+def test_a_part_of_an_image_s_name_is_another_image(image):
+    assert judge(snapshot_wait(snapshot_image=image), instance(latest=snapshot())).outcome is NOT_YET
+
+
+CHINA = timezone(timedelta(hours=8))
+
+
+@pytest.mark.parametrize(
+    ("after", "created", "outcome"),
+    [
+        (NOON, "2026-01-31T11:59:59Z", NOT_YET),
+        (NOON, "2026-01-31T12:00:00Z", MET),
+        (NOON, "2026-01-31T12:00:01Z", MET),
+        # The service cuts to whole seconds: a push later in the same second is not older.
+        (NOON + timedelta(milliseconds=900), "2026-01-31T12:00:00Z", MET),
+        (NOON.astimezone(CHINA), "2026-01-31T12:00:00Z", MET),
+        (NOON.replace(tzinfo=CHINA), "2026-01-31T04:00:00Z", MET),
+        (NOON.replace(tzinfo=CHINA), "2026-01-31T03:59:59Z", NOT_YET),
+        (NOON, "2026-01-31T20:00:00+08:00", MET),
+        (NOON, "2026-01-31T19:59:59+08:00", NOT_YET),
+        (NOON, "2026-01-31T12:00:00", MET),  # the service speaks UTC
+        (NOON, "2026-01-31T11:59:59", NOT_YET),
+        # What can't be read is never taken for new.
+        (NOON, "yesterday", NOT_YET),
+        (NOON, "", NOT_YET),
+        (NOON, None, NOT_YET),
+        (NOON, 1769860800, NOT_YET),
+        (NOON.astimezone(CHINA), "yesterday", NOT_YET),
+    ],
+)
+def test_a_snapshot_from_before_is_not_the_awaited_one(after, created, outcome):
+    wait = snapshot_wait(snapshot_created_after=after)
+
+    assert judge(wait, instance(latest=snapshot(created=created))).outcome is outcome
+    assert judge(wait, instance(listed=[snapshot(created=created)])).outcome is outcome
+
+
+def test_a_failed_snapshot_from_before_does_not_end_the_wait_either():
+    old = instance(latest=snapshot("Failed", created=LONG_AGO))
+
+    assert judge(snapshot_wait(snapshot_created_after=NOON), old).outcome is NOT_YET
+    assert judge(snapshot_wait(), old).outcome is FAILED
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("which", [{}, {"snapshot_image": "image-1"}, {"snapshot_created_after": NOON}])
+def test_the_newest_of_those_that_match_decides(order, which):
+    snapshots = [
+        snapshot("Saved", "2026-01-31T12:00:01Z"),
+        snapshot("Failed", "2026-01-31T12:00:02Z"),
+        snapshot("Pushing", "2026-01-31T12:00:03Z"),
+    ]
+    listed = [snapshots[number] for number in order]
+
+    assert judge(snapshot_wait(**which), instance(latest=listed[0], listed=listed)).found["Status"] == "Pushing"
+
+
+def test_of_two_from_the_same_second_the_latest_snapshot_decides():
+    answer = instance(latest=snapshot("Pushing", image="image-2"), listed=[snapshot("Saved"), snapshot("Failed")])
+
+    assert judge(snapshot_wait(), answer).outcome is NOT_YET
+
+
+def test_a_snapshot_that_is_found_carries_its_instance_and_is_otherwise_as_sent():
+    sent = snapshot(RepositoryUrl="https://cr", New=[1])
+    answer = instance(latest=sent, RequestId="R-1")
+
+    assert judge(snapshot_wait(), answer).found == {**sent, "InstanceId": ID}
+    assert "InstanceId" not in sent
+
+
+def test_a_failed_snapshot_gives_its_own_reason_and_the_request():
+    sent = snapshot("Failed", ReasonCode="PushFailed", ReasonMessage="no right to push")
+    answer = instance(latest=sent, RequestId="R-1", ReasonCode="of the instance", ReasonMessage="of the instance")
+
+    assert judge(snapshot_wait(), answer).reason == (
+        "ReasonCode: PushFailed, ReasonMessage: no right to push, RequestId: R-1"
+    )
+
+
+@pytest.mark.parametrize("status", ["Failed", "Deleting", "SaveFailed"])
+@pytest.mark.parametrize("which", [{}, {"snapshot_image": "image-1"}, {"snapshot_id": "snp-1"}])
+def test_a_broken_instance_ends_the_wait_for_its_snapshot(status, which):
+    pushing = snapshot("Pushing")
+    verdict = judge(snapshot_wait(**which), instance(status, latest=pushing, ReasonCode="Boom"), pushing)
+
+    assert verdict.outcome is FAILED
+    assert verdict.seen == status
+    assert verdict.reason == "ReasonCode: Boom"
+
+
+@pytest.mark.parametrize("status", ["Failed", "Deleting", "SaveFailed", "Stopped"])
+def test_a_snapshot_that_is_saved_counts_whatever_became_of_the_instance(status):
+    assert judge(snapshot_wait(), instance(status, latest=snapshot())).outcome is MET
+
+
+@pytest.mark.parametrize("status", ["Saving", "Saved", "Running", "Stopping", "Stopped", "Arrearge", "Hibernating"])
+def test_what_else_becomes_of_the_instance_leaves_the_snapshot_time(status):
+    assert judge(snapshot_wait(), instance(status, latest=snapshot("Pushing"))).outcome is NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("failures", "status", "outcome"), [(("Stopped",), "Stopped", FAILED), ((), "Failed", NOT_YET)]
+)
+def test_failure_statuses_hold_while_a_snapshot_is_awaited(failures, status, outcome):
+    wait = snapshot_wait(failure_statuses=failures)
+
+    assert judge(wait, instance(status, latest=snapshot("Pushing"))).outcome is outcome
+
+
+def test_a_snapshot_that_is_named_by_its_id_is_the_only_one_that_counts():
+    saved = instance(latest=snapshot("Saved"), listed=[snapshot("Saved")])
+    wait = snapshot_wait(snapshot_id="snp-1")
+
+    assert judge(wait, saved, snapshot("Pushing")).outcome is NOT_YET
+    assert judge(wait, saved, None).outcome is NOT_YET
+
+
+def test_a_decided_snapshot_needs_no_look_at_the_instance():
+    wait = snapshot_wait(snapshot_id="snp-1")
+
+    assert judge(wait, None, snapshot("Saved")).outcome is MET
+    assert judge(wait, None, snapshot("Failed")).outcome is FAILED
+    assert judge(wait, None, snapshot("Pushing")).outcome is NOT_YET
+
+
+# What a DAG author writes
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        (status_wait("Running", "Stopped"), ["dsw-abc", "Running or Stopped"]),
+        (snapshot_wait(), ["dsw-abc", "latest snapshot", "Saved"]),
+        (snapshot_wait(snapshot_id="snp-1"), ["dsw-abc", "snp-1"]),
+        (
+            snapshot_wait(snapshot_image="image-1", snapshot_created_after=NOON),
+            ["image-1", "2026-01-31T12:00:00+00:00"],
+        ),
+    ],
+)
+def test_a_wait_says_what_it_waits_for(wait, words):
+    assert all(word in str(wait) for word in words)
+
+
+@pytest.mark.parametrize("status", INSTANCE_STATUSES)
+@pytest.mark.parametrize("kind", [str, lambda status: [status], lambda status: {status}])
+def test_one_status_is_as_good_as_a_collection_of_one(status, kind):
+    wait = Wait.of(ID, kind(status), failure_statuses=kind(status))
+
+    assert wait == status_wait(status, failures=(status,))
+
+
+def test_running_is_awaited_where_nothing_else_is_said():
+    assert Wait.of(ID) == status_wait("Running")
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        {"wait_for_snapshot": True},
+        {"snapshot_id": "snp-1"},
+        {"snapshot_image": "image-1"},
+        {"snapshot_created_after": NOON},
+    ],
+)
+def test_any_snapshot_argument_makes_it_a_wait_for_a_snapshot(which):
+    wait = Wait.of(ID, **which)
+
+    assert wait.snapshot
+    assert wait == snapshot_wait(**{name: value for name, value in which.items() if name != "wait_for_snapshot"})
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        ("running", "Did you mean 'Running'?"),
+        ("Runing", "Did you mean 'Running'?"),
+        ("SAVE_FAILED", "Did you mean 'SaveFailed'?"),
+        ("Success", "Known are: Creating,"),
+        ("", "Known are: Creating,"),
+        (None, "Known are: Creating,"),
+        (3, "Known are: Creating,"),
+    ],
+)
+@pytest.mark.parametrize("name", ["target_status", "failure_statuses"])
+def test_a_wrong_status_is_refused_with_the_nearest_right_one(name, status, hint):
+    with pytest.raises(ValueError, match=f"^{name}: ") as raised:
+        check_arguments({name: ["Stopped", status]})
+
+    assert repr(status) in str(raised.value)
+    assert hint in str(raised.value)
+
+
+@pytest.mark.parametrize("nothing", [None, 3, [], (), ""])
+def test_a_target_that_names_no_status_is_refused(nothing):
+    with pytest.raises(ValueError, match=r"^target_status: "):
+        Wait.of(ID, nothing)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (NOON, NOON),
+        ("2026-01-31T12:00:00Z", NOON),
+        (" 2026-01-31T20:00:00+08:00\n", NOON),
+        ("2026-01-31 12:00:00+00:00", NOON),  # what "{{ dag_run.start_date }}" renders to
+        ("20260131T120000Z", NOON),
+    ],
+)
+def test_a_moment_is_a_datetime_or_iso_8601(given, meant):
+    assert Wait.of(ID, snapshot_created_after=given).snapshot_created_after == meant
+
+
+@pytest.mark.parametrize("naive", [datetime(2026, 1, 31, 12), "2026-01-31T12:00:00", "2026-01-31"])  # noqa: DTZ001
+def test_a_moment_without_a_time_zone_is_refused_with_the_way_to_add_one(naive):
+    with pytest.raises(ValueError, match=r"has no time zone\. Add one"):
+        check_arguments({"snapshot_created_after": naive})
+
+
+@pytest.mark.parametrize("value", ["yesterday", "", "None", 1769860800, None, ["2026-01-31T12:00:00Z"]])
+def test_what_is_no_moment_is_refused(value):
+    with pytest.raises(ValueError, match="neither a datetime nor ISO 8601"):
+        check_arguments({"snapshot_created_after": value})
+
+
+@pytest.mark.parametrize("image", ["", "  ", None, 7])
+def test_what_is_no_image_is_refused(image):
+    with pytest.raises(ValueError, match="is no ImageId, ImageName or ImageUrl"):
+        check_arguments({"snapshot_image": image})
+
+
+# Changes, for who watches
+
+
+def watched(wait, *answers, last=None):
+    """Which of the answers a watcher takes for a change."""
+    found = []
+    for number, answer in enumerate(answers):
+        last, verdict = watch(wait, answer, last)
+        if verdict is not None:
+            found.append(number)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("statuses", "changes"),
+    [
+        (["Running", "Running"], []),  # it was so already
+        (["Stopped", "Running", "Running"], [1]),
+        (["Starting", "Running", "Stopping", "Running"], [1, 3]),
+        (["Running", "Stopped", "Running"], [2]),
+        (["Stopped", "Failed"], []),
+    ],
+)
+def test_a_change_is_that_an_instance_enters_the_status(statuses, changes):
+    assert watched(status_wait("Running"), *map(instance, statuses)) == changes
+
+
+def test_what_was_remembered_spares_a_restarted_watcher_a_second_event():
+    last, _ = watch(status_wait("Running"), instance("Running"), None)
+
+    assert watched(status_wait("Running"), instance("Running"), last=last) == []
+    assert watched(status_wait("Running"), instance("Stopped"), instance("Running"), last=last) == [1]
+
+
+OLD, NEW, NEWEST = (snapshot(created=f"2026-01-31T1{hour}:00:00Z", image=f"image-{hour}") for hour in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes"),
+    [
+        ([[OLD], [OLD]], []),  # it was so already
+        ([[], [OLD]], [1]),
+        ([[OLD], [OLD, snapshot("Pushing", NEW["GmtCreateTime"])], [OLD, NEW], [OLD, NEW]], [2]),
+        ([[OLD], [NEW], [NEWEST]], [1, 2]),
+        ([[NEW], [OLD], [NEW]], []),  # one was deleted, and an old one comes to the front
+        ([[OLD], [OLD, snapshot("Failed", NEW["GmtCreateTime"])]], []),
+    ],
+)
+def test_a_change_is_that_a_new_snapshot_is_saved(steps, changes):
+    answers = [instance(latest=listed[-1] if listed else None, listed=listed) for listed in steps]
+
+    assert watched(snapshot_wait(), *answers) == changes
