@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,10 @@ from airflow_provider_dsw.emulator import DswEmulator
 from tests.live.real_airflow import REPOSITORY, Airflow, ending_on_sigterm
 
 HERE = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "begin(by): starts something before the first test")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,3 +53,20 @@ def airflow(emulator: DswEmulator, tmp_path_factory: pytest.TempPathFactory) -> 
             yield airflow
         finally:
             airflow.stop()
+
+
+@pytest.fixture(scope="session")
+def _begun(airflow: Airflow, emulator: DswEmulator, request: pytest.FixtureRequest) -> dict[str, Any]:
+    found = ((item.nodeid, item.get_closest_marker("begin")) for item in request.session.items)
+    return {nodeid: marker.kwargs["by"](airflow, emulator) for nodeid, marker in found if marker}
+
+
+@pytest.fixture
+def begun(_begun: dict[str, Any], request: pytest.FixtureRequest) -> Any:
+    """
+    What the function in the mark ``begin`` returned.
+
+    These functions get Airflow and the emulator. They are called one after the other before the first test, so
+    that all DAG runs go on at the same time and the slowest alone sets the time of them all.
+    """
+    return _begun[request.node.nodeid]
