@@ -1,0 +1,37 @@
+"""DAGs for what takes more than one wait and its end."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Asset, AssetWatcher
+
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
+from tests.live.cases import DEFER, HURRY, POKE
+
+with DAG("mapped", schedule=None):
+    DswInstanceSensor.partial(task_id="wait", **POKE).expand(
+        instance_id=["dsw-mapped-0", "dsw-mapped-1", "{{ dag_run.conf['third'] }}"]
+    )
+
+with DAG("crowd", schedule=None):
+    DswInstanceSensor.partial(
+        task_id="wait", pool="one_slot", pool_slots=1, instance_id="dsw-crowd", deferrable=True, poke_interval=3
+    ).expand(target_status=[["Running", "Stopped"]] * 5)
+
+with DAG("patient", schedule=None):
+    DswInstanceSensor(task_id="wait", instance_id="{{ dag_run.conf['instance_id'] }}", **DEFER)
+
+with DAG("hurried", schedule=None):
+    DswInstanceSensor(task_id="wait", instance_id="{{ dag_run.conf['instance_id'] }}", timeout=HURRY, **DEFER)
+
+snapshots = Asset(
+    "dsw_watched_snapshots",
+    watchers=[
+        AssetWatcher(
+            name="snapshots",
+            trigger=DswInstanceEventTrigger(instance_id="dsw-watched", wait_for_snapshot=True, poke_interval=2),
+        )
+    ],
+)
+with DAG("on-snapshot", schedule=[snapshots]):
+    DswInstanceSensor(task_id="wait", instance_id="dsw-watched", **POKE)

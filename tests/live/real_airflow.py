@@ -1,0 +1,300 @@
+"""A real Airflow on loopback, in processes of its own, and a client of its REST API."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+
+REPOSITORY = Path(__file__).parents[2]
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+HOST = "127.0.0.1"
+ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+# What the machine may have set, and what would reach the processes under test.
+_FOREIGN = ("AIRFLOW", "ALIBABA_CLOUD_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_", "PYTEST_")
+
+T = TypeVar("T")
+
+
+def wait_until(what: Callable[[], T], timeout: float, failing: Callable[[], str], interval: float = 0.3) -> T:
+    """Call `what` until it returns something true, and return that."""
+    end = time.monotonic() + timeout
+    while not (found := what()):
+        assert time.monotonic() < end, f"not within {timeout:.0f} s: {failing()}"
+        time.sleep(interval)
+    return found
+
+
+class Run:
+    """One DAG run."""
+
+    def __init__(self, airflow: Airflow, dag_id: str, run_id: str) -> None:
+        self.airflow = airflow
+        self.dag_id = dag_id
+        self.run_id = run_id
+        self.path = f"/dags/{dag_id}/dagRuns/{run_id}"
+
+    def tasks(self, task_id: str | None = None) -> list[dict[str, Any]]:
+        """The task instances, a mapped one for each index."""
+        found: list[dict[str, Any]] = self.airflow.get(f"{self.path}/taskInstances")["task_instances"]
+        return [task for task in found if task_id in (None, task["task_id"])]
+
+    def states(self, task_id: str | None = None) -> list[str | None]:
+        return [task["state"] for task in self.tasks(task_id)]
+
+    def wait(self, *states: str, task_id: str | None = None, timeout: float = 120) -> list[dict[str, Any]]:
+        """Wait until all task instances (of a task) have one of these states, or by default until they have ended."""
+        wanted = frozenset(states) or ENDED
+
+        def reached() -> list[dict[str, Any]]:
+            tasks = self.tasks(task_id)
+            found = {task["state"] for task in tasks}
+            if found and not found <= wanted:
+                wrong = (found & ENDED) - wanted
+                assert not wrong, f"{self.dag_id}: {wrong}, not {set(wanted)}\n{self.logs()}"
+                return []
+            return tasks
+
+        return wait_until(reached, timeout, lambda: f"{self.dag_id}: {self.states()}, not {set(wanted)}\n{self.logs()}")
+
+    def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """All XComs of a task instance, links among them, as they lie in the database."""
+        path = f"{self.path}/taskInstances/{task_id}/xcomEntries"
+        keys = [
+            entry["key"]
+            for entry in self.airflow.get(path, map_index=map_index, limit=100)["xcom_entries"]
+            if entry["map_index"] == map_index
+        ]
+        return {key: self.airflow.get(f"{path}/{key}", map_index=map_index)["value"] for key in keys}
+
+    def log(self, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
+        """The log of one try, as the UI shows it: of the worker and the triggerer."""
+        answer = self.airflow.get(
+            f"{self.path}/taskInstances/{task_id}/logs/{try_number}", map_index=map_index, full_content="true"
+        )
+        return "\n".join(map(_log_line, answer["content"]))
+
+    def logs(self) -> str:
+        """The logs of all task instances, for the message of a test that fails."""
+        parts = []
+        for task in self.tasks():
+            for try_number in range(1, (task["try_number"] or 0) + 1):
+                parts.append(f"--- {task['task_id']}[{task['map_index']}], try {try_number}: {task['state']}")
+                with contextlib.suppress(httpx.HTTPError):
+                    parts.append(self.log(task["task_id"], task["map_index"], try_number))
+        return "\n".join(parts)
+
+    def mark(self, task_id: str, state: str) -> None:
+        """What the buttons Mark success and Mark failed do."""
+        self.airflow.request("PATCH", f"{self.path}/taskInstances/{task_id}", json={"new_state": state})
+
+    def clear(self, task_id: str) -> None:
+        """What the button Clear does."""
+        body = {"dag_run_id": self.run_id, "task_ids": [task_id], "dry_run": False, "only_failed": False}
+        self.airflow.request("POST", f"/dags/{self.dag_id}/clearTaskInstances", json=body)
+
+
+class Airflow:
+    """
+    Airflow's four processes.
+
+    :param home: an empty directory.
+    :param dags: the folder of the DAG files.
+    :param artifacts: where the logs of the components and the tasks are kept.
+    :param env: further environment variables.
+    """
+
+    def __init__(self, home: Path, dags: Path, artifacts: Path, env: Mapping[str, str]) -> None:
+        self.home = home
+        self.artifacts = artifacts
+        self.port = _free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self.env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
+            "PYTHONPATH": str(REPOSITORY),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "NO_COLOR": "1",
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__FERNET_KEY": "",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "6",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=30",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
+            **env,
+        }
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._client = httpx.Client(trust_env=False, timeout=30)
+        self._numbers = itertools.count(1)
+
+    # Its life
+
+    def start(self, timeout: float = 60) -> None:
+        """Make the database, start the components, and wait until they are ready and the DAGs are there."""
+        shutil.rmtree(self.artifacts, ignore_errors=True)
+        self.artifacts.mkdir(parents=True)
+        with (self.artifacts / "db-migrate.log").open("wb") as log:
+            subprocess.run([*_AIRFLOW, "db", "migrate"], env=self.env, stdout=log, stderr=log, check=True)
+        # So many tasks at once would find the database locked otherwise.
+        with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+        for component in COMPONENTS:
+            self.start_component(component)
+        try:
+            wait_until(
+                self._is_ready, timeout, lambda: f"Airflow is not ready; its logs end so:\n{self._ends_of_logs()}"
+            )
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all processes, whatever state they are in, and keep the tasks' logs."""
+        self._end(list(self._processes.values()))
+        self._processes.clear()
+        self._client.close()
+        shutil.copytree(self.home / "logs", self.artifacts / "logs", dirs_exist_ok=True)
+
+    def start_component(self, component: str) -> None:
+        with (self.artifacts / f"{component}.log").open("ab") as log:
+            self._processes[component] = subprocess.Popen(
+                [*_AIRFLOW, component],
+                env=self.env,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def stop_component(self, component: str) -> None:
+        """Stop one component as a service manager does, with SIGTERM."""
+        self._end([self._processes.pop(component)])
+
+    def process(self, component: str) -> psutil.Process:
+        return psutil.Process(self._processes[component].pid)
+
+    def _end(self, processes: list[subprocess.Popen[bytes]]) -> None:
+        family: list[psutil.Process] = []
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(process.pid)
+                family += [*parent.children(recursive=True), parent]
+            process.send_signal(signal.SIGTERM)
+        _, alive = psutil.wait_procs(family, timeout=10)
+        for left in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
+        for process in processes:
+            process.wait()
+
+    def _is_ready(self) -> bool:
+        for component, process in self._processes.items():
+            if process.poll() is not None:
+                log = (self.artifacts / f"{component}.log").read_text(errors="replace")
+                raise AssertionError(f"{component} ended with {process.returncode}:\n{log[-4000:]}")
+        try:
+            if "Authorization" not in self._client.headers:
+                answer = self._client.get(f"{self.url}/auth/token")
+                self._client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
+            health = self.get("/monitor/health")
+        except (httpx.TransportError, httpx.HTTPStatusError):
+            return False
+        broken = self.get("/importErrors")["import_errors"]
+        assert not broken, broken[0]["stack_trace"]
+        healthy = all(health[name]["status"] == "healthy" for name in ("scheduler", "triggerer", "dag_processor"))
+        return healthy and bool(self.dag_ids())
+
+    def _ends_of_logs(self) -> str:
+        logs = sorted(self.artifacts.glob("*.log"))
+        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-2000:]}" for log in logs)
+
+    # Its API
+
+    def request(self, method: str, path: str, **arguments: Any) -> Any:
+        """Call the REST API; path as in "/dags"."""
+        answer = self._client.request(
+            method, f"{self.url}/api/v2{path}", headers={"Accept": "application/json"}, **arguments
+        )
+        if answer.is_client_error:
+            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer.raise_for_status().json() if answer.content else None
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.request("GET", path, params=query)
+
+    def dag_ids(self) -> set[str]:
+        return {dag["dag_id"] for dag in self.get("/dags", limit=100)["dags"]}
+
+    def trigger(self, dag_id: str, **conf: Any) -> Run:
+        """Start a DAG run."""
+        run_id = f"live-{next(self._numbers)}"
+        body = {"dag_run_id": run_id, "conf": conf, "logical_date": None}
+        self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        return Run(self, dag_id, run_id)
+
+    def runs(self, dag_id: str) -> list[Run]:
+        """All runs of a DAG, whatever started them, oldest first."""
+        found = self.get(f"/dags/{dag_id}/dagRuns", limit=100, order_by="run_after")["dag_runs"]
+        return [Run(self, dag_id, run["dag_run_id"]) for run in found]
+
+
+_AIRFLOW = (sys.executable, "-m", "airflow")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _log_line(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    text = f"{entry.get('level', '')} {entry.get('event', '')}".strip()
+    for error in entry.get("error_detail") or ():
+        text += f"\n{error['exc_type']}: {error['exc_value']}"
+    return text
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the tests as Ctrl-C does, so that nothing is left running."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

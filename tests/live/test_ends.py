@@ -1,0 +1,88 @@
+"""What each way to wait ends in."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+from tests.live.cases import CASES, DEFERRED, FROM_TRIGGER_CASES, SHARES_POLLS, STARTS, Case
+from tests.live.real_airflow import Airflow, Run
+
+
+def start(case: Case, airflow: Airflow, emulator: DswEmulator) -> Run:
+    if case.polls:
+        emulator.add_instance(case.instance_id, per_poll=case.polls)
+    if case.snapshot:
+        emulator.add_snapshot(case.instance_id, per_poll=case.snapshot, image_name="model:1")
+    return airflow.trigger(case.name)
+
+
+def table(cases: tuple[Case, ...]) -> pytest.MarkDecorator:
+    rows = [pytest.param(case, id=case.name, marks=pytest.mark.begin(by=partial(start, case))) for case in cases]
+    return pytest.mark.parametrize("case", rows)
+
+
+@table(CASES)
+def test_end_of_a_wait(case: Case, begun: Run) -> None:
+    check_end(case, begun)
+
+
+@pytest.mark.skipif(not SHARES_POLLS, reason="Airflow 3.3 starts tasks in the triggerer")
+@table(FROM_TRIGGER_CASES)
+def test_end_of_a_wait_that_starts_in_the_triggerer(case: Case, begun: Run) -> None:
+    check_end(case, begun)
+    assert DEFERRED not in begun.log("wait")  # which is what a worker says
+
+
+def check_end(case: Case, run: Run) -> None:
+    (task,) = run.wait()
+    assert (task["state"], task["try_number"]) == (case.state, 1), run.logs()
+    log = run.log("wait")
+    for text in case.log:
+        assert text in log, run.logs()
+    xcoms = run.xcoms("wait")
+    if case.state != "success":
+        assert "return_value" not in xcoms
+        return
+    found = xcoms["return_value"]
+    if case.snapshot:
+        assert (found["InstanceId"], found["Status"], found["ImageName"]) == (case.instance_id, "Saved", "model:1")
+    else:
+        assert (found["InstanceId"], found["Status"]) == (case.instance_id, "Running")
+        assert {"RequestId", "JupyterlabUrl", "LatestSnapshot"} <= set(found)
+        assert "EnvironmentVariables" not in found
+
+
+def start_in_each_mode(airflow: Airflow, emulator: DswEmulator) -> list[Run]:
+    emulator.add_instance("dsw-same", per_poll=["Starting"] * 4 + ["Running"])
+    modes = ["poke-starts", "deferred-starts", "rescheduled-starts"] + ["from-trigger-starts"] * SHARES_POLLS
+    return [airflow.trigger(mode, instance_id="dsw-same") for mode in modes]
+
+
+@pytest.mark.begin(by=start_in_each_mode)
+def test_each_mode_gives_the_same_xcom(begun: list[Run]) -> None:
+    found: list[dict[str, Any]] = []
+    for run in begun:
+        run.wait("success")
+        details = run.xcoms("wait")["return_value"]
+        assert details.pop("RequestId")
+        found.append(details)
+
+    assert all(list(details.items()) == list(found[0].items()) for details in found), found
+
+
+def start_mapped(airflow: Airflow, emulator: DswEmulator) -> Run:
+    for number in range(3):
+        emulator.add_instance(f"dsw-mapped-{number}", per_poll=STARTS)
+    return airflow.trigger("mapped", third="dsw-mapped-2")
+
+
+@pytest.mark.begin(by=start_mapped)
+def test_mapped_wait_gives_each_instance_its_details(begun: Run) -> None:
+    begun.wait("success")
+
+    found = [begun.xcoms("wait", index)["return_value"]["InstanceId"] for index in range(3)]
+    assert found == ["dsw-mapped-0", "dsw-mapped-1", "dsw-mapped-2"]

@@ -1,0 +1,151 @@
+"""What only a real triggerer shows: no worker held, polls shared, restarts survived, events for assets."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+from tests.live.cases import HURRY, SHARES_POLLS
+from tests.live.real_airflow import Airflow, Run, wait_until
+
+
+def polls(emulator: DswEmulator, instance_id: str) -> int:
+    return len(emulator.calls("GetInstance", instance_id))
+
+
+def wait_for_polls(emulator: DswEmulator, instance_id: str, more: int = 2, timeout: float = 40) -> None:
+    before = polls(emulator, instance_id)
+    wait_until(
+        lambda: polls(emulator, instance_id) >= before + more, timeout, lambda: f"{instance_id} is not polled any more"
+    )
+
+
+def polls_stop(emulator: DswEmulator, instance_id: str, seconds: float = 5) -> bool:
+    before = polls(emulator, instance_id)
+    time.sleep(seconds)
+    return polls(emulator, instance_id) == before
+
+
+def start_crowd(airflow: Airflow, emulator: DswEmulator) -> Run:
+    emulator.add_instance("dsw-crowd", "Starting")
+    body = {"name": "one_slot", "slots": 1, "include_deferred": False}
+    airflow.request("POST", "/pools", json=body)
+    return airflow.trigger("crowd")
+
+
+@pytest.mark.begin(by=start_crowd)
+def test_five_waits_hold_no_worker_and_make_the_polls_of_one(
+    begun: Run, airflow: Airflow, emulator: DswEmulator
+) -> None:
+    begun.wait("deferred")
+    assert len(begun.tasks()) == 5
+    pool = airflow.get("/pools/one_slot")
+    assert (pool["occupied_slots"], pool["open_slots"], pool["deferred_slots"]) == (0, 1, 5)
+
+    wait_for_polls(emulator, "dsw-crowd")
+    before = polls(emulator, "dsw-crowd")
+    time.sleep(12)
+    made = polls(emulator, "dsw-crowd") - before
+    if SHARES_POLLS:
+        assert 3 <= made <= 5  # one every 2.7 to 3 s
+    else:
+        assert 15 <= made <= 25
+
+    emulator.set_instance("dsw-crowd", "Running")
+    begun.wait("success")
+
+
+def start_patient(instance_id: str, airflow: Airflow, emulator: DswEmulator) -> Run:
+    emulator.add_instance(instance_id, "Starting")
+    return airflow.trigger("patient", instance_id=instance_id)
+
+
+@pytest.mark.begin(by=lambda *both: start_patient("dsw-marked", *both))
+def test_a_wait_that_is_marked_failed_stops_polling_and_can_be_cleared(begun: Run, emulator: DswEmulator) -> None:
+    begun.wait("deferred")
+    wait_for_polls(emulator, "dsw-marked")
+
+    begun.mark("wait", "failed")
+    begun.wait("failed")
+    wait_until(lambda: polls_stop(emulator, "dsw-marked"), 20, lambda: "it is still polled")
+    assert {request.action for request in emulator.requests if request.instance_id == "dsw-marked"} == {"GetInstance"}
+
+    begun.clear("wait")
+    begun.wait("deferred")
+    wait_for_polls(emulator, "dsw-marked")
+    emulator.set_instance("dsw-marked", "Running")
+    (task,) = begun.wait("success")
+    assert task["try_number"] == 2
+
+
+def images_of_events(airflow: Airflow) -> list[str]:
+    events = airflow.get("/assets/events", limit=100, order_by="timestamp")["asset_events"]
+    return [event["extra"]["payload"]["ImageName"] for event in events]
+
+
+def wait_for_runs(airflow: Airflow, number: int) -> None:
+    wait_until(lambda: len(airflow.runs("on-snapshot")) >= number, 40, lambda: f"no run {number} of on-snapshot")
+
+
+@pytest.mark.begin(by=lambda airflow, emulator: emulator.add_instance("dsw-watched"))
+@pytest.mark.usefixtures("begun")
+def test_a_new_snapshot_starts_its_dag_once_and_an_old_one_never(airflow: Airflow, emulator: DswEmulator) -> None:
+    wait_for_polls(emulator, "dsw-watched")
+    assert airflow.runs("on-snapshot") == []
+
+    emulator.add_snapshot("dsw-watched", timeline=[("Pushing", 4), ("Saved", None)], image_name="model:1")
+    wait_for_runs(airflow, 1)
+    wait_for_polls(emulator, "dsw-watched")
+
+    assert images_of_events(airflow) == ["model:1"]
+    assert len(airflow.runs("on-snapshot")) == 1
+
+
+@dataclass
+class Restarted:
+    patient: Run
+    hurried: Run
+
+
+@pytest.fixture(scope="module")
+def restarted(airflow: Airflow, emulator: DswEmulator) -> Restarted:
+    """Two waits in the middle of which the triggerer was down, and a snapshot that was pushed meanwhile."""
+    for instance_id in ("dsw-patient", "dsw-hurried"):
+        emulator.add_instance(instance_id, "Starting")
+    found = Restarted(*(airflow.trigger(name, instance_id=f"dsw-{name}") for name in ("patient", "hurried")))
+    for run in (found.patient, found.hurried):
+        run.wait("deferred")
+    wait_for_polls(emulator, "dsw-patient")
+    airflow.stop_component("triggerer")
+    emulator.add_snapshot("dsw-watched", status="Saved", image_name="model:2")
+    assert polls_stop(emulator, "dsw-patient", 3)
+    airflow.start_component("triggerer")
+    return found
+
+
+def test_a_restart_loses_no_deadline(restarted: Restarted, airflow: Airflow, emulator: DswEmulator) -> None:
+    (task,) = restarted.hurried.wait("failed")
+    assert "AirflowSensorTimeout" in restarted.hurried.log("wait")
+    first = emulator.calls("GetInstance", "dsw-hurried")[0].wall
+    lasted = datetime.fromisoformat(task["end_date"]) - first
+    assert -1 <= lasted.total_seconds() - HURRY <= 8
+
+
+def test_a_restart_loses_no_wait(restarted: Restarted, emulator: DswEmulator) -> None:
+    wait_for_polls(emulator, "dsw-patient")
+    emulator.set_instance("dsw-patient", "Running")
+    restarted.patient.wait("success")
+    assert restarted.patient.xcoms("wait")["return_value"]["Status"] == "Running"
+
+
+@pytest.mark.skipif(not SHARES_POLLS, reason="Airflow before 3.3 keeps no state for a watcher")
+@pytest.mark.usefixtures("restarted")
+def test_a_restart_loses_no_snapshot_and_repeats_none(airflow: Airflow, emulator: DswEmulator) -> None:
+    wait_for_runs(airflow, 2)
+    wait_for_polls(emulator, "dsw-watched")
+    assert images_of_events(airflow) == ["model:1", "model:2"]
+    assert len(airflow.runs("on-snapshot")) == 2
