@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -47,6 +48,8 @@ def defer(**arguments: Any) -> Any:
         return sensor.execute({})
     except TaskDeferred as deferred:
         path, kwargs = deferred.trigger.serialize()
+        # As the worker sends it to its supervisor: plain types only.
+        kwargs = msgspec.msgpack.decode(msgspec.msgpack.encode(kwargs))
         assert path == "airflow_provider_dsw.triggers.dsw.DswInstanceTrigger"
         event = asyncio.run(first_event(DswInstanceTrigger(**kwargs)))
         return sensor.resume_execution(deferred.method_name, {"event": event}, {})

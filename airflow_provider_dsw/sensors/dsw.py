@@ -87,7 +87,8 @@ class DswInstanceSensor(BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.instance_id = instance_id
-        self.target_status = target_status
+        # A plain str: the worker sends it to its supervisor, which takes no subclass.
+        self.target_status = str(target_status) if isinstance(target_status, str) else target_status
         self.snapshot_id = snapshot_id
         self.snapshot_image = snapshot_image
         self.snapshot_created_after = snapshot_created_after

@@ -57,7 +57,8 @@ class _DswTrigger(BaseEventTrigger):
     ) -> None:
         super().__init__()
         self.instance_id = instance_id
-        self.target_status = target_status
+        # A plain str: the worker sends it to its supervisor, which takes no subclass.
+        self.target_status = str(target_status) if isinstance(target_status, str) else target_status
         self.wait_for_snapshot = wait_for_snapshot
         self.snapshot_id = snapshot_id
         self.snapshot_image = snapshot_image
