@@ -28,7 +28,7 @@ from tenacity import (
 from airflow_provider_dsw.arguments import check_id, nearest
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import connection as connections
-from airflow_provider_dsw.hooks.errors import Failure
+from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
 from airflow_provider_dsw.hooks.wire import AsyncWire, Request, in_thread, send
 
 _INSTANCES = "/api/v2/instances"
@@ -263,7 +263,7 @@ class DswHook(BaseHook):
         try:
             answer = self._call(request, "ListInstances", _check_list, tries=1)
         except DswAccessDeniedError as error:
-            if error.code and error.code.startswith(("NoPermission", "Forbidden")):
+            if lacks_permission(error):
                 return True, f"The key is valid. It may not list instances, which waits do not need. {error}"
             return False, str(error)
         except AirflowException as error:

@@ -165,6 +165,11 @@ _MEANING: dict[type[DswError], str] = {
 }
 
 
+def lacks_permission(error: DswAccessDeniedError) -> bool:
+    """Return whether the credentials are good and only a permission is missing."""
+    return (error.code or "").startswith(("NoPermission", "Forbidden"))
+
+
 def from_body(status: int | None, body: Any, retry_after: float | None = None) -> Failure:
     """Return what an error body says; with HTTP 200 its own HttpStatusCode counts instead."""
     if not isinstance(body, Mapping):

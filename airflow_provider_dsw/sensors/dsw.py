@@ -100,7 +100,6 @@ class DswInstanceSensor(BaseSensorOperator):
         self.deferrable = deferrable or start_from_trigger
         self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
         self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
-        self._polls = 0
         self._seen: str | None = None
         self._check(target_status)
         self._warn_of_short_reschedules()
@@ -179,7 +178,6 @@ class DswInstanceSensor(BaseSensorOperator):
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
         wait = self._wait()
-        self._polls += 1
         try:
             try:
                 answers: Answers | DswError = ask(self.hook, wait.instance_id, wait.snapshot_id)
@@ -199,7 +197,7 @@ class DswInstanceSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
-        self._polls, self._seen = 0, None
+        self._seen = None
         if not self.deferrable:
             return super().execute(context)
         began = time.time()
