@@ -157,8 +157,8 @@ class Airflow:
 
     # Its life
 
-    def start(self, timeout: float = 60) -> None:
-        """Make the database, start the components, and wait until they are ready and the DAGs are there."""
+    def migrate(self) -> None:
+        """Make the database."""
         shutil.rmtree(self.artifacts, ignore_errors=True)
         self.artifacts.mkdir(parents=True)
         with (self.artifacts / "db-migrate.log").open("wb") as log:
@@ -166,6 +166,10 @@ class Airflow:
         # So many tasks at once would find the database locked otherwise.
         with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
             database.execute("PRAGMA journal_mode=WAL")
+
+    def start(self, timeout: float = 60) -> None:
+        """Make the database, start the components, and wait until they are ready and the DAGs are there."""
+        self.migrate()
         for component in COMPONENTS:
             self.start_component(component)
         try:

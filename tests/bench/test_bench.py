@@ -1,0 +1,25 @@
+"""A small benchmark, so that a change that costs much is seen at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.measure import Plan, deferred, minimal, provider
+from tests.bench.server import serving
+
+pytestmark = pytest.mark.slow
+PLAN = Plan(interval=5, seconds=15)
+
+
+def test_a_hundred_waits_cost_little_more_than_asking() -> None:
+    with serving() as server:
+        limit = deferred(minimal, 100, 100, server, PLAN)
+        cost = deferred(provider, 100, 100, server, PLAN)
+        together = deferred(provider, 100, 1, server, PLAN)
+
+    assert cost.cpu < 3 * limit.cpu, (cost, limit)
+    assert cost.stall is not None
+    assert cost.stall < 0.2, cost  # where Airflow begins to warn
+    assert cost.delay is not None
+    assert cost.delay < PLAN.interval, cost
+    assert together.polls < 2 * 60 / PLAN.interval, together
