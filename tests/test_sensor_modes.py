@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from airflow.sdk.bases.sensor import AirflowRescheduleException
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
@@ -39,6 +41,24 @@ def poke(**arguments: Any) -> Any:
     return DswInstanceSensor(**{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, **arguments}).execute({})
 
 
+def reschedule(**arguments: Any) -> Any:
+    """Run one try after the other, each with a sensor of its own, as a worker does."""
+    began, tries = datetime.now(UTC), 0
+    while True:
+        first = began if tries else None
+        task_instance = SimpleNamespace(get_first_reschedule_date=lambda _, first=first: first)
+        context: Any = {"ti": task_instance, "task_reschedule_count": tries}
+        with pytest.warns(UserWarning, match="can't keep a poke_interval"):
+            sensor = DswInstanceSensor(
+                **{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, "mode": "reschedule", **arguments}
+            )
+        try:
+            return sensor.execute(context)
+        except AirflowRescheduleException as again:
+            time.sleep(max((again.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
+            tries += 1
+
+
 def defer(**arguments: Any) -> Any:
     """Defer, carry the trigger over as Airflow does, run it, and resume."""
     sensor = DswInstanceSensor(
@@ -55,7 +75,7 @@ def defer(**arguments: Any) -> Any:
         return sensor.resume_execution(deferred.method_name, {"event": event}, {})
 
 
-@pytest.fixture(params=[poke, defer])
+@pytest.fixture(params=[poke, reschedule, defer])
 def run(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: None) -> Run:
     function: Run = request.param
     return function
@@ -186,6 +206,19 @@ def test_a_template_that_renders_to_nothing_fails_before_any_request(emulator: D
     with pytest.raises(DswWaitArgumentError, match="instance_id"):
         sensor.execute({})
     assert emulator.requests == []
+
+
+def test_whoever_takes_the_event_leaves_nothing_open(dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance(ID, status="Running")
+    troubles: list[Any] = []
+
+    async def wait() -> Any:
+        asyncio.get_running_loop().set_exception_handler(lambda _, trouble: troubles.append(trouble))
+        # As dag.test() does: it looks at no second event, and ends the loop at once.
+        return await anext(aiter(DswInstanceTrigger(instance_id=ID, polled=True, poke_interval=0.01).run()))
+
+    assert asyncio.run(wait()).payload["outcome"] == "met"
+    assert troubles == []
 
 
 def test_waits_in_one_loop_share_one_client(dsw_default: DswEmulator) -> None:

@@ -181,7 +181,7 @@ class DswInstanceTrigger(_DswTrigger):
         """None with ``exponential_backoff``: each such wait has a pace of its own."""
         return None if self.exponential_backoff else super().shared_stream_key()
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncGenerator[TriggerEvent]:
         """Judge each poll's answers until one ends the wait."""
         try:
             wait = self.wait()
@@ -217,6 +217,15 @@ class DswInstanceTrigger(_DswTrigger):
             if verdict.outcome is Outcome.MET:
                 yield TriggerEvent({"outcome": "met", "result": result(wait, verdict), "began": began, "polls": polls})
                 return
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """As the base does, but with all closed before the one event: whoever takes it looks no further."""
+        async with (
+            aclosing(self._own_stream()) as stream,
+            aclosing(self.filter_shared_stream(stream)) as events,
+        ):
+            event = await anext(events)
+        yield event
 
     @property
     def _began(self) -> float:
