@@ -30,4 +30,14 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {"connection-type": "dsw", "hook-class-name": "airflow_provider_dsw.hooks.dsw.DswHook"},
         ],
+        "extra-links": [
+            f"airflow_provider_dsw.links.dsw.{name}"
+            for name in (
+                "DswInstanceLink",
+                "DswJupyterLabLink",
+                "DswWebIdeLink",
+                "DswTerminalLink",
+                "DswConsoleLink",
+            )
+        ],
     }
