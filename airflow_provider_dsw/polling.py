@@ -23,26 +23,30 @@ class Answers(NamedTuple):
 
     :param instance: GetInstance's answer; None where the snapshot had decided already.
     :param snapshot: GetInstanceSnapshot's answer, where a snapshot was asked for by its id.
+    :param region: the connection's region id, which the service's answers don't hold.
     """
 
     instance: Mapping[str, Any] | None
     snapshot: Mapping[str, Any] | None = None
+    region: str | None = None
 
 
 def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None) -> Answers:
     """Ask the service once, and raise what the hook raises."""
     if snapshot_id is None:
-        return Answers(hook.get_instance(instance_id))
+        return Answers(hook.get_instance(instance_id), region=hook.connection.region)
     snapshot = hook.get_instance_snapshot(instance_id, snapshot_id)
-    return Answers(None if _is_over(snapshot) else hook.get_instance(instance_id), snapshot)
+    instance = None if _is_over(snapshot) else hook.get_instance(instance_id)
+    return Answers(instance, snapshot, hook.connection.region)
 
 
 async def aask(hook: DswHook, instance_id: str, snapshot_id: str | None = None) -> Answers:
     """As :func:`ask`, without blocking the event loop."""
     if snapshot_id is None:
-        return Answers(await hook.aget_instance(instance_id))
+        return Answers(await hook.aget_instance(instance_id), region=hook.connection.region)
     snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id)
-    return Answers(None if _is_over(snapshot) else await hook.aget_instance(instance_id), snapshot)
+    instance = None if _is_over(snapshot) else await hook.aget_instance(instance_id)
+    return Answers(instance, snapshot, hook.connection.region)
 
 
 def _is_over(snapshot: Mapping[str, Any]) -> bool:
@@ -68,7 +72,7 @@ def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
             request_id=answers.request_id,
             message=answers.message,
         )
-    verdict = judge(wait, *answers)
+    verdict = judge(wait, answers.instance, answers.snapshot)
     if verdict.outcome is Outcome.FAILED:
         reason = f" ({verdict.reason})" if verdict.reason else ""
         raise DswWaitFailedError(

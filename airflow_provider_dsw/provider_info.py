@@ -37,4 +37,14 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": fields.field_behaviour(),
             },
         ],
+        "extra-links": [
+            f"airflow_provider_dsw.links.dsw.{name}"
+            for name in (
+                "DswInstanceLink",
+                "DswJupyterLabLink",
+                "DswWebIdeLink",
+                "DswTerminalLink",
+                "DswConsoleLink",
+            )
+        ],
     }

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_dsw.emulator import SAMPLE_SECRET, DswEmulator
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswInstanceNotFoundError, DswTransientError
+from airflow_provider_dsw.links.dsw import DSW_LINKS
 from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 
 ID = "dsw-abc"
@@ -172,6 +173,8 @@ def test_in_a_dag_run_each_detail_is_an_xcom_of_its_own(
         rows = session.scalars(select(XComModel).where(XComModel.run_id == run.run_id)).all()
         pushed = {(row.task_id, row.key): XComModel.deserialize_value(row) for row in rows}
     names = {"Status": "Running", "Driver": None, "ImageAuth": "***"}
+    links = {link.xcom_key for link in DSW_LINKS}
+    assert {pushed.pop(("names", key)) for key in links} == {pushed.pop(("paths", key)) for key in links}
     assert pushed == {
         **{("names", key): value for key, value in names.items()},
         ("names", "return_value"): names,

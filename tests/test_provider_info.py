@@ -15,6 +15,7 @@ import pytest
 
 import airflow_provider_dsw
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.links.dsw import DSW_LINKS
 from airflow_provider_dsw.provider_info import get_provider_info
 
 AIRFLOW = Path(airflow.__file__).parent
@@ -37,7 +38,7 @@ def test_airflow_accepts_the_whole():
 
 
 @pytest.mark.parametrize(
-    "part", ["connection-types", "integrations", "triggers", "hooks", "sensors", "operators", "config"]
+    "part", ["connection-types", "integrations", "triggers", "hooks", "sensors", "operators", "extra-links", "config"]
 )
 def test_airflow_accepts_each_part_as_its_own_providers_write_it(part):
     whole = schema("provider.yaml.schema.json")
@@ -94,8 +95,8 @@ def test_the_connection_type_is_the_hook_s():
     assert connection.get("hook-name", DswHook.hook_name) == DswHook.hook_name
 
 
-def test_each_link_that_is_listed_can_be_imported():
-    assert all(named(path) for path in get_provider_info().get("extra-links", []))
+def test_each_link_of_a_task_s_page_is_listed():
+    assert [named(path) for path in get_provider_info()["extra-links"]] == list(map(type, DSW_LINKS))
 
 
 def test_every_integration_that_is_named_is_described():

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_dsw.arguments import check_id, is_literal
 from airflow_provider_dsw.details import check_fields, select
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,6 +34,7 @@ class DswGetInstanceOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("instance_id", "dsw_conn_id", "region")
+    operator_extra_links = DSW_LINKS
     ui_color = "#ffe8d6"
 
     def __init__(
@@ -64,4 +66,5 @@ class DswGetInstanceOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask once and return the details."""
         answer = self.hook.get_instance(self.instance_id)
+        keep_links(context, answer, self.hook.connection.region)
         return select(answer, self.fields, include_sensitive=self.include_sensitive)

@@ -25,6 +25,7 @@ from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
 from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
 from airflow_provider_dsw.polling import Answers, ask, change, error_of, result, settle, summary
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_arguments, check_target
@@ -67,6 +68,7 @@ class DswInstanceSensor(BaseSensorOperator):
         "dsw_conn_id",
         "region",
     )
+    operator_extra_links = DSW_LINKS
     ui_color = "#ffe8d6"
 
     def __init__(
@@ -101,6 +103,7 @@ class DswInstanceSensor(BaseSensorOperator):
         self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
         self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
         self._seen: str | None = None
+        self._links: dict[str, str] = {}
         self._check(target_status)
         self._warn_of_short_reschedules()
         if start_from_trigger:
@@ -179,8 +182,10 @@ class DswInstanceSensor(BaseSensorOperator):
         """
         wait = self._wait()
         try:
+            answers: Answers | DswError
             try:
-                answers: Answers | DswError = ask(self.hook, wait.instance_id, wait.snapshot_id)
+                answers = ask(self.hook, wait.instance_id, wait.snapshot_id)
+                self._links = keep_links(context, answers.instance, answers.region, self._links)
             except DswError as error:
                 answers = error
             verdict = settle(wait, answers)
@@ -198,6 +203,7 @@ class DswInstanceSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
         self._seen = None
+        self._links = {}
         if not self.deferrable:
             return super().execute(context)
         began = time.time()
@@ -220,6 +226,7 @@ class DswInstanceSensor(BaseSensorOperator):
                 execution_timeout_at=self._execution_timeout_at(context, began),
                 polled=True,
                 seen=self._seen,
+                links=self._links,
             ),
             method_name="execute_complete",
             # The trigger keeps the deadlines itself; this is for a triggerer that is down or overloaded.

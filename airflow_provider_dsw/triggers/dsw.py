@@ -27,6 +27,7 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
+from airflow_provider_dsw.links.dsw import akeep_links
 from airflow_provider_dsw.polling import Answers, aask, change, event_of, pause, result, settle
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
@@ -142,6 +143,7 @@ class DswInstanceTrigger(_DswTrigger):
     :param execution_timeout_at: POSIX time at which the task's ``execution_timeout`` is over.
     :param polled: whether a poll has worked before, so that a transient error doesn't end the wait.
     :param seen: the status that was logged last.
+    :param links: the links that the task's page shows already.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class DswInstanceTrigger(_DswTrigger):
         execution_timeout_at: float | None = None,
         polled: bool = False,
         seen: str | None = None,
+        links: dict[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -164,6 +167,7 @@ class DswInstanceTrigger(_DswTrigger):
         self.execution_timeout_at = execution_timeout_at
         self.polled = polled
         self.seen = seen
+        self.links = links or {}
 
     def _kwargs(self) -> dict[str, Any]:
         return {
@@ -175,6 +179,7 @@ class DswInstanceTrigger(_DswTrigger):
             "execution_timeout_at": self.execution_timeout_at,
             "polled": self.polled,
             "seen": self.seen,
+            "links": self.links,
         }
 
     def shared_stream_key(self) -> Hashable | None:
@@ -199,6 +204,8 @@ class DswInstanceTrigger(_DswTrigger):
                 yield TriggerEvent({"outcome": self._deadline_passed(), "seen": self.seen})
                 return
             polls += 1
+            if isinstance(answers, Answers):
+                self.links = await akeep_links(self.task_instance, answers.instance, answers.region, self.links)
             try:
                 verdict = settle(wait, answers)
             except DswTransientError as error:

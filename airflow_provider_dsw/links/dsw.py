@@ -1,0 +1,208 @@
+"""
+The links on a task's page: to the instance's own pages, and to its workspace in the PAI console.
+
+Airflow's UI reads each link from an XCom. Airflow itself writes these XComs when a worker is done with the task;
+:func:`keep_links` and :func:`akeep_links` write them as soon as the service has answered, so that a task shows its
+links while it waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from airflow.sdk import BaseOperatorLink, BaseXCom
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+ASSUMPTIONS = (
+    "The PAI console shows a workspace at CONSOLE_URL; where it shows a DSW instance is documented nowhere.",
+    "An instance's URLs ask for a login: whoever sees them on a task's page can do nothing by them alone.",
+)
+CONSOLE_URL = "https://pai.console.aliyun.com/?regionId={region}&workspaceId={workspace_id}"
+
+# A URL with such a parameter lets in whoever reads it: it is not shown.
+_LETS_IN = re.compile(
+    r"[?&;#/][^=?&;#/]*(token|secret|passw|signature|credential|ticket|auth)[^=?&;#/]*=", re.IGNORECASE
+)
+
+log = logging.getLogger(__name__)
+
+
+class _DswLink(BaseOperatorLink):
+    name: ClassVar[str]
+
+    def url(self, instance: Mapping[str, Any], region: str | None) -> str:
+        """
+        Return where the link leads to, as the service or the console has it.
+
+        :param instance: GetInstance's answer.
+        :param region: the connection's region id.
+        """
+        raise NotImplementedError
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """
+        Return the link that was kept; empty where there is none, which the UI does not show.
+
+        Airflow calls it in the worker when the task has ended, and writes what it returns.
+        """
+        return BaseXCom.get_value(ti_key=ti_key, key=self.xcom_key) or ""
+
+
+class _InstanceLink(_DswLink):
+    field: ClassVar[str]
+
+    def url(self, instance: Mapping[str, Any], region: str | None) -> str:
+        """Return the service's own URL: the number in it is not the InstanceId, so that none can be made."""
+        return instance.get(self.field) or ""
+
+
+class DswInstanceLink(_InstanceLink):
+    """To the instance's page."""
+
+    name = "DSW instance"
+    field = "InstanceUrl"
+
+
+class DswJupyterLabLink(_InstanceLink):
+    """To JupyterLab on the instance."""
+
+    name = "JupyterLab"
+    field = "JupyterlabUrl"
+
+
+class DswWebIdeLink(_InstanceLink):
+    """To the Web IDE on the instance."""
+
+    name = "Web IDE"
+    field = "WebIDEUrl"
+
+
+class DswTerminalLink(_InstanceLink):
+    """To a terminal on the instance."""
+
+    name = "Terminal"
+    field = "TerminalUrl"
+
+
+class DswConsoleLink(_DswLink):
+    """To the instance's workspace in the PAI console."""
+
+    name = "PAI console"
+
+    def url(self, instance: Mapping[str, Any], region: str | None) -> str:
+        """Return the workspace's page; empty where the connection has a host and no region."""
+        workspace_id = str(instance.get("WorkspaceId") or "")
+        if not region or not re.fullmatch(r"\w+", workspace_id):
+            return ""
+        return CONSOLE_URL.format(region=region, workspace_id=workspace_id)
+
+
+DSW_LINKS = (DswInstanceLink(), DswJupyterLabLink(), DswWebIdeLink(), DswTerminalLink(), DswConsoleLink())
+
+
+def links_of(instance: Mapping[str, Any], region: str | None = None) -> dict[str, str]:
+    """
+    Return each link's XCom key and its URL, which is empty where there is none to show.
+
+    :param instance: GetInstance's answer.
+    :param region: the connection's region id.
+    """
+    urls = {link.xcom_key: link.url(instance, region) for link in DSW_LINKS}
+    return {key: url if _may_be_shown(url) else "" for key, url in urls.items()}
+
+
+def _may_be_shown(url: object) -> bool:
+    if not isinstance(url, str):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and "@" not in parts.netloc
+        and not _LETS_IN.search(url)
+    )
+
+
+def keep_links(
+    context: Context,
+    instance: Mapping[str, Any] | None,
+    region: str | None = None,
+    kept: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """
+    Show an instance's links on the task's page, from a worker.
+
+    Trouble with it is a warning: no task fails for its links.
+
+    :param context: the task's; nothing is shown without a ``ti``.
+    :param instance: GetInstance's answer; None leaves the page as it is.
+    :param region: the connection's region id.
+    :param kept: what the last call returned: only what has changed is written.
+    :returns: what the page shows now, for ``kept``.
+    """
+    ti = context.get("ti")
+    shown = dict(kept or {})
+    try:
+        for key, url in _changed(ti, instance, region, shown):
+            # Not through a custom XCom backend: the UI reads the row as it lies in the database.
+            BaseXCom.set(key, url, **_row(ti))
+            shown[key] = url
+    except Exception as error:
+        _warn(error)
+    return shown
+
+
+async def akeep_links(
+    ti: Any,
+    instance: Mapping[str, Any] | None,
+    region: str | None = None,
+    kept: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """
+    As :func:`keep_links`, from a trigger.
+
+    :param ti: the trigger's ``task_instance``; None where it has none, as in ``dag.test()``.
+    """
+    shown = dict(kept or {})
+    try:
+        for key, url in _changed(ti, instance, region, shown):
+            await _aset(key, url, ti)
+            shown[key] = url
+    except Exception as error:
+        _warn(error)
+    return shown
+
+
+def _changed(
+    ti: Any, instance: Mapping[str, Any] | None, region: str | None, shown: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    if ti is None or instance is None:
+        return iter(())
+    return ((key, url) for key, url in links_of(instance, region).items() if url != shown.get(key, ""))
+
+
+def _row(ti: Any) -> dict[str, Any]:
+    return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+
+
+async def _aset(key: str, url: str, ti: Any) -> None:
+    if hasattr(BaseXCom, "aset"):  # Airflow 3.3
+        await BaseXCom.aset(key, url, **_row(ti))
+        return
+    from airflow.sdk.execution_time.comms import SetXCom
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    await SUPERVISOR_COMMS.asend(SetXCom(key=key, value=url, **_row(ti)))  # type: ignore[attr-defined,unused-ignore]
+
+
+def _warn(error: Exception) -> None:
+    log.warning("The links on the task's page could not be set (%s).", type(error).__name__)
