@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_dsw import __version__
+from airflow_provider_dsw.hooks import fields
 
 _INTEGRATION = "Alibaba Cloud PAI-DSW"
 
@@ -28,7 +29,13 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.triggers.dsw"]}],
         "operators": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.operators.dsw"]}],
         "connection-types": [
-            {"connection-type": "dsw", "hook-class-name": "airflow_provider_dsw.hooks.dsw.DswHook"},
+            {
+                "connection-type": fields.CONN_TYPE,
+                "hook-class-name": "airflow_provider_dsw.hooks.dsw.DswHook",
+                "hook-name": fields.HOOK_NAME,
+                "conn-fields": fields.form_fields(),
+                "ui-field-behaviour": fields.field_behaviour(),
+            },
         ],
         "extra-links": [
             f"airflow_provider_dsw.links.dsw.{name}"

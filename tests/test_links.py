@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
-from airflow.sdk import BaseOperatorLink, BaseXCom
+from airflow.sdk import BaseOperatorLink
+from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.links import dsw as links
@@ -185,3 +186,16 @@ def test_airflow_writes_what_was_kept_and_nothing_where_nothing_was(monkeypatch:
         "Terminal": URLS["TerminalUrl"],
         "PAI console": "",
     }
+
+
+def test_airflow_reads_no_link_that_the_same_worker_wrote(
+    dsw_default: DswEmulator, page: Page, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(BaseXCom, "get_value")
+    dsw_default.add_instance(ID, **URLS)
+    sensor = DswInstanceSensor(task_id="wait", instance_id=ID)
+    sensor.execute({"ti": TI})
+
+    found = {link.name: link.get_link(sensor, ti_key=TI) for link in sensor.operator_extra_links}
+
+    assert found["Web IDE"] == URLS["WebIDEUrl"]

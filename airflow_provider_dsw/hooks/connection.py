@@ -11,32 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.exceptions import DswConnectionError
+from airflow_provider_dsw.hooks.fields import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_READ_TIMEOUT,
+    NEEDED,
+    NETWORKS,
+    PROTOCOLS,
+    SHORTEST_ROLE_SESSION,
+    TAKEN,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-# What each auth_type can't do without, and what else it takes, under alibabacloud_credentials' own names.
-_NEEDED = {
-    "access_key": ("access_key_id", "access_key_secret"),
-    "sts": ("access_key_id", "access_key_secret", "security_token"),
-    "ram_role_arn": ("access_key_id", "access_key_secret", "role_arn"),
-    "oidc_role_arn": ("role_arn", "oidc_provider_arn", "oidc_token_file_path"),
-    "ecs_ram_role": (),
-    "credentials_uri": ("credentials_uri",),
-    "default": (),
-}
-_TAKEN = {
-    "ram_role_arn": (
-        "security_token",
-        "role_session_name",
-        "role_session_expiration",
-        "policy",
-        "external_id",
-        "sts_endpoint",
-    ),
-    "oidc_role_arn": ("role_session_name", "role_session_expiration", "policy", "sts_endpoint"),
-    "ecs_ram_role": ("role_name",),
-}
 _FIELD_OF = {
     "access_key_id": "login (the AccessKey id)",
     "access_key_secret": "password (the AccessKey secret)",
@@ -44,9 +31,6 @@ _FIELD_OF = {
 _SECRET = ("access_key_secret", "security_token")
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _REGION = re.compile(r"[a-z0-9-]+")
-
-DEFAULT_CONNECT_TIMEOUT = 5.0
-DEFAULT_READ_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -142,8 +126,8 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
         value = extra.get(name)
         return "" if value is None else str(value).strip()
 
-    def choice(name: str, default: str, known: tuple[str, ...]) -> str:
-        value = text(name) or default
+    def choice(name: str, known: tuple[str, ...]) -> str:
+        value = text(name) or known[0]
         if value not in known:
             raise DswConnectionError(f"{where}: extra {name!r} is {value!r}.{nearest(value, known)}")
         return value
@@ -160,12 +144,12 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
     region = (region or text("region")).strip()
     if region and not _REGION.fullmatch(region):
         raise DswConnectionError(f"{where}: region {region!r} is no region id like 'cn-hangzhou'.")
-    network = choice("network", "public", ("public", "vpc"))
-    auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", "access_key", tuple(_NEEDED))
+    network = choice("network", NETWORKS)
+    auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", tuple(NEEDED))
     return DswConnection(
         conn_id=str(connection.conn_id),
         endpoint=_endpoint(connection, region, network, where),
-        protocol=choice("protocol", "https", ("https", "http")),
+        protocol=choice("protocol", PROTOCOLS),
         region=region,
         auth_type=auth_type,
         credentials=_credentials(auth_type, connection, extra, where),
@@ -211,13 +195,13 @@ def _credentials(auth_type: str, connection: Connection, extra: dict[str, Any], 
         "access_key_id": connection.login or extra.get("access_key_id"),
         "access_key_secret": connection.password or extra.get("access_key_secret"),
     }
-    needed = _NEEDED[auth_type]
+    needed = NEEDED[auth_type]
     for name in needed:
         if not given.get(name):
             raise DswConnectionError(
                 f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} is not set; auth_type {auth_type!r} needs it."
             )
-    credentials = {name: given[name] for name in (*needed, *_TAKEN.get(auth_type, ())) if given.get(name)}
+    credentials = {name: given[name] for name in (*needed, *TAKEN.get(auth_type, ())) if given.get(name)}
     if "role_session_expiration" in credentials:
         credentials["role_session_expiration"] = _role_session_seconds(credentials["role_session_expiration"], where)
     return credentials
@@ -228,6 +212,8 @@ def _role_session_seconds(value: Any, where: str) -> int:
         expiration = int(value)
     except (TypeError, ValueError):
         expiration = 0
-    if expiration < 900:
-        raise DswConnectionError(f"{where}: extra 'role_session_expiration' must be a number of seconds, 900 or more.")
+    if expiration < SHORTEST_ROLE_SESSION:
+        raise DswConnectionError(
+            f"{where}: extra 'role_session_expiration' must be a number of seconds, {SHORTEST_ROLE_SESSION} or more."
+        )
     return expiration

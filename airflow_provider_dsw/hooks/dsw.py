@@ -28,6 +28,7 @@ from tenacity import (
 from airflow_provider_dsw.arguments import check_id, nearest
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import connection as connections
+from airflow_provider_dsw.hooks import fields
 from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
 from airflow_provider_dsw.hooks.wire import AsyncWire, Request, in_thread, send
 
@@ -90,8 +91,8 @@ class DswHook(BaseHook):
 
     conn_name_attr = "dsw_conn_id"
     default_conn_name = "dsw_default"
-    conn_type = "dsw"
-    hook_name = "Alibaba Cloud PAI-DSW"
+    conn_type = fields.CONN_TYPE
+    hook_name = fields.HOOK_NAME
 
     def __init__(self, dsw_conn_id: str = default_conn_name, *, region: str | None = None) -> None:
         super().__init__()
@@ -102,6 +103,16 @@ class DswHook(BaseHook):
         self._credential: Any = None
         self._client: Any = None
         self._wire: AsyncWire | None = None
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the connection form's own fields for Airflow 3.1; newer ones read the provider's metadata."""
+        return fields.widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return what becomes of the form's standard fields, for Airflow 3.1."""
+        return {name.replace("-", "_"): value for name, value in fields.field_behaviour().items()}
 
     # The connection and its clients
 

@@ -14,13 +14,15 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from airflow.sdk import BaseOperatorLink, BaseXCom
+from airflow.sdk import BaseOperatorLink
+from airflow.sdk.bases.xcom import BaseXCom
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
 ASSUMPTIONS = (
-    "The PAI console shows a workspace at CONSOLE_URL; where it shows a DSW instance is documented nowhere.",
+    "The PAI console shows a workspace at CONSOLE_URL, on both of Alibaba Cloud's sites; where it shows a DSW "
+    "instance is documented nowhere.",
     "An instance's URLs ask for a login: whoever sees them on a task's page can do nothing by them alone.",
 )
 CONSOLE_URL = "https://pai.console.aliyun.com/?regionId={region}&workspaceId={workspace_id}"
@@ -49,9 +51,11 @@ class _DswLink(BaseOperatorLink):
         """
         Return the link that was kept; empty where there is none, which the UI does not show.
 
-        Airflow calls it in the worker when the task has ended, and writes what it returns.
+        Airflow calls it in the worker when the task has ended or defers, and writes what it returns. That holds
+        the worker up, so no link is read that the operator's ``kept_links`` has.
         """
-        return BaseXCom.get_value(ti_key=ti_key, key=self.xcom_key) or ""
+        kept = getattr(operator, "kept_links", None)
+        return (kept.get(self.xcom_key) if kept else BaseXCom.get_value(ti_key=ti_key, key=self.xcom_key)) or ""
 
 
 class _InstanceLink(_DswLink):
@@ -147,7 +151,7 @@ def keep_links(
     :param instance: GetInstance's answer; None leaves the page as it is.
     :param region: the connection's region id.
     :param kept: what the last call returned: only what has changed is written.
-    :returns: what the page shows now, for ``kept``.
+    :returns: what the page shows now, for ``kept`` and for the operator's ``kept_links``.
     """
     ti = context.get("ti")
     shown = dict(kept or {})

@@ -66,5 +66,5 @@ class DswGetInstanceOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask once and return the details."""
         answer = self.hook.get_instance(self.instance_id)
-        keep_links(context, answer, self.hook.connection.region)
+        self.kept_links = keep_links(context, answer, self.hook.connection.region)
         return select(answer, self.fields, include_sensitive=self.include_sensitive)

@@ -103,7 +103,7 @@ class DswInstanceSensor(BaseSensorOperator):
         self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
         self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
         self._seen: str | None = None
-        self._links: dict[str, str] = {}
+        self.kept_links: dict[str, str] = {}
         self._check(target_status)
         self._warn_of_short_reschedules()
         if start_from_trigger:
@@ -185,7 +185,7 @@ class DswInstanceSensor(BaseSensorOperator):
             answers: Answers | DswError
             try:
                 answers = ask(self.hook, wait.instance_id, wait.snapshot_id)
-                self._links = keep_links(context, answers.instance, answers.region, self._links)
+                self.kept_links = keep_links(context, answers.instance, answers.region, self.kept_links)
             except DswError as error:
                 answers = error
             verdict = settle(wait, answers)
@@ -203,7 +203,7 @@ class DswInstanceSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
         self._seen = None
-        self._links = {}
+        self.kept_links = {}
         if not self.deferrable:
             return super().execute(context)
         began = time.time()
@@ -226,7 +226,7 @@ class DswInstanceSensor(BaseSensorOperator):
                 execution_timeout_at=self._execution_timeout_at(context, began),
                 polled=True,
                 seen=self._seen,
-                links=self._links,
+                links=self.kept_links,
             ),
             method_name="execute_complete",
             # The trigger keeps the deadlines itself; this is for a triggerer that is down or overloaded.

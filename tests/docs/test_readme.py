@@ -261,6 +261,7 @@ def test_the_default_details_that_are_named_exist() -> None:
 
 
 def test_files_that_are_named_exist() -> None:
-    for name in ("airflow_provider_dsw/waits.py", "airflow_provider_dsw/hooks/errors.py", "example_dags"):
+    rooms = ("waits.py", "hooks/errors.py", "links/dsw.py")
+    for name in (*(f"airflow_provider_dsw/{room}" for room in rooms), "example_dags"):
         assert name in TEXT
         assert (ROOT / name).exists()

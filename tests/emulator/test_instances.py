@@ -234,11 +234,11 @@ def test_a_timeline_that_nobody_watched_is_where_it_should_be(emulator, caller):
 
 def test_speed_makes_timelines_faster():
     with DswEmulator(speed=100) as emulator:
-        emulator.add_instance("dsw-abc", timeline=[("Starting", 10), ("Running", 10)])
+        emulator.add_instance("dsw-abc", timeline=[("Starting", 100), ("Running", 100)])
         caller = Caller(emulator)
 
         assert caller.status() == "Starting"
-        wait_for(caller.status, "Running", timeout=1)
+        wait_for(caller.status, "Running", timeout=10)
 
 
 def test_a_step_of_a_timeline_shows_its_fields_while_it_lasts(emulator, caller):

@@ -24,8 +24,16 @@ NOT_THERE = ()
 POKE: dict[str, Any] = {"mode": "poke", "poke_interval": 2}
 # Airflow itself loses a race at intervals below about 10 s.
 RESCHEDULE: dict[str, Any] = {"mode": "reschedule", "poke_interval": 12}
-DEFER: dict[str, Any] = {"deferrable": True, "poke_interval": 2}
+# Airflow itself fails a task whose trigger fires before the worker that deferred it has left.
+DEFER: dict[str, Any] = {"deferrable": True, "poke_interval": 5}
 FROM_TRIGGER: dict[str, Any] = {"start_from_trigger": True, "poke_interval": 2}
+LINKED = {
+    "poke": POKE,
+    "reschedule": RESCHEDULE,
+    "deferred": DEFER,
+    "from_trigger": FROM_TRIGGER,  # elsewhere than on Airflow 3.3 the same as deferred
+    "retried": DEFER | {"retries": 1, "retry_delay": timedelta(seconds=1)},
+}
 HURRY = 30  # seconds: the timeout of a wait that outlives a restart of the triggerer
 RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 

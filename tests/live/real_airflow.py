@@ -81,6 +81,11 @@ class Run:
         ]
         return {key: self.airflow.get(f"{path}/{key}", map_index=map_index)["value"] for key in keys}
 
+    def links(self, task_id: str, map_index: int = -1) -> dict[str, str]:
+        """The links on a task's page."""
+        found = self.airflow.get(f"{self.path}/taskInstances/{task_id}/links", map_index=map_index)["extra_links"]
+        return {name: url for name, url in found.items() if url}
+
     def log(self, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
         """The log of one try, as the UI shows it: of the worker and the triggerer."""
         answer = self.airflow.get(

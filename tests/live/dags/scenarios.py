@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Asset, AssetWatcher
 
+from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
-from tests.live.cases import DEFER, HURRY, POKE
+from tests.live.cases import DEFER, HURRY, LINKED, POKE
 
 with DAG("mapped", schedule=None):
     DswInstanceSensor.partial(task_id="wait", **POKE).expand(
         instance_id=["dsw-mapped-0", "dsw-mapped-1", "{{ dag_run.conf['third'] }}"]
     )
+
+with DAG("linked", schedule=None):
+    # Each on an instance of its own, so that each can be seen to wait, and then be let go.
+    for name, way in LINKED.items():
+        DswInstanceSensor(task_id=name, instance_id=f"dsw-linked-{name}", **way)
+    DswInstanceSensor.partial(task_id="mapped", **DEFER).expand(instance_id=["dsw-linked-mapped"])
+    DswGetInstanceOperator(task_id="details", instance_id="dsw-linked-details", fields=["Status"])
 
 with DAG("crowd", schedule=None):
     DswInstanceSensor.partial(
