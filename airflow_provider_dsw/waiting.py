@@ -128,8 +128,12 @@ class Waiting(_Task):
         :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over.
         :raises DswError: what ended the wait, as a wait in the worker raises it.
         """
+        outcome = self._outcome_of(event)
+        self.log.info(summary(self._wait(), time.time() - event["began"], event["polls"]))
+        return outcome
+
+    def _outcome_of(self, event: dict[str, Any]) -> dict[str, Any]:
         if event["outcome"] == "met":
-            self.log.info(summary(self._wait(), time.time() - event["began"], event["polls"]))
             result: dict[str, Any] = event["result"]
             return result
         if event["outcome"] == "failed":
