@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
 
 
 def check_id(name: str, value: object) -> None:
@@ -23,6 +24,28 @@ def check_id(name: str, value: object) -> None:
     """
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise ValueError(f"{name}: {value!r} is no id. Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.")
+
+
+def check_snapshot_name(value: object) -> None:
+    """
+    Check the name for a new snapshot.
+
+    :param value: lowercase letters, digits and hyphens (CreateInstanceSnapshot's page).
+    :raises ValueError: where it is empty or holds anything else.
+    """
+    if not isinstance(value, str) or not _SNAPSHOT_NAME.fullmatch(value):
+        raise ValueError(f"snapshot_name: {value!r} is not of lowercase letters, digits and hyphens.")
+
+
+def check_image_url(value: object) -> None:
+    """
+    Check the address to push an image to.
+
+    :param value: e.g. ``registry.cn-hangzhou.aliyuncs.com/ns/repo:tag``.
+    :raises ValueError: where it is empty.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("image_url: empty. Name the repository and tag to push the image to.")
 
 
 def is_literal(value: Any) -> bool:

@@ -53,6 +53,19 @@ def _is_over(snapshot: Mapping[str, Any]) -> bool:
     return judge_snapshot(snapshot).outcome is not Outcome.NOT_YET
 
 
+def end_by(wait: Wait, error: DswError) -> DswError:
+    """Return what a task raises for an error of the hook: a transient one as it is, for a retry may find another."""
+    if isinstance(error, DswTransientError):
+        return error
+    return DswWaitFailedError(
+        f"Waited for {wait}. {error}",
+        code=error.code,
+        status_code=error.status_code,
+        request_id=error.request_id,
+        message=error.message,
+    )
+
+
 def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
     """
     Return the verdict on a poll that goes on, or has met what is waited for.
@@ -62,16 +75,8 @@ def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
     :raises DswWaitFailedError: where the wait can't succeed any more.
     :raises DswTransientError: where the service can't answer now.
     """
-    if isinstance(answers, DswTransientError):
-        raise answers
     if isinstance(answers, DswError):
-        raise DswWaitFailedError(
-            f"Waited for {wait}. {answers}",
-            code=answers.code,
-            status_code=answers.status_code,
-            request_id=answers.request_id,
-            message=answers.message,
-        )
+        raise end_by(wait, answers)
     verdict = judge(wait, answers.instance, answers.snapshot)
     if verdict.outcome is Outcome.FAILED:
         reason = f" ({verdict.reason})" if verdict.reason else ""

@@ -22,6 +22,14 @@ ASSUMPTIONS = (
     "GetInstanceSnapshot and the items of InstanceSnapshotList use the statuses of LatestSnapshot.",
     "LatestSnapshot may be an older, finished snapshot; the newest GmtCreateTime is the latest push.",
     "GmtCreateTime is cut to whole seconds, so a snapshot of the same second is not older.",
+    "After StartInstance or StopInstance the old status may still be read, and with it the old GmtModifiedTime; "
+    "when the status changes, GmtModifiedTime does too.",
+    "On its way from StartInstance to Running an instance shows Creating, Queuing, ResourceAllocating, "
+    "EnvPreparing or Starting and nothing else; from StopInstance to Stopped it shows Stopping, where it saves "
+    "the image Saving and Saved before.",
+    "An instance can't be stopped while it is Saving, and Saving passes by itself.",
+    "ListInstanceSnapshot shows a snapshot as soon as CreateInstanceSnapshot has made it, with the Labels that it "
+    "was given.",
 )
 
 INSTANCE_STATUSES = (
@@ -61,12 +69,28 @@ class _NotGiven(str):
 RUNNING = _NotGiven("Running")
 
 
+# What an instance shows between the request for a status and that status.
+_ON_THE_WAY_TO = {
+    "Running": ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"),
+    "Stopped": ("Stopping",),
+}
+
+
 class Outcome(Enum):
     """The three things that a poll can find."""
 
     MET = "met"
     NOT_YET = "not yet"
     FAILED = "can't any more"
+
+
+class Progress(Enum):
+    """How far an instance is on its way to a status, before anybody asks for it."""
+
+    REACHED = "reached"
+    ON_THE_WAY = "on the way"
+    BUSY = "busy with what has to end first"
+    ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True)
@@ -82,6 +106,8 @@ class Wait:
     :param snapshot_id: exactly the snapshot with this ``SnapshotId``.
     :param snapshot_image: the snapshot with this ``ImageId``, ``ImageName`` or ``ImageUrl``.
     :param snapshot_created_after: an aware datetime; a snapshot created before it is not the one.
+    :param outdated: the instance's :func:`state_of` from before the request whose outcome is waited for. Until
+        another was read it decides nothing.
     """
 
     instance_id: str
@@ -91,6 +117,7 @@ class Wait:
     snapshot_id: str | None = None
     snapshot_image: str | None = None
     snapshot_created_after: datetime | None = None
+    outdated: str | None = None
 
     @classmethod
     def of(
@@ -151,6 +178,10 @@ class Wait:
             return frozenset(self.failure_statuses)
         return default_failure_statuses(("Saved",) if self.snapshot else self.target_statuses)
 
+    def after(self, verdict: Verdict) -> Wait:
+        """Return the wait as it goes on after a poll."""
+        return self if verdict.outdated else replace(self, outdated=None)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -160,11 +191,13 @@ class Verdict:
     :param outcome: met, not yet, or can't any more.
     :param seen: the status that decided, in words for a log line; it changes when the status does.
     :param found: the service's object that decided: the instance, or the snapshot with ``InstanceId`` added.
+    :param outdated: whether the instance is, or is still read, as it was before the request.
     """
 
     outcome: Outcome
     seen: str
     found: Mapping[str, Any] = field(default_factory=dict)
+    outdated: bool = False
 
     @property
     def reason(self) -> str:
@@ -195,9 +228,11 @@ def judge(wait: Wait, instance: Mapping[str, Any] | None, snapshot: Mapping[str,
             return replace(verdict, found={"RequestId": instance.get("RequestId"), **verdict.found})
         if verdict.outcome is not Outcome.NOT_YET or instance is None:
             return verdict
-        failed = _judge_status(instance, targets=(), failures=wait.failures)
-        return failed if failed.outcome is Outcome.FAILED else verdict
-    return _judge_status(instance or {}, targets=wait.target_statuses, failures=wait.failures)
+        of_instance = _judge_instance(wait, instance, targets=())
+        if of_instance.outcome is Outcome.FAILED:
+            return of_instance
+        return replace(verdict, outdated=of_instance.outdated)
+    return _judge_instance(wait, instance or {}, targets=wait.target_statuses)
 
 
 def judge_snapshot(snapshot: Mapping[str, Any] | None, **added: str) -> Verdict:
@@ -241,11 +276,60 @@ def watch(wait: Wait, instance: Mapping[str, Any], last: str | None) -> tuple[st
     return mark, judge_snapshot(finished, InstanceId=wait.instance_id)
 
 
-def _judge_status(instance: Mapping[str, Any], *, targets: Iterable[str], failures: Iterable[str]) -> Verdict:
+def state_of(instance: Mapping[str, Any]) -> str:
+    """Return what tells one state of an instance from the next, even where both have the same status."""
+    return f"{instance.get('Status')} {instance.get('GmtModifiedTime')}"
+
+
+def progress(target: str, instance: Mapping[str, Any], *, saves: bool = False) -> Progress:
+    """
+    Say whether an instance has to be asked for a status, or is there, or on its way, already.
+
+    :param target: ``Running`` or ``Stopped``.
+    :param instance: GetInstance's answer.
+    :param saves: whether the way to ``Stopped`` saves the image first, and so shows ``Saved`` too.
+    """
     status = instance.get("Status")
+    if status == target:
+        return Progress.REACHED
+    if status in _ON_THE_WAY_TO[target]:
+        return Progress.ON_THE_WAY
+    # The save may be part of the stop that was asked for, or somebody else's: its end will tell.
+    if target == "Stopped" and (status == "Saving" or (saves and status == "Saved")):
+        return Progress.BUSY
+    return Progress.ELSEWHERE
+
+
+def end_of_a_save(instance_id: str, *, saves: bool) -> Wait:
+    """
+    Return the wait for the end of what :func:`progress` calls busy, whatever the end is.
+
+    :param instance_id: the ``InstanceId``.
+    :param saves: as :func:`progress`'s.
+    """
+    ends = ("Running", "SaveFailed", "Stopping", "Stopped", "Failed", "Deleting")
+    return Wait(instance_id, ends if saves else ("Saved", *ends), failure_statuses=())
+
+
+def labelled(snapshots: Iterable[Mapping[str, Any]], key: str, value: str) -> Mapping[str, Any] | None:
+    """
+    Return the newest snapshot with this label; None where there is none.
+
+    :param snapshots: ListInstanceSnapshot's.
+    :param key: the label's ``Key``.
+    :param value: its ``Value``.
+    """
+    label = {"Key": key, "Value": value}
+    return max((found for found in snapshots if label in (found.get("Labels") or ())), key=_created, default=None)
+
+
+def _judge_instance(wait: Wait, instance: Mapping[str, Any], *, targets: Iterable[str]) -> Verdict:
+    status = instance.get("Status")
+    if wait.outdated is not None and state_of(instance) == wait.outdated:
+        return Verdict(Outcome.NOT_YET, f"{status}, as before the request", instance, outdated=True)
     if status in tuple(targets):
         outcome = Outcome.MET
-    elif status in tuple(failures):
+    elif status in tuple(wait.failures):
         outcome = Outcome.FAILED
     else:
         outcome = Outcome.NOT_YET

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ from tenacity import (
     wait_random,
 )
 
-from airflow_provider_dsw.arguments import check_id, nearest
+from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, nearest
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks import fields
@@ -33,7 +33,6 @@ from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
 from airflow_provider_dsw.hooks.wire import AsyncWire, Request, in_thread, send
 
 _INSTANCES = "/api/v2/instances"
-_SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
 
 TRIES = 4
 TOTAL_TIME_LIMIT = 60.0
@@ -189,17 +188,28 @@ class DswHook(BaseHook):
         :raises ValueError: on an unknown filter, or on ``sort_by`` without ``order`` or the reverse.
         """
         query = _list_query(filters)
-        return self._pages(query)
+        return self._pages(Request("ListInstances", "GET", _INSTANCES, query), "ListInstances", "Instances")
 
-    def _pages(self, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+    def list_instance_snapshots(self, instance_id: str) -> Iterator[dict[str, Any]]:
+        """
+        Iterate over an instance's snapshots, as ListInstanceSnapshot sends them: with ``SnapshotId`` and ``Labels``.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        """
+        check_id("instance_id", instance_id)
+        path = f"{_INSTANCES}/{instance_id}/snapshots"
+        request = Request("ListInstanceSnapshot", "GET", path, {"PageSize": str(PAGE_SIZE)})
+        return self._pages(request, f"ListInstanceSnapshot of {instance_id}", "Snapshots", InstanceId=instance_id)
+
+    def _pages(self, request: Request, asked: str, name: str, **ids: str) -> Iterator[dict[str, Any]]:
         seen, page = 0, 1
         while True:
-            request = Request("ListInstances", "GET", _INSTANCES, {**query, "PageNumber": str(page)})
-            answer = self._call(request, "ListInstances", _check_list)
-            yield from answer["Instances"]
-            seen += len(answer["Instances"])
+            of_page = replace(request, query={**request.query, "PageNumber": str(page)})
+            answer = self._call(of_page, asked, _holds_list(name, **ids))
+            yield from answer[name]
+            seen += len(answer[name])
             total = answer.get("TotalCount")
-            if not answer["Instances"] or (isinstance(total, int) and seen >= total):
+            if not answer[name] or (isinstance(total, int) and seen >= total):
                 return
             page += 1
 
@@ -220,10 +230,11 @@ class DswHook(BaseHook):
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param save_image: save the image before stopping.
         """
-        check_id("instance_id", instance_id)
-        query = {"SaveImage": "true" if save_image else "false"}
-        request = Request("StopInstance", "PUT", f"{_INSTANCES}/{instance_id}/stop", query)
-        return self._call(request, f"StopInstance of {instance_id}", _about(InstanceId=instance_id))
+        return self._call(*_stop_instance(instance_id, save_image))
+
+    async def astop_instance(self, instance_id: str, *, save_image: bool = False) -> dict[str, Any]:
+        """As :meth:`stop_instance`, without blocking the event loop."""
+        return await self._acall(*_stop_instance(instance_id, save_image))
 
     def create_instance_snapshot(
         self,
@@ -248,10 +259,8 @@ class DswHook(BaseHook):
         :param labels: name → value.
         """
         check_id("instance_id", instance_id)
-        if not isinstance(snapshot_name, str) or not _SNAPSHOT_NAME.fullmatch(snapshot_name):
-            raise ValueError(f"snapshot_name: {snapshot_name!r} is not of lowercase letters, digits and hyphens.")
-        if not isinstance(image_url, str) or not image_url.strip():
-            raise ValueError("image_url: empty. Name the repository and tag to push the image to.")
+        check_snapshot_name(snapshot_name)
+        check_image_url(image_url)
         body = {
             "SnapshotName": snapshot_name,
             "ImageUrl": image_url,
@@ -272,7 +281,7 @@ class DswHook(BaseHook):
         """Return whether the connection works, and in words what is wrong where it does not."""
         request = Request("ListInstances", "GET", _INSTANCES, {"PageSize": "1", "WorkspaceId": "ALL"})
         try:
-            answer = self._call(request, "ListInstances", _check_list, tries=1)
+            answer = self._call(request, "ListInstances", _holds_list("Instances"), tries=1)
         except DswAccessDeniedError as error:
             if lacks_permission(error):
                 return True, f"The key is valid. It may not list instances, which waits do not need. {error}"
@@ -341,12 +350,15 @@ class DswHook(BaseHook):
             outcome = Failure(cause=wrong)
         connection = self.connection
         transient = outcome.kind is DswTransientError
-        raise outcome.without((*connection.secrets, *request.secrets)).error(
+        made = retrying.statistics["attempt_number"]
+        error = outcome.without((*connection.secrets, *request.secrets)).error(
             asked=asked,
             action=request.action,
             endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
-            attempt=f"(try {retrying.statistics['attempt_number']} of {tries})" if transient and tries > 1 else "",
+            attempt=f"(try {made} of {tries})" if transient and tries > 1 else "",
         )
+        error.tries = made
+        raise error
 
     # The asynchronous side
 
@@ -402,6 +414,13 @@ def _get_instance_snapshot(instance_id: str, snapshot_id: str) -> tuple[Request,
     return request, asked, _about(InstanceId=instance_id, SnapshotId=snapshot_id)
 
 
+def _stop_instance(instance_id: str, save_image: bool) -> tuple[Request, str, Check]:
+    check_id("instance_id", instance_id)
+    query = {"SaveImage": "true" if save_image else "false"}
+    request = Request("StopInstance", "PUT", f"{_INSTANCES}/{instance_id}/stop", query)
+    return request, f"StopInstance of {instance_id}", _about(InstanceId=instance_id)
+
+
 def _about(**ids: str) -> Check:
     """Return a check that an answer is about these ids: connections that are shared after a fork mix answers up."""
 
@@ -419,8 +438,17 @@ def _check_created(answer: dict[str, Any]) -> str | None:
     return None if answer.get("SnapshotId") else "the answer holds no SnapshotId"
 
 
-def _check_list(answer: dict[str, Any]) -> str | None:
-    return None if isinstance(answer.get("Instances"), list) else "the answer holds no list of Instances"
+def _holds_list(name: str, **ids: str) -> Check:
+    """Return a check that an answer holds this list, and that no item of it has other ids than these."""
+
+    def check(answer: dict[str, Any]) -> str | None:
+        items = answer.get(name)
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            return f"the answer holds no list of {name}"
+        wrong = [f"{key} {item[key]!r}" for item in items for key in ids if item.get(key, ids[key]) != ids[key]]
+        return f"the answer is about {wrong[0]}" if wrong else None
+
+    return check
 
 
 def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The operators."""
+"""The operators. Those that change something are in :mod:`~airflow_provider_dsw.operators.changes`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,21 @@ from airflow_provider_dsw.arguments import check_id, is_literal
 from airflow_provider_dsw.details import check_fields, select
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
+from airflow_provider_dsw.operators.changes import (
+    DswCreateSnapshotOperator,
+    DswStartInstanceOperator,
+    DswStopInstanceOperator,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+__all__ = [
+    "DswCreateSnapshotOperator",
+    "DswGetInstanceOperator",
+    "DswStartInstanceOperator",
+    "DswStopInstanceOperator",
+]
 
 
 class DswGetInstanceOperator(BaseOperator):

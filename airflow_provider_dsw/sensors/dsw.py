@@ -8,33 +8,31 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    AirflowTaskTimeout,
     conf,
 )
-from airflow.sdk import BaseOperator, BaseSensorOperator, PokeReturnValue
-from airflow.sdk.bases.sensor import TaskDeferralTimeout
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
 
 from airflow_provider_dsw.arguments import is_literal
-from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError
+from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
-from airflow_provider_dsw.polling import Answers, ask, change, error_of, result, settle, summary
+from airflow_provider_dsw.links.dsw import DSW_LINKS
+from airflow_provider_dsw.polling import result
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.waiting import Waiting, by_default_deferrable
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_arguments, check_target
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class DswInstanceSensor(BaseSensorOperator):
+class DswInstanceSensor(Waiting, BaseSensorOperator):
     """
     Wait until a PAI-DSW instance has a status, or until the push of its image snapshot has finished.
 
@@ -98,12 +96,10 @@ class DswInstanceSensor(BaseSensorOperator):
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         if deferrable is None:
-            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+            deferrable = by_default_deferrable()
         self.deferrable = deferrable or start_from_trigger
         self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
         self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
-        self._seen: str | None = None
-        self.kept_links: dict[str, str] = {}
         self._check(target_status)
         self._warn_of_short_reschedules()
         if start_from_trigger:
@@ -168,11 +164,6 @@ class DswInstanceSensor(BaseSensorOperator):
         except ValueError as error:
             raise DswWaitArgumentError(str(error)) from None
 
-    @cached_property
-    def hook(self) -> DswHook:
-        """The hook of the rendered connection id."""
-        return DswHook(self.dsw_conn_id, region=self.region)
-
     def poke(self, context: Context) -> PokeReturnValue:
         """
         Ask the service once.
@@ -181,29 +172,14 @@ class DswInstanceSensor(BaseSensorOperator):
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
         wait = self._wait()
-        try:
-            answers: Answers | DswError
-            try:
-                answers = ask(self.hook, wait.instance_id, wait.snapshot_id)
-                self.kept_links = keep_links(context, answers.instance, answers.region, self.kept_links)
-            except DswError as error:
-                answers = error
-            verdict = settle(wait, answers)
-        except DswTransientError as error:
-            if self._seen is None and not context.get("task_reschedule_count"):
-                raise
-            self.log.warning("Still waiting for %s. %s", wait, error)
+        verdict = self._poll(context, wait, first=self._seen is None and not context.get("task_reschedule_count"))
+        if verdict is None or verdict.outcome is not Outcome.MET:
             return PokeReturnValue(is_done=False)
-        if verdict.seen != self._seen:
-            self._seen = verdict.seen
-            self.log.info(change(wait, verdict))
-        met = verdict.outcome is Outcome.MET
-        return PokeReturnValue(is_done=met, xcom_value=result(wait, verdict) if met else None)
+        return PokeReturnValue(is_done=True, xcom_value=result(wait, verdict))
 
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
-        self._seen = None
-        self.kept_links = {}
+        self._forget_polls()
         if not self.deferrable:
             return super().execute(context)
         began = time.time()
@@ -219,65 +195,12 @@ class DswInstanceSensor(BaseSensorOperator):
             else:
                 if met:
                     return met.xcom_value
-        self.defer(
-            trigger=self._trigger(
-                started_at=began,
-                timeout_at=began + self.timeout,
-                execution_timeout_at=self._execution_timeout_at(context, began),
-                polled=True,
-                seen=self._seen,
-                links=self.kept_links,
-            ),
-            method_name="execute_complete",
-            # The trigger keeps the deadlines itself; this is for a triggerer that is down or overloaded.
-            timeout=timedelta(seconds=self._longest_wait() + TRIGGERER_GRACE),
-        )
-
-    def _execution_timeout_at(self, context: Context, began: float) -> float | None:
-        if self.execution_timeout is None:
-            return None
-        start_date = getattr(context.get("ti"), "start_date", None)
-        started = start_date.timestamp() if start_date else began
-        return started + self.execution_timeout.total_seconds()
-
-    def _longest_wait(self) -> float:
-        execution = self.execution_timeout
-        return self.timeout if execution is None else min(self.timeout, execution.total_seconds())
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """
-        End the wait as its trigger's event says.
-
-        :raises AirflowSensorTimeout: where the sensor's ``timeout`` was over.
-        :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over.
-        :raises DswError: what ended the wait, as poke mode raises it.
-        """
-        if event["outcome"] == "met":
-            self.log.info(summary(self._wait(), time.time() - event["began"], event["polls"]))
-            return event["result"]
-        if event["outcome"] == "failed":
-            raise error_of(event)
-        raise self._out_of_time(event["outcome"], event.get("seen"))
-
-    def _out_of_time(self, which: str, seen: str | None = None) -> BaseException:
-        last = f"; last seen: {seen}" if seen else ""
-        if which == "execution_timeout":
-            return AirflowTaskTimeout(
-                f"execution_timeout of {self.execution_timeout} is over. Waited for {self._wait()}{last}."
-            )
-        return AirflowSensorTimeout(
-            f"Sensor has timed out; the timeout of {self.timeout:g} s is over. Waited for {self._wait()}{last}."
-        )
+        self._leave_to_triggerer(context, self._trigger, began=began)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral, with the effects that poke mode has."""
         with self._as_in_poke_mode():
-            try:
-                # Not the sensor base's: there soft_fail and never_fail differ from poke mode.
-                return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
-            except TaskDeferralTimeout:
-                which = "timeout" if self._longest_wait() == self.timeout else "execution_timeout"
-            raise self._out_of_time(which)
+            return super().resume_execution(next_method, next_kwargs, context)
 
     @contextmanager
     def _as_in_poke_mode(self) -> Iterator[None]:
@@ -303,7 +226,6 @@ class DswInstanceSensor(BaseSensorOperator):
 
 _ARGUMENTS = ("instance_id", "target_status", "failure_statuses")
 _SNAPSHOT_ARGUMENTS = ("snapshot_id", "snapshot_image", "snapshot_created_after")
-TRIGGERER_GRACE = 60.0
 
 
 def _renders_in_triggerer(value: Any) -> bool:

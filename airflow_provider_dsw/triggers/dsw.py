@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -144,6 +145,9 @@ class DswInstanceTrigger(_DswTrigger):
     :param polled: whether a poll has worked before, so that a transient error doesn't end the wait.
     :param seen: the status that was logged last.
     :param links: the links that the task's page shows already.
+    :param outdated: the state of the instance from before the request whose outcome is waited for, as
+        :func:`~airflow_provider_dsw.waits.state_of` gives it.
+    :param stop_on_kill: stop the instance when a person ends the deferred task (Airflow 3.3+).
     """
 
     def __init__(
@@ -157,6 +161,8 @@ class DswInstanceTrigger(_DswTrigger):
         polled: bool = False,
         seen: str | None = None,
         links: dict[str, str] | None = None,
+        outdated: str | None = None,
+        stop_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -168,6 +174,8 @@ class DswInstanceTrigger(_DswTrigger):
         self.polled = polled
         self.seen = seen
         self.links = links or {}
+        self.outdated = outdated
+        self.stop_on_kill = stop_on_kill
 
     def _kwargs(self) -> dict[str, Any]:
         return {
@@ -180,7 +188,20 @@ class DswInstanceTrigger(_DswTrigger):
             "polled": self.polled,
             "seen": self.seen,
             "links": self.links,
+            "outdated": self.outdated,
+            "stop_on_kill": self.stop_on_kill,
         }
+
+    def wait(self) -> Wait:
+        """As the base's; what was so before the request is not its outcome."""
+        return replace(super().wait(), outdated=self.outdated)
+
+    async def on_kill(self) -> None:
+        """Stop the instance if the task wants that; Airflow 3.3 calls it when a person ends the deferred task."""
+        if not self.stop_on_kill:
+            return
+        async with shared_hook(self.dsw_conn_id, self.region) as hook:
+            await hook.astop_instance(self.instance_id)
 
     def shared_stream_key(self) -> Hashable | None:
         """None with ``exponential_backoff``: each such wait has a pace of its own."""
@@ -218,6 +239,7 @@ class DswInstanceTrigger(_DswTrigger):
                 yield TriggerEvent(event_of(error))
                 return
             polled = True
+            wait = wait.after(verdict)
             if verdict.seen != self.seen:
                 self.seen = verdict.seen
                 self.log.info(change(wait, verdict))

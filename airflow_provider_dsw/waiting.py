@@ -1,0 +1,160 @@
+"""How a task waits: poll by poll in the worker, or in the triggerer. The sensor and the operators share it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, conf
+from airflow.sdk import BaseOperator
+from airflow.sdk.bases.sensor import TaskDeferralTimeout
+
+from airflow_provider_dsw.exceptions import DswError, DswTransientError
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.links.dsw import keep_links
+from airflow_provider_dsw.polling import Answers, ask, change, error_of, settle, summary
+from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.waits import Verdict, Wait
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    _Task = BaseOperator
+else:
+    _Task = object
+
+TRIGGERER_GRACE = 60.0
+"""Seconds after a deadline that the trigger keeps by itself, for a triggerer that is down or overloaded."""
+
+
+def by_default_deferrable() -> bool:
+    """Return ``[operators] default_deferrable``."""
+    return conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+class Waiting(_Task):
+    """What a task needs to wait for an instance; to be mixed into an operator or a sensor, before its base."""
+
+    dsw_conn_id: str
+    region: str | None
+    timeout: float
+    _seen: str | None = None
+    kept_links: Mapping[str, str] = MappingProxyType({})
+
+    def _wait(self) -> Wait:
+        """Return the wait that the rendered arguments ask for."""
+        raise NotImplementedError
+
+    @cached_property
+    def hook(self) -> DswHook:
+        """The hook of the rendered connection id."""
+        return DswHook(self.dsw_conn_id, region=self.region)
+
+    def _forget_polls(self) -> None:
+        """Begin anew: a task's object may be executed more than once."""
+        self._seen = None
+        self.kept_links = {}
+
+    def _poll(self, context: Context, wait: Wait, *, first: bool) -> Verdict | None:
+        """
+        Ask the service once, log a change of status, and keep the links on the task's page up to date.
+
+        :param wait: what is waited for.
+        :param first: whether no poll of this wait has worked before.
+        :return: None where the service can't answer now, and a poll has worked before.
+        :raises DswWaitFailedError: where the wait can't succeed any more.
+        :raises DswTransientError: where the service can't answer the first poll.
+        """
+        try:
+            answers: Answers | DswError
+            try:
+                answers = ask(self.hook, wait.instance_id, wait.snapshot_id)
+                self.kept_links = keep_links(context, answers.instance, answers.region, self.kept_links)
+            except DswError as error:
+                answers = error
+            verdict = settle(wait, answers)
+        except DswTransientError as error:
+            if first:
+                raise
+            self.log.warning("Still waiting for %s. %s", wait, error)
+            return None
+        if verdict.seen != self._seen:
+            self._seen = verdict.seen
+            self.log.info(change(wait, verdict))
+        return verdict
+
+    def _leave_to_triggerer(
+        self,
+        context: Context,
+        trigger: Callable[..., DswInstanceTrigger],
+        *,
+        began: float,
+        method_name: str = "execute_complete",
+    ) -> NoReturn:
+        """Defer, after a first poll."""
+        self.defer(
+            trigger=trigger(
+                started_at=began,
+                timeout_at=began + self.timeout,
+                execution_timeout_at=self._execution_timeout_at(context, began),
+                polled=True,
+                seen=self._seen,
+                links=dict(self.kept_links),
+            ),
+            method_name=method_name,
+            timeout=timedelta(seconds=self._longest_wait() + TRIGGERER_GRACE),
+        )
+
+    def _execution_timeout_at(self, context: Context, began: float) -> float | None:
+        if self.execution_timeout is None:
+            return None
+        start_date = getattr(context.get("ti"), "start_date", None)
+        started = start_date.timestamp() if start_date else began
+        return started + self.execution_timeout.total_seconds()
+
+    def _longest_wait(self) -> float:
+        execution = self.execution_timeout
+        return self.timeout if execution is None else min(self.timeout, execution.total_seconds())
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """
+        End the wait as its trigger's event says.
+
+        :raises AirflowSensorTimeout: where ``timeout`` was over.
+        :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over.
+        :raises DswError: what ended the wait, as a wait in the worker raises it.
+        """
+        outcome = self._outcome_of(event)
+        self.log.info(summary(self._wait(), time.time() - event["began"], event["polls"]))
+        return outcome
+
+    def _outcome_of(self, event: dict[str, Any]) -> dict[str, Any]:
+        if event["outcome"] == "met":
+            result: dict[str, Any] = event["result"]
+            return result
+        if event["outcome"] == "failed":
+            raise error_of(event)
+        raise self._out_of_time(event["outcome"], event.get("seen"))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after the deferral; where the triggerer itself gave no answer in time, as its event would have."""
+        try:
+            # Not the sensor base's: there soft_fail and never_fail differ from poke mode.
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            which = "timeout" if self._longest_wait() == self.timeout else "execution_timeout"
+        raise self._out_of_time(which)
+
+    def _out_of_time(self, which: str, seen: str | None = None) -> BaseException:
+        last = f"; last seen: {seen}" if seen else ""
+        if which == "execution_timeout":
+            return AirflowTaskTimeout(
+                f"execution_timeout of {self.execution_timeout} is over. Waited for {self._wait()}{last}."
+            )
+        return AirflowSensorTimeout(
+            f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._wait()}{last}."
+        )
