@@ -30,7 +30,8 @@ from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientEr
 from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks import fields
 from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
-from airflow_provider_dsw.hooks.wire import AsyncWire, Request, in_thread, send
+from airflow_provider_dsw.hooks.masking import Masker
+from airflow_provider_dsw.hooks.wire import AsyncWire, Request, send
 
 _INSTANCES = "/api/v2/instances"
 _SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
@@ -99,6 +100,7 @@ class DswHook(BaseHook):
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         self._lock = threading.RLock()
+        self._masker = Masker()
         self._connection: connections.DswConnection | None = None
         self._credential: Any = None
         self._client: Any = None
@@ -121,17 +123,10 @@ class DswHook(BaseHook):
         """The checked connection, looked up at the first use."""
         with self._lock:
             if self._connection is None:
-                self._adopt(self.get_connection(self.dsw_conn_id))
-            assert self._connection is not None  # noqa: S101
+                connection = connections.parse(self.get_connection(self.dsw_conn_id), self.region)
+                self._masker.tell(connection.secrets)
+                self._connection = connection
             return self._connection
-
-    def _adopt(self, found: Any) -> None:
-        from airflow.sdk.log import mask_secret
-
-        connection = connections.parse(found, self.region)
-        for secret in connection.secrets:
-            mask_secret(secret)
-        self._connection = connection
 
     def _credential_client(self) -> Any:
         with self._lock:
@@ -288,6 +283,7 @@ class DswHook(BaseHook):
 
     def _call(self, request: Request, asked: str, check: Check, tries: int = TRIES) -> dict[str, Any]:
         client, credential = self.get_conn(), self._credential_client()
+        self._masker.tell(request.secrets)
         policy, deadline = self._retry_policy(tries)
 
         def attempt() -> dict[str, Any]:
@@ -299,6 +295,7 @@ class DswHook(BaseHook):
 
     async def _acall(self, request: Request, asked: str, check: Check) -> dict[str, Any]:
         await self.aload()
+        await self._masker.atell(request.secrets)
         policy, deadline = self._retry_policy(TRIES)
         async with self._open_wire() as wire:
 
@@ -359,9 +356,9 @@ class DswHook(BaseHook):
         if self._connection is None:
             from airflow.providers.common.compat.connection import get_async_connection
 
-            found = await get_async_connection(self.dsw_conn_id)
-            # Masking a secret asks the supervisor, which blocks.
-            await in_thread(self._adopt, found)
+            connection = connections.parse(await get_async_connection(self.dsw_conn_id), self.region)
+            await self._masker.atell(connection.secrets)
+            self._connection = connection
         return self
 
     async def __aenter__(self) -> DswHook:
