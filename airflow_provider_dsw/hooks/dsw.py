@@ -29,6 +29,7 @@ from airflow_provider_dsw.arguments import check_id, nearest
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks import fields
+from airflow_provider_dsw.hooks.credentials import Credentials
 from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
 from airflow_provider_dsw.hooks.masking import Masker
 from airflow_provider_dsw.hooks.wire import AsyncWire, Request, send
@@ -102,7 +103,7 @@ class DswHook(BaseHook):
         self._lock = threading.RLock()
         self._masker = Masker()
         self._connection: connections.DswConnection | None = None
-        self._credential: Any = None
+        self._fetched: Credentials | None = None
         self._client: Any = None
         self._wire: AsyncWire | None = None
 
@@ -128,11 +129,12 @@ class DswHook(BaseHook):
                 self._connection = connection
             return self._connection
 
-    def _credential_client(self) -> Any:
+    @property
+    def _credentials(self) -> Credentials:
         with self._lock:
-            if self._credential is None:
-                self._credential = self.connection.credential_client()
-            return self._credential
+            if self._fetched is None:
+                self._fetched = Credentials(self.connection)
+            return self._fetched
 
     def get_conn(self) -> Any:
         """
@@ -142,7 +144,7 @@ class DswHook(BaseHook):
         """
         with self._lock:
             if self._client is None:
-                self._client = self.connection.sdk_client(self._credential_client())
+                self._client = self.connection.sdk_client(self._credentials.for_sdk())
             return self._client
 
     # Calls
@@ -282,12 +284,12 @@ class DswHook(BaseHook):
     # The one retry layer
 
     def _call(self, request: Request, asked: str, check: Check, tries: int = TRIES) -> dict[str, Any]:
-        client, credential = self.get_conn(), self._credential_client()
+        client, credentials = self.get_conn(), self._credentials
         self._masker.tell(request.secrets)
         policy, deadline = self._retry_policy(tries)
 
         def attempt() -> dict[str, Any]:
-            outcome = send(client, credential, request, deadline - time.monotonic())
+            outcome = send(client, credentials, self._masker, request, deadline - time.monotonic())
             return self._conclude(request, asked, check, outcome, retrying, tries)
 
         retrying = Retrying(**policy)
@@ -373,7 +375,7 @@ class DswHook(BaseHook):
             await wire.aclose()
 
     def _new_wire(self) -> AsyncWire:
-        return AsyncWire(self.connection, self._credential_client)
+        return AsyncWire(self.connection, self._credentials, self._masker)
 
     @asynccontextmanager
     async def _open_wire(self) -> AsyncIterator[AsyncWire]:
