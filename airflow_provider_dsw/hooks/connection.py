@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,16 +66,6 @@ class DswConnection:
         """Whether the credentials are just there, with nothing to fetch or renew."""
         return self.auth_type in ("access_key", "sts")
 
-    def credential_client(self) -> Any:
-        """Return the ``alibabacloud_credentials`` client. One a connection: some kinds start a thread each."""
-        from alibabacloud_credentials.client import Client
-        from alibabacloud_credentials.models import Config
-
-        logging.getLogger("credentials").addFilter(_WITHOUT_ANSWERS)
-        if self.auth_type == "default":
-            return Client()
-        return Client(Config(type=self.auth_type, **self.credentials))
-
     def sdk_client(self, credential: Any) -> Any:
         """
         Return the SDK's client for this connection.
@@ -97,18 +86,6 @@ class DswConnection:
                 user_agent="airflow-provider-dsw",
             )
         )
-
-
-class _WithoutAnswers(logging.Filter):
-    """Drops from the SDK's log what it says where credentials can't be fetched: whole answers, tokens included."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (
-            isinstance(record.msg, BaseException) or record.getMessage().startswith("Refresh credentials failed")
-        )
-
-
-_WITHOUT_ANSWERS = _WithoutAnswers()
 
 
 def parse(connection: Connection, region: str | None = None) -> DswConnection:

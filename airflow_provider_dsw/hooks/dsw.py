@@ -29,8 +29,10 @@ from airflow_provider_dsw.arguments import check_id, check_image_url, check_snap
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks import fields
+from airflow_provider_dsw.hooks.credentials import Credentials
 from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
-from airflow_provider_dsw.hooks.wire import AsyncWire, Request, in_thread, send
+from airflow_provider_dsw.hooks.masking import Masker
+from airflow_provider_dsw.hooks.wire import AsyncWire, Request, send
 
 _INSTANCES = "/api/v2/instances"
 
@@ -98,8 +100,9 @@ class DswHook(BaseHook):
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         self._lock = threading.RLock()
+        self._masker = Masker()
         self._connection: connections.DswConnection | None = None
-        self._credential: Any = None
+        self._fetched: Credentials | None = None
         self._client: Any = None
         self._wire: AsyncWire | None = None
 
@@ -120,23 +123,17 @@ class DswHook(BaseHook):
         """The checked connection, looked up at the first use."""
         with self._lock:
             if self._connection is None:
-                self._adopt(self.get_connection(self.dsw_conn_id))
-            assert self._connection is not None  # noqa: S101
+                connection = connections.parse(self.get_connection(self.dsw_conn_id), self.region)
+                self._masker.tell(connection.secrets)
+                self._connection = connection
             return self._connection
 
-    def _adopt(self, found: Any) -> None:
-        from airflow.sdk.log import mask_secret
-
-        connection = connections.parse(found, self.region)
-        for secret in connection.secrets:
-            mask_secret(secret)
-        self._connection = connection
-
-    def _credential_client(self) -> Any:
+    @property
+    def _credentials(self) -> Credentials:
         with self._lock:
-            if self._credential is None:
-                self._credential = self.connection.credential_client()
-            return self._credential
+            if self._fetched is None:
+                self._fetched = Credentials(self.connection)
+            return self._fetched
 
     def get_conn(self) -> Any:
         """
@@ -146,7 +143,7 @@ class DswHook(BaseHook):
         """
         with self._lock:
             if self._client is None:
-                self._client = self.connection.sdk_client(self._credential_client())
+                self._client = self.connection.sdk_client(self._credentials.for_sdk())
             return self._client
 
     # Calls
@@ -296,11 +293,12 @@ class DswHook(BaseHook):
     # The one retry layer
 
     def _call(self, request: Request, asked: str, check: Check, tries: int = TRIES) -> dict[str, Any]:
-        client, credential = self.get_conn(), self._credential_client()
+        client, credentials = self.get_conn(), self._credentials
+        self._masker.tell(request.secrets)
         policy, deadline = self._retry_policy(tries)
 
         def attempt() -> dict[str, Any]:
-            outcome = send(client, credential, request, deadline - time.monotonic())
+            outcome = send(client, credentials, self._masker, request, deadline - time.monotonic())
             return self._conclude(request, asked, check, outcome, retrying, tries)
 
         retrying = Retrying(**policy)
@@ -308,6 +306,7 @@ class DswHook(BaseHook):
 
     async def _acall(self, request: Request, asked: str, check: Check) -> dict[str, Any]:
         await self.aload()
+        await self._masker.atell(request.secrets)
         policy, deadline = self._retry_policy(TRIES)
         async with self._open_wire() as wire:
 
@@ -371,9 +370,9 @@ class DswHook(BaseHook):
         if self._connection is None:
             from airflow.providers.common.compat.connection import get_async_connection
 
-            found = await get_async_connection(self.dsw_conn_id)
-            # Masking a secret asks the supervisor, which blocks.
-            await in_thread(self._adopt, found)
+            connection = connections.parse(await get_async_connection(self.dsw_conn_id), self.region)
+            await self._masker.atell(connection.secrets)
+            self._connection = connection
         return self
 
     async def __aenter__(self) -> DswHook:
@@ -388,7 +387,7 @@ class DswHook(BaseHook):
             await wire.aclose()
 
     def _new_wire(self) -> AsyncWire:
-        return AsyncWire(self.connection, self._credential_client)
+        return AsyncWire(self.connection, self._credentials, self._masker)
 
     @asynccontextmanager
     async def _open_wire(self) -> AsyncIterator[AsyncWire]:

@@ -69,6 +69,7 @@ class Failure:
     :param request_id: the service's ``RequestId``.
     :param retry_after: seconds that the service asked to wait.
     :param cause: in words, where it was not the service that refused.
+    :param advice: what to do, where Code and status don't say it.
     """
 
     status: int | None = None
@@ -77,6 +78,7 @@ class Failure:
     request_id: str | None = None
     retry_after: float | None = None
     cause: str | None = None
+    advice: str | None = None
 
     @property
     def kind(self) -> type[DswError]:
@@ -129,7 +131,7 @@ class Failure:
             text += f" ({said})"
         if self.message:
             text += f": {self.message.rstrip('.')}"
-        advice = self._advice(kind, action)
+        advice = self.advice or self._advice(kind, action)
         text = " ".join(part for part in (f"{text}.", advice, attempt) if part)
         error = kind(
             text,
@@ -170,6 +172,11 @@ def lacks_permission(error: DswAccessDeniedError) -> bool:
     return (error.code or "").startswith(("NoPermission", "Forbidden"))
 
 
+def says_expired(outcome: object) -> bool:
+    """Return whether an outcome is the service's word that the credentials have expired, and new ones may do."""
+    return isinstance(outcome, Failure) and (outcome.code or "").startswith("InvalidSecurityToken.Expired")
+
+
 def from_body(status: int | None, body: Any, retry_after: float | None = None) -> Failure:
     """Return what an error body says; with HTTP 200 its own HttpStatusCode counts instead."""
     if not isinstance(body, Mapping):
@@ -187,9 +194,10 @@ def from_body(status: int | None, body: Any, retry_after: float | None = None) -
 
 
 def from_exception(error: BaseException) -> Failure:
-    """Return what an exception of the SDK, of its credentials or of the network means."""
-    status_code = getattr(error, "status_code", None)
-    code = _text(getattr(error, "code", None))
+    """Return what an exception of the SDK or of the network means."""
+    # Not by getattr: aiohttp warns of its own `code`.
+    status_code = vars(error).get("status_code")
+    code = _text(vars(error).get("code"))
     if status_code is not None or code == "InvalidCredentials":
         milliseconds = getattr(error, "retry_after", None)
         body = getattr(error, "data", None)
@@ -197,11 +205,18 @@ def from_exception(error: BaseException) -> Failure:
         if isinstance(body, Mapping):
             return from_body(status_code, body, retry_after)
         return Failure(status_code, code, None, None, retry_after)
-    chain = tuple(_chain(error))
-    for link in chain:
-        if type(link).__name__ == "CredentialException":
-            return _credential_failure(link)
-    return Failure(status=_lost_status(error), cause=_network_cause(chain))
+    return Failure(status=_lost_status(error), cause=_network_cause(tuple(_chain(error))))
+
+
+def from_credentials_exception(error: BaseException) -> Failure:
+    """Return what an exception of ``alibabacloud_credentials`` means, and say that it was not the service's."""
+    if type(error).__name__ == "CredentialException":
+        return _credential_failure(error)
+    if isinstance(error, OSError) and error.filename:
+        return _no_credentials(f"{error.filename}: {error.strerror}")
+    if type(error) is ValueError:
+        return _no_credentials("")
+    return Failure(cause=f"the credentials could not be fetched: {_network_cause(tuple(_chain(error)))}")
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
@@ -283,14 +298,18 @@ def _credential_failure(error: BaseException) -> Failure:
     text = str(getattr(error, "message", ""))
     status = re.search(r"http_code[:=]\s*(\d{3})|HttpCode=(\d{3})", text)
     http_status = int(status[1] or status[2]) if status else None
-    code = re.search(r'"Code"\s*:\s*"([A-Za-z0-9._-]{1,80})"', text)
-    if (http_status or 0) >= 500 or (code and code[1].startswith("Throttling")):
-        return Failure(http_status, code[1] if code else None, cause="the credentials could not be fetched now")
-    return Failure(
-        http_status,
-        "InvalidCredentials",
-        f"the credentials could not be fetched{f' ({code[1]})' if code else ''}",
-    )
+    found = re.search(r'"Code"\s*:\s*"([A-Za-z0-9._-]{1,80})"', text)
+    code = found[1] if found and found[1] != "Success" else ""
+    if (http_status or 0) >= 500 or code.startswith("Throttling"):
+        return Failure(http_status, code or None, cause="the credentials could not be fetched now")
+    if "No cached value" in text:
+        code = "they have expired already"
+    return _no_credentials(code, http_status)
+
+
+def _no_credentials(why: str, status: int | None = None) -> Failure:
+    message = f"the credentials could not be fetched{f' ({why})' if why else ''}"
+    return Failure(status, "InvalidCredentials", message)
 
 
 def parse_body(content: bytes) -> Any:

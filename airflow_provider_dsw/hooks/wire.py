@@ -2,7 +2,8 @@
 One request to the service, and its answer: synchronous through the SDK, asynchronous with its signature.
 
 The SDK's own asynchronous calls build a session and a TLS context each time and stall the event loop, so
-in async code one keep-alive session carries requests that the SDK has signed. Neither way retries.
+in async code one keep-alive session carries requests that the SDK has signed. Neither way retries, except once
+with new credentials where the service calls those that were fetched before expired.
 """
 
 from __future__ import annotations
@@ -13,22 +14,30 @@ import hashlib
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from airflow_provider_dsw.hooks.errors import Failure, from_body, from_exception, parse_body, retry_after_of
+from airflow_provider_dsw.hooks.credentials import Credentials, CredentialsError, secrets_of
+from airflow_provider_dsw.hooks.errors import (
+    Failure,
+    from_body,
+    from_exception,
+    parse_body,
+    retry_after_of,
+    says_expired,
+)
 
 if TYPE_CHECKING:
     import aiohttp
 
     from airflow_provider_dsw.hooks.connection import DswConnection
+    from airflow_provider_dsw.hooks.masking import Masker
 
 VERSION = "2022-01-01"
 _ALGORITHM = "ACS3-HMAC-SHA256"
-_CREDENTIAL_REUSE = 20.0
 
 T = TypeVar("T")
 
@@ -57,15 +66,9 @@ class Request:
         return (self.query["Token"],) if "Token" in self.query else ()
 
 
-class _CredentialsError(Exception):
-    """The credentials could not be fetched or renewed."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__()
-        self.failure = failure
-
-
-def send(client: Any, credential: Any, request: Request, limit: float) -> dict[str, Any] | Failure:
+def send(
+    client: Any, credentials: Credentials, masker: Masker, request: Request, limit: float
+) -> dict[str, Any] | Failure:
     """
     Send a request through the SDK's generic call, which keeps the answer whole.
 
@@ -73,22 +76,35 @@ def send(client: Any, credential: Any, request: Request, limit: float) -> dict[s
     headers and tokens and would stay attached to what is raised from them.
 
     :param client: the SDK's client.
-    :param credential: its credential client.
+    :param credentials: what it signs with. Where the service calls them expired they are renewed, once.
+    :param masker: is told of secrets that were fetched.
     :param limit: seconds after which no answer counts any more; the SDK itself has no total time limit.
     """
+    deadline = time.monotonic() + limit
+
+    def within(function: Callable[[], T]) -> T:
+        return _within(deadline - time.monotonic(), function)
+
+    def once() -> tuple[dict[str, Any] | Failure, Any]:
+        credential = credentials.current or within(credentials.get)
+        masker.tell(secrets_of(credential))
+        return within(lambda: _call_sdk(client, request)), credential
+
     try:
-        return _within(limit, lambda: _call_sdk(client, credential, request))
-    except _CredentialsError as error:
+        outcome, credential = once()
+        if says_expired(outcome) and within(lambda: credentials.renew(credential)):
+            outcome, credential = once()
+    except CredentialsError as error:
         return error.failure
     except TimeoutError:
         return Failure(cause=f"no complete answer in {limit:.0f} s")
+    return _without(secrets_of(credential), outcome)
 
 
-def _call_sdk(client: Any, credential: Any, request: Request) -> dict[str, Any] | Failure:
+def _call_sdk(client: Any, request: Request) -> dict[str, Any] | Failure:
     from alibabacloud_tea_openapi.models import OpenApiRequest, Params
     from darabonba.runtime import RuntimeOptions
 
-    fetched = _fetch(credential)
     params = Params(
         action=request.action,
         version=VERSION,
@@ -104,21 +120,9 @@ def _call_sdk(client: Any, credential: Any, request: Request) -> dict[str, Any] 
     if request.body is not None:
         sdk_request.body = dict(request.body)
     try:
-        body = client.call_api(params, sdk_request, RuntimeOptions())["body"]
+        return _usable(200, client.call_api(params, sdk_request, RuntimeOptions())["body"], None)
     except Exception as error:
-        return _without_secrets_of(fetched, from_exception(error))
-    return _without_secrets_of(fetched, _usable(200, body, None))
-
-
-def _fetch(credential: Any) -> Any:
-    """Fetch or renew credentials apart from the call, so that an error says which of the two failed."""
-    try:
-        return credential.get_credential()
-    except Exception as error:
-        failure = from_exception(error)
-    if failure.cause:
-        failure = replace(failure, cause=f"the credentials could not be fetched: {failure.cause}")
-    raise _CredentialsError(failure)
+        return from_exception(error)
 
 
 def _within(seconds: float, function: Callable[[], T]) -> T:
@@ -141,29 +145,26 @@ def _usable(status: int, body: Any, retry_after: float | None) -> dict[str, Any]
     return body
 
 
-def _without_secrets_of(credential: Any, outcome: dict[str, Any] | Failure) -> dict[str, Any] | Failure:
+def _without(secrets: Iterable[str], outcome: dict[str, Any] | Failure) -> dict[str, Any] | Failure:
     """Take out of the service's words what it may echo of fetched credentials, which no connection holds."""
-    if not isinstance(outcome, Failure):
-        return outcome
-    return outcome.without(filter(None, (credential.access_key_secret, credential.security_token)))
+    return outcome.without(secrets) if isinstance(outcome, Failure) else outcome
 
 
 class AsyncWire:
     """
     Sends requests from one event loop, over connections that are kept alive.
 
-    :param connection: where to, and with which credentials.
-    :param credential_client: makes the connection's credential client.
+    :param connection: where to.
+    :param credentials: what is signed with, as in :func:`send`.
+    :param masker: is told of secrets that were fetched.
     """
 
-    def __init__(self, connection: DswConnection, credential_client: Callable[[], Any]) -> None:
+    def __init__(self, connection: DswConnection, credentials: Credentials, masker: Masker) -> None:
         self._connection = connection
-        self._credential_client = credential_client
-        self._credential: Any = None
+        self._credentials = credentials
+        self._masker = masker
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
-        self._fetched: Any = None
-        self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
 
     async def aclose(self) -> None:
@@ -175,7 +176,6 @@ class AsyncWire:
         async with self._opening:
             if self._session is None:
                 context = await in_thread(_prepare)
-                self._credential = await in_thread(self._credential_client)
                 self._session = self._new_session(context)
             return self._session
 
@@ -198,14 +198,30 @@ class AsyncWire:
         """As :func:`send`, without blocking the event loop."""
         try:
             async with asyncio.timeout(limit):
-                session = self._session or await self._open()
-                credential = await self._current_credential()
-                status, headers, content = await self._exchange(session, request, credential)
-        except _CredentialsError as error:
+                outcome, credential = await self._send_once(request)
+                if says_expired(outcome) and await self._renewed(credential):
+                    outcome, credential = await self._send_once(request)
+        except CredentialsError as error:
             return error.failure
         except Exception as error:
             return from_exception(error)
-        return _without_secrets_of(credential, _usable(status, parse_body(content), retry_after_of(headers)))
+        return _without(secrets_of(credential), outcome)
+
+    async def _send_once(self, request: Request) -> tuple[dict[str, Any] | Failure, Any]:
+        session = self._session or await self._open()
+        credential = self._credentials.current or await self._fetched()
+        await self._masker.atell(secrets_of(credential))
+        status, headers, content = await self._exchange(session, request, credential)
+        return _usable(status, parse_body(content), retry_after_of(headers)), credential
+
+    async def _fetched(self) -> Any:
+        # One thread fetches for all who wait here.
+        async with self._fetching:
+            return self._credentials.current or await in_thread(self._credentials.get)
+
+    async def _renewed(self, refused: Any) -> bool:
+        async with self._fetching:
+            return await in_thread(self._credentials.renew, refused)
 
     async def _exchange(
         self, session: aiohttp.ClientSession, request: Request, credential: Any
@@ -225,21 +241,6 @@ class AsyncWire:
             allow_redirects=False,
         ) as response:
             return response.status, response.headers, await response.read()
-
-    async def _current_credential(self) -> Any:
-        """
-        Return the credentials, renewed in a thread where they are of a kind that expires.
-
-        The SDK's asynchronous renewal holds a thread's lock across an await and stalls the loop. One caller
-        renews for all.
-        """
-        if self._connection.is_static:
-            return _fetch(self._credential)
-        async with self._fetching:
-            if time.monotonic() - self._fetched_at > _CREDENTIAL_REUSE:
-                self._fetched = await in_thread(_fetch, self._credential)
-                self._fetched_at = time.monotonic()
-            return self._fetched
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -215,16 +214,6 @@ def test_no_secret_is_shown_by_what_holds_it(monkeypatch):
 
     assert "the-" not in shown
     assert "key-id" not in shown
-
-
-def test_secrets_are_masked_in_airflow_s_logs(monkeypatch):
-    masked: list[Any] = []
-    monkeypatch.setattr("airflow.sdk.log.mask_secret", lambda secret, name=None: masked.append(secret))
-    extra = {"region": "cn-hangzhou", "auth_type": "sts", "security_token": "the-security-token"}
-
-    assert connect(monkeypatch, **KEY, extra=extra).connection
-
-    assert [secret for secret in ("the-key-secret", "the-security-token") if secret not in masked] == []
 
 
 def test_one_client_serves_a_hook_for_its_life(dsw_default):

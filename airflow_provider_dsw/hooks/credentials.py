@@ -1,0 +1,175 @@
+"""
+A connection's credentials: fetched once for all who ask, and renewed when they end.
+
+What fetches them is ``alibabacloud_credentials``, by its synchronous way: its asynchronous one holds a thread's
+lock across an await, which stalls the event loop.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dsw.hooks.errors import Failure, from_credentials_exception
+from airflow_provider_dsw.hooks.fields import NEEDED, TAKEN
+
+if TYPE_CHECKING:
+    from airflow_provider_dsw.hooks.connection import DswConnection
+
+# Seconds for which they are not asked for again. The library renews them a quarter of an hour before their end,
+# and those that live no longer than that whenever it is asked.
+REUSE = 20.0
+
+
+class CredentialsError(Exception):
+    """The credentials could not be fetched or renewed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.cause or failure.message}. {failure.advice}")
+        self.failure = failure
+
+
+class Credentials:
+    """
+    The credentials of one connection.
+
+    :param connection: says where they come from.
+    """
+
+    def __init__(self, connection: DswConnection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._current: Any = None
+        self._good_until = float("-inf")
+
+    @property
+    def current(self) -> Any:
+        """What was fetched last; None where it is time to ask again."""
+        return self._current if time.monotonic() < self._good_until else None
+
+    def get(self) -> Any:
+        """
+        Return credentials to sign with; blocks where they have to be fetched.
+
+        :raises CredentialsError: where that fails.
+        """
+        with self._lock:
+            return self.current or self._fetch()
+
+    def renew(self, refused: Any) -> bool:
+        """
+        Fetch anew what the service calls expired, once for all who were refused; return whether there are others.
+
+        :param refused: what was signed with.
+        :raises CredentialsError: where that fails.
+        """
+        if self._connection.is_static:
+            return False
+        with self._lock:
+            if self._current is refused:
+                self._client = None
+                _default_client.cache_clear()
+                self._fetch()
+            return bool(self._current.security_token != refused.security_token)
+
+    def _fetch(self) -> Any:
+        try:
+            if self._client is None:
+                self._client = _client(self._connection)
+            self._current = self._client.get_credential()
+        except Exception as error:
+            failure = from_credentials_exception(error)
+        else:
+            lifetime = float("inf") if self._connection.is_static else REUSE
+            self._good_until = time.monotonic() + lifetime
+            return self._current
+        raise CredentialsError(replace(failure, advice=_advice(self._connection)))
+
+    def for_sdk(self) -> Any:
+        """Return a credential client for the SDK's own calls, which fetches no others than these."""
+        from alibabacloud_credentials.client import Client
+
+        credentials = self
+
+        class OfConnection(Client):
+            def __init__(self) -> None:
+                """Nothing is fetched before the first call."""
+
+            def get_credential(self) -> Any:
+                return credentials.get()
+
+            async def get_credential_async(self) -> Any:
+                from airflow_provider_dsw.hooks.wire import in_thread
+
+                return await in_thread(self.get_credential)
+
+            @property
+            def cloud_credential(self) -> Any:
+                if credentials._client is None:
+                    self.get_credential()
+                return credentials._client.cloud_credential
+
+        return OfConnection()
+
+
+def secrets_of(credential: Any) -> tuple[str, ...]:
+    """Return what of fetched credentials must never leave."""
+    return tuple(filter(None, (credential.access_key_secret, credential.security_token)))
+
+
+def _client(connection: DswConnection) -> Any:
+    from alibabacloud_credentials.client import Client
+    from alibabacloud_credentials.models import Config
+    from alibabacloud_credentials.provider import EcsRamRoleCredentialsProvider
+
+    logging.getLogger("credentials").addFilter(_WITHOUT_ANSWERS)
+    if connection.auth_type == "default":
+        return _default_client()
+    if connection.auth_type == "ecs_ram_role":
+        # As Client(Config(type="ecs_ram_role")), but without a thread of its own that nothing ever ends.
+        return Client(provider=EcsRamRoleCredentialsProvider(**connection.credentials, async_update_enabled=False))
+    timeouts = {
+        "connect_timeout": round(connection.connect_timeout * 1000),
+        "timeout": round(connection.read_timeout * 1000),
+    }
+    return Client(Config(type=connection.auth_type, **connection.credentials, **timeouts))
+
+
+@functools.cache
+def _default_client() -> Any:
+    """Return the client of the default chain, one a process: each starts a thread that nothing ever ends."""
+    from alibabacloud_credentials.client import Client
+
+    return Client()
+
+
+def _advice(connection: DswConnection) -> str:
+    auth_type = connection.auth_type
+    if auth_type == "default":
+        return (
+            "auth_type 'default' takes them from where the task and the triggerer run: the environment "
+            "(ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET), a profile, or the ECS instance's role."
+        )
+    if auth_type == "ecs_ram_role":
+        return "auth_type 'ecs_ram_role' takes them from the ECS instance that it runs on, which needs a RAM role."
+    names = {"access_key_id": "login", "access_key_secret": "password"}
+    fields = (*NEEDED[auth_type], *TAKEN.get(auth_type, ()))
+    given = ", ".join(names.get(name, name) for name in fields if name in connection.credentials)
+    return f"auth_type {auth_type!r} takes them by these fields of the connection: {given}."
+
+
+class _WithoutAnswers(logging.Filter):
+    """Drops from the library's log what it says where credentials can't be fetched: whole answers, tokens included."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (
+            isinstance(record.msg, BaseException) or record.getMessage().startswith("Refresh credentials failed")
+        )
+
+
+_WITHOUT_ANSWERS = _WithoutAnswers()

@@ -1,0 +1,39 @@
+"""Tell Airflow which values are secret, so that its logs never show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Masker:
+    """Tells Airflow of secrets, of each once: it passes them on to the process that supervises this one."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, secrets: Iterable[str]) -> None:
+        """Mask these; blocks until the supervisor has answered. In async code use :meth:`atell`."""
+        from airflow.sdk.log import mask_secret
+
+        for secret in self._untold(secrets):
+            mask_secret(secret)
+
+    async def atell(self, secrets: Iterable[str]) -> None:
+        """
+        Mask these, in the event loop.
+
+        Never in a thread: on Airflow 3.1 a message from a thread gets its answer mixed up with the loop's own,
+        and the triggerer dies of it. There, as with Airflow's own secrets, the supervisor is not told.
+        """
+        from airflow.sdk import log
+
+        for secret in self._untold(secrets):
+            if hasattr(log, "amask_secret"):  # from 3.3 on
+                await log.amask_secret(secret)
+            else:
+                log.mask_secret(secret)
+
+    def _untold(self, secrets: Iterable[str]) -> list[str]:
+        found = [secret for secret in dict.fromkeys(secrets) if secret and secret not in self._told]
+        self._told.update(found)
+        return found
