@@ -16,10 +16,11 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
+    TaskDeferred,
     conf,
 )
 from airflow.sdk import BaseOperator, BaseSensorOperator, PokeReturnValue
-from airflow.sdk.bases.sensor import TaskDeferralTimeout
+from airflow.sdk.bases.sensor import AirflowRescheduleException, TaskDeferralTimeout
 from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
 
 from airflow_provider_dsw.arguments import is_literal
@@ -103,6 +104,7 @@ class DswInstanceSensor(BaseSensorOperator):
         self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
         self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
         self._seen: str | None = None
+        self._polls = 0
         self._links: dict[str, str] = {}
         self._check(target_status)
         self._warn_of_short_reschedules()
@@ -181,6 +183,7 @@ class DswInstanceSensor(BaseSensorOperator):
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
         wait = self._wait()
+        self._polls += 1
         try:
             answers: Answers | DswError
             try:
@@ -197,15 +200,45 @@ class DswInstanceSensor(BaseSensorOperator):
         if verdict.seen != self._seen:
             self._seen = verdict.seen
             self.log.info(change(wait, verdict))
+            self._keep_seen(context)
         met = verdict.outcome is Outcome.MET
         return PokeReturnValue(is_done=met, xcom_value=result(wait, verdict) if met else None)
 
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
-        self._seen = None
+        self._seen = self._recall_seen(context)
         self._links = {}
-        if not self.deferrable:
-            return super().execute(context)
+        with self._summed_up(context):
+            return self._defer(context) if self.deferrable else super().execute(context)
+
+    def _recall_seen(self, context: Context) -> str | None:
+        """Return the status that the try before a reschedule has logged, where Airflow remembers it (3.3+)."""
+        if not context.get("task_reschedule_count") or "task_state_store" not in context:
+            return None
+        seen = context["task_state_store"].get(_SEEN)
+        return str(seen) if seen else None
+
+    def _keep_seen(self, context: Context) -> None:
+        if self.reschedule and not self.deferrable and "task_state_store" in context:
+            context["task_state_store"].set(_SEEN, self._seen)
+
+    @contextmanager
+    def _summed_up(self, context: Context) -> Iterator[None]:
+        """Log how long the wait took, at its end: not where it goes on in another process."""
+        began, goes_on = time.time(), False
+        self._polls = before = context.get("task_reschedule_count") or 0
+        try:
+            yield
+        except (AirflowRescheduleException, TaskDeferred):
+            goes_on = True
+            raise
+        finally:
+            if not goes_on and self._polls > before:
+                first = context["ti"].get_first_reschedule_date(context) if before else None
+                began = first.timestamp() if first else began
+                self.log.info(summary(self._wait(), time.time() - began, self._polls))
+
+    def _defer(self, context: Context) -> Any:
         began = time.time()
         with self._as_in_poke_mode():
             try:
@@ -252,12 +285,14 @@ class DswInstanceSensor(BaseSensorOperator):
         :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over.
         :raises DswError: what ended the wait, as poke mode raises it.
         """
+        if event["polls"]:
+            seconds = time.time() - event["began"]
+            self.log.info(summary(self._wait(), seconds, event["polls"], event["more_polls"]))
         if event["outcome"] == "met":
-            self.log.info(summary(self._wait(), time.time() - event["began"], event["polls"]))
             return event["result"]
         if event["outcome"] == "failed":
             raise error_of(event)
-        raise self._out_of_time(event["outcome"], event.get("seen"))
+        raise self._out_of_time(event["outcome"], event["seen"])
 
     def _out_of_time(self, which: str, seen: str | None = None) -> BaseException:
         last = f"; last seen: {seen}" if seen else ""
@@ -304,6 +339,7 @@ class DswInstanceSensor(BaseSensorOperator):
 _ARGUMENTS = ("instance_id", "target_status", "failure_statuses")
 _SNAPSHOT_ARGUMENTS = ("snapshot_id", "snapshot_image", "snapshot_created_after")
 TRIGGERER_GRACE = 60.0
+_SEEN = "dsw_status_logged_last"
 
 
 def _renders_in_triggerer(value: Any) -> bool:
