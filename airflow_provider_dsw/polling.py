@@ -100,9 +100,17 @@ def change(wait: Wait, verdict: Verdict) -> str:
     return f"DSW instance {wait.instance_id}: {verdict.seen} (waiting for {wait})"
 
 
-def summary(wait: Wait, seconds: float, polls: int) -> str:
-    """Return the log line for the end of a wait that was met."""
-    return f"Waited {timedelta(seconds=round(seconds))} and {polls} polls for {wait}."
+def summary(wait: Wait, seconds: float, polls: int, more: bool = False) -> str:
+    """
+    Return the log line for the end of a wait, whatever the end.
+
+    :param wait: what was waited for.
+    :param seconds: how long.
+    :param polls: how many are known of.
+    :param more: whether there may have been others: a triggerer that starts again doesn't know of those before.
+    """
+    number = f"{'at least ' if more else ''}{polls} poll{'' if polls == 1 else 's'}"
+    return f"Waited {timedelta(seconds=round(seconds))} and {number} for {wait}."
 
 
 def event_of(error: DswError) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, conf
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, TaskDeferred, conf
 from airflow.sdk import BaseOperator
-from airflow.sdk.bases.sensor import TaskDeferralTimeout
+from airflow.sdk.bases.sensor import AirflowRescheduleException, TaskDeferralTimeout
 
 from airflow_provider_dsw.exceptions import DswError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -43,6 +44,7 @@ class Waiting(_Task):
     region: str | None
     timeout: float
     _seen: str | None = None
+    _polls = 0
     kept_links: Mapping[str, str] = MappingProxyType({})
 
     def _wait(self) -> Wait:
@@ -69,6 +71,7 @@ class Waiting(_Task):
         :raises DswWaitFailedError: where the wait can't succeed any more.
         :raises DswTransientError: where the service can't answer the first poll.
         """
+        self._polls += 1
         try:
             answers: Answers | DswError
             try:
@@ -86,6 +89,22 @@ class Waiting(_Task):
             self._seen = verdict.seen
             self.log.info(change(wait, verdict))
         return verdict
+
+    @contextmanager
+    def _summed_up(self, context: Context) -> Iterator[None]:
+        """Log how long the wait took, at its end: not where it goes on in another process."""
+        began, goes_on = time.time(), False
+        self._polls = before = context.get("task_reschedule_count") or 0
+        try:
+            yield
+        except (AirflowRescheduleException, TaskDeferred):
+            goes_on = True
+            raise
+        finally:
+            if not goes_on and self._polls > before:
+                first = context["ti"].get_first_reschedule_date(context) if before else None
+                began = first.timestamp() if first else began
+                self.log.info(summary(self._wait(), time.time() - began, self._polls))
 
     def _leave_to_triggerer(
         self,
@@ -128,9 +147,10 @@ class Waiting(_Task):
         :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over.
         :raises DswError: what ended the wait, as a wait in the worker raises it.
         """
-        outcome = self._outcome_of(event)
-        self.log.info(summary(self._wait(), time.time() - event["began"], event["polls"]))
-        return outcome
+        if event["polls"]:
+            seconds = time.time() - event["began"]
+            self.log.info(summary(self._wait(), seconds, event["polls"], event["more_polls"]))
+        return self._outcome_of(event)
 
     def _outcome_of(self, event: dict[str, Any]) -> dict[str, Any]:
         if event["outcome"] == "met":
@@ -138,7 +158,7 @@ class Waiting(_Task):
             return result
         if event["outcome"] == "failed":
             raise error_of(event)
-        raise self._out_of_time(event["outcome"], event.get("seen"))
+        raise self._out_of_time(event["outcome"], event["seen"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where the triggerer itself gave no answer in time, as its event would have."""

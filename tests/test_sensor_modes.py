@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -43,11 +44,12 @@ def poke(**arguments: Any) -> Any:
 
 def reschedule(**arguments: Any) -> Any:
     """Run one try after the other, each with a sensor of its own, as a worker does."""
-    began, tries = datetime.now(UTC), 0
+    began, tries, stored = datetime.now(UTC), 0, dict[str, Any]()
+    store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
     while True:
         first = began if tries else None
         task_instance = SimpleNamespace(get_first_reschedule_date=lambda _, first=first: first)
-        context: Any = {"ti": task_instance, "task_reschedule_count": tries}
+        context: Any = {"ti": task_instance, "task_reschedule_count": tries, "task_state_store": store}
         with pytest.warns(UserWarning, match="can't keep a poke_interval"):
             sensor = DswInstanceSensor(
                 **{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, "mode": "reschedule", **arguments}
@@ -89,6 +91,18 @@ def test_running_ends_the_wait_with_the_default_details(run: Run, emulator: DswE
     assert details["JupyterlabUrl"].startswith("https://")
     assert "EnvironmentVariables" not in details
     assert len(emulator.calls("GetInstance")) == 4
+
+
+def test_the_log_has_a_line_for_each_change_and_one_at_the_end(
+    run: Run, emulator: DswEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator.add_instance(ID, per_poll=["Creating", "Starting", "Starting", "Starting", "Failed"])
+    with pytest.raises(DswWaitFailedError):
+        run()
+    log = "".join(capsys.readouterr())
+    assert re.findall(rf"DSW instance {ID}: (\w+) \(waiting for", log) == ["Creating", "Starting"]
+    # A deferred wait with so short an interval looks as if its triggerer had started again.
+    assert len(re.findall(r"Waited 0:00:0\d and (?:at least )?5 polls for DSW instance", log)) == 1
 
 
 @pytest.mark.parametrize("status", ["Failed", "Deleting", "ArrearStopping", "Arrearge"])

@@ -22,7 +22,7 @@ from airflow_provider_dsw.details import default_details
 from airflow_provider_dsw.exceptions import DswError, DswRequestError, DswTransientError, DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
-from airflow_provider_dsw.polling import end_by, pause, result, summary
+from airflow_provider_dsw.polling import end_by, pause, result
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.waiting import Waiting, by_default_deferrable
 from airflow_provider_dsw.waits import (
@@ -157,21 +157,22 @@ class DswChangeOperator(Waiting, BaseOperator):
 
     def _wait_for(self, context: Context, wait: Wait, method_name: str = "execute_complete") -> dict[str, Any]:
         self._asked = True
-        began, polls = time.time(), 0
-        while True:
-            verdict = self._poll(context, wait, first=False)
-            polls += 1
-            if verdict is not None:
-                wait = wait.after(verdict)
-                if verdict.outcome is Outcome.MET:
-                    self.log.info(summary(wait, time.time() - began, polls))
-                    return result(wait, verdict)
-            if self.deferrable:
-                self._leave_to_triggerer(context, partial(self._trigger, wait), began=began, method_name=method_name)
-            left = began + self.timeout - time.time()
-            if left <= 0:
-                raise self._out_of_time("timeout", self._seen)
-            time.sleep(min(pause(self.poke_interval), left))
+        began = time.time()
+        with self._summed_up(context):
+            while True:
+                verdict = self._poll(context, wait, first=False)
+                if verdict is not None:
+                    wait = wait.after(verdict)
+                    if verdict.outcome is Outcome.MET:
+                        return result(wait, verdict)
+                if self.deferrable:
+                    self._leave_to_triggerer(
+                        context, partial(self._trigger, wait), began=began, method_name=method_name
+                    )
+                left = began + self.timeout - time.time()
+                if left <= 0:
+                    raise self._out_of_time("timeout", self._seen)
+                time.sleep(min(pause(self.poke_interval), left))
 
     def _trigger(self, wait: Wait, **state: Any) -> DswInstanceTrigger:
         return DswInstanceTrigger(

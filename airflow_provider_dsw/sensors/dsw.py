@@ -171,8 +171,10 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         :raises DswWaitFailedError: where the wait can't succeed any more.
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
-        wait = self._wait()
-        verdict = self._poll(context, wait, first=self._seen is None and not context.get("task_reschedule_count"))
+        wait, seen = self._wait(), self._seen
+        verdict = self._poll(context, wait, first=seen is None and not context.get("task_reschedule_count"))
+        if self._seen != seen:
+            self._keep_seen(context)
         if verdict is None or verdict.outcome is not Outcome.MET:
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=result(wait, verdict))
@@ -180,8 +182,22 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
         self._forget_polls()
-        if not self.deferrable:
-            return super().execute(context)
+        self._seen = self._recall_seen(context)
+        with self._summed_up(context):
+            return self._defer(context) if self.deferrable else super().execute(context)
+
+    def _recall_seen(self, context: Context) -> str | None:
+        """Return the status that the try before a reschedule has logged, where Airflow remembers it (3.3+)."""
+        if not context.get("task_reschedule_count") or "task_state_store" not in context:
+            return None
+        seen = context["task_state_store"].get(_SEEN)
+        return str(seen) if seen else None
+
+    def _keep_seen(self, context: Context) -> None:
+        if self.reschedule and not self.deferrable and "task_state_store" in context:
+            context["task_state_store"].set(_SEEN, self._seen)
+
+    def _defer(self, context: Context) -> Any:
         began = time.time()
         with self._as_in_poke_mode():
             try:
@@ -226,6 +242,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
 
 _ARGUMENTS = ("instance_id", "target_status", "failure_statuses")
 _SNAPSHOT_ARGUMENTS = ("snapshot_id", "snapshot_image", "snapshot_created_after")
+_SEEN = "dsw_status_logged_last"
 
 
 def _renders_in_triggerer(value: Any) -> bool:

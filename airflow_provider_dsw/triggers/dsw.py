@@ -209,20 +209,26 @@ class DswInstanceTrigger(_DswTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncGenerator[TriggerEvent]:
         """Judge each poll's answers until one ends the wait."""
+        began = self._began
+        # Either it starts again or it starts late: there may have been polls before.
+        late = time.time() - began > self.poke_interval
+        polled = self.polled or late
+        polls = int(self.polled)
+
+        def end(event: dict[str, Any]) -> TriggerEvent:
+            return TriggerEvent({**event, "seen": self.seen, "began": began, "polls": polls, "more_polls": late})
+
         try:
             wait = self.wait()
         except ValueError as error:
-            yield TriggerEvent(event_of(DswWaitArgumentError(str(error))))
+            yield end(event_of(DswWaitArgumentError(str(error))))
             return
-        began = self._began
-        polled = self.polled or time.time() - began > self.poke_interval
-        polls = int(self.polled)
         while True:
             try:
                 async with asyncio.timeout(self._seconds_left()):
                     answers = await anext(shared_stream)
             except TimeoutError:
-                yield TriggerEvent({"outcome": self._deadline_passed(), "seen": self.seen})
+                yield end({"outcome": self._deadline_passed()})
                 return
             polls += 1
             if isinstance(answers, Answers):
@@ -231,12 +237,12 @@ class DswInstanceTrigger(_DswTrigger):
                 verdict = settle(wait, answers)
             except DswTransientError as error:
                 if not polled:
-                    yield TriggerEvent(event_of(error))
+                    yield end(event_of(error))
                     return
                 self.log.warning("Still waiting for %s. %s", wait, error)
                 continue
             except DswWaitFailedError as error:
-                yield TriggerEvent(event_of(error))
+                yield end(event_of(error))
                 return
             polled = True
             wait = wait.after(verdict)
@@ -244,7 +250,7 @@ class DswInstanceTrigger(_DswTrigger):
                 self.seen = verdict.seen
                 self.log.info(change(wait, verdict))
             if verdict.outcome is Outcome.MET:
-                yield TriggerEvent({"outcome": "met", "result": result(wait, verdict), "began": began, "polls": polls})
+                yield end({"outcome": "met", "result": result(wait, verdict)})
                 return
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
