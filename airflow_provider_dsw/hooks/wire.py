@@ -164,6 +164,7 @@ class AsyncWire:
         self._credentials = credentials
         self._masker = masker
         self._session: aiohttp.ClientSession | None = None
+        self._proxy: str | None = None
         self._opening = asyncio.Lock()
         self._fetching = asyncio.Lock()
 
@@ -176,6 +177,7 @@ class AsyncWire:
         async with self._opening:
             if self._session is None:
                 context = await in_thread(_prepare)
+                self._proxy = await in_thread(_proxy_of, self._connection)
                 self._session = self._new_session(context)
             return self._session
 
@@ -183,11 +185,11 @@ class AsyncWire:
         import aiohttp
 
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, ttl_dns_cache=300, keepalive_timeout=75),
+            # Without a limit: a hundred answers that come late would hold up all others.
+            connector=aiohttp.TCPConnector(ssl=context, limit=0, ttl_dns_cache=300, keepalive_timeout=75),
             timeout=aiohttp.ClientTimeout(
                 sock_connect=self._connection.connect_timeout, sock_read=self._connection.read_timeout
             ),
-            trust_env=True,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         # aiohttp would replay a request whose connection closed, with a nonce that the service refuses.
@@ -237,6 +239,7 @@ class AsyncWire:
             URL(url, encoded=True),
             headers=_signed_headers(request, content, self._connection.endpoint, credential),
             data=content or None,
+            proxy=self._proxy,
             # A redirect would carry the token to another host.
             allow_redirects=False,
         ) as response:
@@ -251,6 +254,13 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
 @functools.cache
 def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(2, thread_name_prefix="dsw-blocking")
+
+
+def _proxy_of(connection: DswConnection) -> str | None:
+    """Return the proxy that the environment names; aiohttp itself would look it up in a thread for each request."""
+    from urllib.request import getproxies, proxy_bypass
+
+    return None if proxy_bypass(connection.endpoint) else getproxies().get(connection.protocol)
 
 
 @functools.cache

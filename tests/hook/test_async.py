@@ -18,7 +18,7 @@ import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.hooks.dsw import DswHook
-from tests.hook.conftest import connect_to
+from tests.hook.conftest import KEY, ask_async, connect, connect_to
 from tests.hook.raw_server import RawServer, http, sends
 from tests.hook.stalls import longest_stall
 
@@ -45,6 +45,21 @@ def test_fifty_slow_calls_at_once_leave_the_loop_free(way, dsw_default):
         assert took < 5  # one after the other they take 15 s
 
     assert asyncio.run(longest_stall(work())) < 0.2
+
+
+def test_the_environment_s_proxy_is_used_and_no_proxy_obeyed(monkeypatch):
+    with RawServer(sends(GOOD)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{proxy.port}")
+        extra = {"protocol": "http"}
+        hook = connect(monkeypatch, **KEY, host="dsw.example.invalid", extra=extra)
+        assert ask_async(hook)["InstanceId"] == ID
+        assert proxy.received[0].line.split()[1].startswith("http://dsw.example.invalid/api/v2/instances/")
+        assert proxy.received[0].headers["proxy-authorization"].startswith("Basic ")
+
+        with RawServer(sends(GOOD)) as server:
+            monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
+            assert ask_async(connect_to(monkeypatch, server.port))["InstanceId"] == ID
+        assert (len(proxy.received), len(server.received)) == (1, 1)
 
 
 COLD = """
