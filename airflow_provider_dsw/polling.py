@@ -7,13 +7,13 @@ The sensor, the operators and the triggers share it; what an answer means is in 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_dsw.details import default_details
 from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError, DswWaitFailedError
-from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
 from airflow_provider_dsw.waits import Outcome, Verdict, Wait, judge, judge_snapshot
 
 
@@ -31,21 +31,31 @@ class Answers(NamedTuple):
     region: str | None = None
 
 
-def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None) -> Answers:
-    """Ask the service once, and raise what the hook raises."""
+def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trouble: bool = False) -> Answers:
+    """
+    Ask the service once, and raise what the hook raises.
+
+    :param hook: the hook.
+    :param instance_id: the ``InstanceId``.
+    :param snapshot_id: the ``SnapshotId``, to wait for one snapshot.
+    :param in_trouble: whether the poll before has failed. Then the hook doesn't retry, because the next poll
+        will: waits must not ask a service that is down or throttles more often than one that works.
+    """
+    tries = 1 if in_trouble else TRIES
     if snapshot_id is None:
-        return Answers(hook.get_instance(instance_id), region=hook.connection.region)
-    snapshot = hook.get_instance_snapshot(instance_id, snapshot_id)
-    instance = None if _is_over(snapshot) else hook.get_instance(instance_id)
+        return Answers(hook.get_instance(instance_id, tries=tries), region=hook.connection.region)
+    snapshot = hook.get_instance_snapshot(instance_id, snapshot_id, tries=tries)
+    instance = None if _is_over(snapshot) else hook.get_instance(instance_id, tries=tries)
     return Answers(instance, snapshot, hook.connection.region)
 
 
-async def aask(hook: DswHook, instance_id: str, snapshot_id: str | None = None) -> Answers:
+async def aask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trouble: bool = False) -> Answers:
     """As :func:`ask`, without blocking the event loop."""
+    tries = 1 if in_trouble else TRIES
     if snapshot_id is None:
-        return Answers(await hook.aget_instance(instance_id), region=hook.connection.region)
-    snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id)
-    instance = None if _is_over(snapshot) else await hook.aget_instance(instance_id)
+        return Answers(await hook.aget_instance(instance_id, tries=tries), region=hook.connection.region)
+    snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, tries=tries)
+    instance = None if _is_over(snapshot) else await hook.aget_instance(instance_id, tries=tries)
     return Answers(instance, snapshot, hook.connection.region)
 
 
@@ -88,6 +98,11 @@ def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
             message=verdict.found.get("ReasonMessage"),
         )
     return verdict
+
+
+def kind(error: DswError) -> Hashable:
+    """Return what tells one trouble from another: each is logged once, not at every poll that finds it again."""
+    return type(error), error.code, error.status_code
 
 
 def result(wait: Wait, verdict: Verdict) -> dict[str, Any]:
@@ -159,3 +174,16 @@ def pause(
         if max_wait is not None:
             seconds = min(seconds, max_wait)
     return max(seconds * random.uniform(0.9, 1.0), retry_after or 0.0)  # noqa: S311 - not for secrets
+
+
+def next_due(interval: float, elapsed: float) -> float:
+    """
+    Return the seconds until the next poll of a wait with ``exponential_backoff`` whose pause was broken off.
+
+    :param interval: ``poke_interval``, seconds.
+    :param elapsed: seconds since the wait began.
+    """
+    due = interval
+    while 0 < due <= elapsed:
+        due = 2 * due + interval
+    return max(due - elapsed, 0.0)

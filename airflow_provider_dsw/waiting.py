@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -17,7 +17,7 @@ from airflow.sdk.bases.sensor import AirflowRescheduleException, TaskDeferralTim
 from airflow_provider_dsw.exceptions import DswError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import keep_links
-from airflow_provider_dsw.polling import Answers, ask, change, error_of, settle, summary
+from airflow_provider_dsw.polling import Answers, ask, change, error_of, kind, settle, summary
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.waits import Verdict, Wait
 
@@ -44,6 +44,7 @@ class Waiting(_Task):
     region: str | None
     timeout: float
     _seen: str | None = None
+    _trouble: Hashable = None
     _polls = 0
     kept_links: Mapping[str, str] = MappingProxyType({})
 
@@ -58,7 +59,7 @@ class Waiting(_Task):
 
     def _forget_polls(self) -> None:
         """Begin anew: a task's object may be executed more than once."""
-        self._seen = None
+        self._seen = self._trouble = None
         self.kept_links = {}
 
     def _poll(self, context: Context, wait: Wait, *, first: bool) -> Verdict | None:
@@ -75,7 +76,7 @@ class Waiting(_Task):
         try:
             answers: Answers | DswError
             try:
-                answers = ask(self.hook, wait.instance_id, wait.snapshot_id)
+                answers = ask(self.hook, wait.instance_id, wait.snapshot_id, self._trouble is not None)
                 self.kept_links = keep_links(context, answers.instance, answers.region, self.kept_links)
             except DswError as error:
                 answers = error
@@ -83,10 +84,12 @@ class Waiting(_Task):
         except DswTransientError as error:
             if first:
                 raise
-            self.log.warning("Still waiting for %s. %s", wait, error)
+            if kind(error) != self._trouble:
+                self.log.warning("Still waiting for %s. %s", wait, error)
+            self._trouble = kind(error)
             return None
-        if verdict.seen != self._seen:
-            self._seen = verdict.seen
+        if verdict.seen != self._seen or self._trouble:
+            self._seen, self._trouble = verdict.seen, None
             self.log.info(change(wait, verdict))
         return verdict
 

@@ -148,31 +148,33 @@ class DswHook(BaseHook):
 
     # Calls
 
-    def get_instance(self, instance_id: str, *, token: str | None = None) -> dict[str, Any]:
+    def get_instance(self, instance_id: str, *, token: str | None = None, tries: int = TRIES) -> dict[str, Any]:
         """
         Return GetInstance's answer: every field that the service sent, unchanged and in its order.
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param token: a sharing token.
+        :param tries: how often to ask at most, where the service can't answer.
         """
-        return self._call(*_get_instance(instance_id, token))
+        return self._call(*_get_instance(instance_id, token), tries)
 
-    def get_instance_snapshot(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
+    def get_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
         """
         Return GetInstanceSnapshot's answer, unchanged.
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param snapshot_id: e.g. ``snp-05cefd0be2exxxx``.
+        :param tries: how often to ask at most, where the service can't answer.
         """
-        return self._call(*_get_instance_snapshot(instance_id, snapshot_id))
+        return self._call(*_get_instance_snapshot(instance_id, snapshot_id), tries)
 
-    async def aget_instance(self, instance_id: str, *, token: str | None = None) -> dict[str, Any]:
+    async def aget_instance(self, instance_id: str, *, token: str | None = None, tries: int = TRIES) -> dict[str, Any]:
         """As :meth:`get_instance`, without blocking the event loop."""
-        return await self._acall(*_get_instance(instance_id, token))
+        return await self._acall(*_get_instance(instance_id, token), tries)
 
-    async def aget_instance_snapshot(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
+    async def aget_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
         """As :meth:`get_instance_snapshot`, without blocking the event loop."""
-        return await self._acall(*_get_instance_snapshot(instance_id, snapshot_id))
+        return await self._acall(*_get_instance_snapshot(instance_id, snapshot_id), tries)
 
     def list_instances(self, **filters: Any) -> Iterator[dict[str, Any]]:
         """
@@ -304,15 +306,15 @@ class DswHook(BaseHook):
         retrying = Retrying(**policy)
         return retrying(attempt)
 
-    async def _acall(self, request: Request, asked: str, check: Check) -> dict[str, Any]:
+    async def _acall(self, request: Request, asked: str, check: Check, tries: int = TRIES) -> dict[str, Any]:
         await self.aload()
         await self._masker.atell(request.secrets)
-        policy, deadline = self._retry_policy(TRIES)
+        policy, deadline = self._retry_policy(tries)
         async with self._open_wire() as wire:
 
             async def attempt() -> dict[str, Any]:
                 outcome = await wire.send(request, deadline - time.monotonic())
-                return self._conclude(request, asked, check, outcome, retrying, TRIES)
+                return self._conclude(request, asked, check, outcome, retrying, tries)
 
             retrying = AsyncRetrying(**policy)
             return await retrying(attempt)

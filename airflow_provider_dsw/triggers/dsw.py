@@ -8,6 +8,7 @@ none, each polls alone with the same result.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
@@ -29,7 +30,7 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import akeep_links
-from airflow_provider_dsw.polling import Answers, aask, change, event_of, pause, result, settle
+from airflow_provider_dsw.polling import Answers, aask, change, event_of, kind, next_due, pause, result, settle
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
 
@@ -214,6 +215,7 @@ class DswInstanceTrigger(_DswTrigger):
         late = time.time() - began > self.poke_interval
         polled = self.polled or late
         polls = int(self.polled)
+        trouble: Hashable = None
 
         def end(event: dict[str, Any]) -> TriggerEvent:
             return TriggerEvent({**event, "seen": self.seen, "began": began, "polls": polls, "more_polls": late})
@@ -239,15 +241,17 @@ class DswInstanceTrigger(_DswTrigger):
                 if not polled:
                     yield end(event_of(error))
                     return
-                self.log.warning("Still waiting for %s. %s", wait, error)
+                if kind(error) != trouble:
+                    self.log.warning("Still waiting for %s. %s", wait, error)
+                trouble = kind(error)
                 continue
             except DswWaitFailedError as error:
                 yield end(event_of(error))
                 return
             polled = True
             wait = wait.after(verdict)
-            if verdict.seen != self.seen:
-                self.seen = verdict.seen
+            if verdict.seen != self.seen or trouble:
+                self.seen, trouble = verdict.seen, None
                 self.log.info(change(wait, verdict))
             if verdict.outcome is Outcome.MET:
                 yield end({"outcome": "met", "result": result(wait, verdict)})
@@ -291,7 +295,9 @@ class DswInstanceTrigger(_DswTrigger):
 
         began = self._began
         if self.polled:
-            await asyncio.sleep(seconds())
+            # What is left of the pause that a restart of the triggerer broke off, not a new one.
+            due = next_due(self.poke_interval, time.time() - began) if self.exponential_backoff else math.inf
+            await asyncio.sleep(min(seconds(), due))
         async with aclosing(_polls(self._kwargs())) as polls:
             async for answers in polls:
                 yield answers
@@ -353,13 +359,13 @@ class DswInstanceEventTrigger(_DswTrigger):
         wait = self.wait()
         memory = _Memory(getattr(self, "asset_state_store", None), f"dsw: {wait}")
         last = await memory.recall()
-        trouble: type[DswError] | None = None
+        trouble: Hashable = None
         async for answers in shared_stream:
             if isinstance(answers, DswError):
                 # Nothing may end a watcher: Airflow would start it again at once.
-                if type(answers) is not trouble:
+                if kind(answers) != trouble:
                     self.log.warning("Still watching for %s. %s", wait, answers)
-                trouble = type(answers)
+                trouble = kind(answers)
                 continue
             trouble = None
             mark, entered = watch(wait, answers.instance or {}, last)
@@ -391,12 +397,14 @@ class _Memory:
 
 async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[Answers | DswError]:
     """Ask once for each item that is taken."""
+    answers: Answers | DswError | None = None
     while True:
         try:
             async with shared_hook(kwargs["dsw_conn_id"], kwargs["region"]) as hook:
                 while True:
+                    in_trouble = isinstance(answers, DswError)
                     try:
-                        answers: Answers | DswError = await aask(hook, kwargs["instance_id"], kwargs.get("snapshot_id"))
+                        answers = await aask(hook, kwargs["instance_id"], kwargs.get("snapshot_id"), in_trouble)
                     except DswError as error:
                         answers = error
                     yield answers
