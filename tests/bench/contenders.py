@@ -74,7 +74,8 @@ class SdkTrigger(_Contender):
             )
         try:
             answer = await _kept["client"].get_instance_async(self.instance_id, GetInstanceRequest())
-        except Exception:  # under load it times out
+        except Exception as error:  # under load it times out
+            self.log.warning("A poll failed: %s", type(error).__name__)
             return "unknown"
         return str(answer.body.status)
 

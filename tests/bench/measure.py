@@ -49,6 +49,7 @@ class Cost:
     :param memory: bytes, of the process as a whole.
     :param stall: seconds, the longest in which the event loop did nothing else.
     :param delay: seconds from the change to its event, the median.
+    :param failed: polls that failed, as far as the triggerer's logs tell.
     """
 
     polls: float
@@ -56,6 +57,7 @@ class Cost:
     memory: float
     stall: float | None = None
     delay: float | None = None
+    failed: int | None = None
 
 
 def provider(instance_id: str, plan: Plan, server: Server) -> Any:
@@ -115,6 +117,7 @@ def deferred(maker: Any, waits: int, instances: int, server: Server, plan: Plan)
             check=True,
             stdout=subprocess.DEVNULL,
         )
+        server.prepare(instances)
         airflow.start_component("triggerer")
         wait_until(
             lambda: _started(airflow) > waits and len(server.polls()) == instances,
@@ -136,7 +139,8 @@ def deferred(maker: Any, waits: int, instances: int, server: Server, plan: Plan)
             time.sleep(1)
         missed = [float("inf")] * (waits - len(fired))
         delays = [(at - changed).total_seconds() for at in fired] + missed
-        return Cost(polls / minutes, cpu / minutes, memory, stall, statistics.median(delays) if delays else None)
+        delay = statistics.median(delays) if delays else None
+        return Cost(polls / minutes, cpu / minutes, memory, stall, delay, _failed(airflow))
 
 
 def workers(mode: str, waits: int, server: Server, plan: Plan) -> Cost:
@@ -201,8 +205,15 @@ def _fired(airflow: Airflow) -> list[datetime]:
     return [datetime.fromisoformat(json.loads(line[0])["timestamp"]) for line in lines if line]
 
 
+def _failed(airflow: Airflow) -> int:
+    """What the provider's hook and the contender that uses the SDK say of a poll that failed."""
+    logs = [*_trigger_logs(airflow), airflow.artifacts / "triggerer.log"]
+    return sum(len(_FAILED.findall(log.read_text(errors="replace"))) for log in logs)
+
+
 def _trigger_logs(airflow: Airflow) -> Iterator[Path]:
     return (airflow.home / "logs").glob("dag_id=deferred/**/*.trigger.*.log")
 
 
+_FAILED = re.compile(r"Trying again in|Still waiting for|A poll failed")
 _FIRED = re.compile(r'^.*"Trigger fired event".*$', re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,9 @@ from airflow.models.trigger import Trigger
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.links.dsw import links_of
 
 
 def make(waits: list[tuple[str, dict[str, Any]]]) -> None:
@@ -61,5 +65,20 @@ def make(waits: list[tuple[str, dict[str, Any]]]) -> None:
             session.add(instance)
 
 
+async def show_links(waits: list[tuple[str, dict[str, Any]]]) -> None:
+    """Note the links that a worker has put on the task's page before it defers."""
+    async with DswHook() as hook:
+        links: dict[str, dict[str, str]] = {}
+        for _, kwargs in waits:
+            if "links" not in kwargs:
+                continue
+            instance_id = kwargs["instance_id"]
+            if instance_id not in links:
+                links[instance_id] = links_of(await hook.aget_instance(instance_id), hook.connection.region)
+            kwargs["links"] = links[instance_id]
+
+
 if __name__ == "__main__":
-    make(json.load(sys.stdin))
+    deferred = json.load(sys.stdin)
+    asyncio.run(show_links(deferred))
+    make(deferred)
