@@ -132,7 +132,8 @@ class Failure:
         if self.message:
             text += f": {self.message.rstrip('.')}"
         advice = self.advice or self._advice(kind, action)
-        text = " ".join(part for part in (f"{text}.", advice, attempt) if part)
+        text += "" if text.endswith("?") else "."
+        text = " ".join(part for part in (text, advice, attempt) if part)
         error = kind(
             text,
             code=self.code,
@@ -175,6 +176,11 @@ def lacks_permission(error: DswAccessDeniedError) -> bool:
 def says_expired(outcome: object) -> bool:
     """Return whether an outcome is the service's word that the credentials have expired, and new ones may do."""
     return isinstance(outcome, Failure) and (outcome.code or "").startswith("InvalidSecurityToken.Expired")
+
+
+def blames_credentials(failure: Failure) -> bool:
+    """Return whether the service refused because of the key, its secret or its token."""
+    return (failure.code or "").startswith(tuple(code for code in _ADVICE if code != "InvalidTimeStamp"))
 
 
 def from_body(status: int | None, body: Any, retry_after: float | None = None) -> Failure:
