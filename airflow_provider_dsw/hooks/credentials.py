@@ -174,7 +174,9 @@ def _advice(connection: DswConnection) -> str:
             "or the ECS instance's role."
         )
     if auth_type == "ecs_ram_role":
-        return "auth_type 'ecs_ram_role' takes the credentials from the ECS instance that it runs on, which needs a RAM role."
+        return (
+            "auth_type 'ecs_ram_role' takes the credentials from the ECS instance that runs it, which needs a RAM role."
+        )
     names = {"access_key_id": "login", "access_key_secret": "password"}
     fields = (*NEEDED[auth_type], *TAKEN.get(auth_type, ()))
     given = ", ".join(names.get(name, name) for name in fields if name in connection.credentials)

@@ -438,7 +438,7 @@ def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_t
             world.emulator.add_credential(
                 "STS.1", "the-fetched-secret-1", security_token="the-fetched-token-1", expires=datetime.now(UTC)
             )
-            source.delay = 0.3
+            source.delay = 0.1
             stalls.append(await longest_stall(asyncio.gather(*(poll() for _ in range(100)))))
 
     stalls: list[float] = []
