@@ -22,7 +22,8 @@ def check_id(name: str, value: object) -> None:
     :param value: letters, digits, ``-`` and ``_``, e.g. ``dsw-730xxxxxxxxxx``.
     :raises ValueError: where it is empty or malformed.
     """
-    if not isinstance(value, str) or not _ID.fullmatch(value):
+    # 'None' is what a template makes of an XCom that is not there.
+    if not isinstance(value, str) or not _ID.fullmatch(value) or value == "None":
         raise ValueError(f"{name}: {value!r} is no id. Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.")
 
 

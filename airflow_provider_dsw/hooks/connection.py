@@ -100,8 +100,7 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
     extra = _extra_of(connection, where)
 
     def text(name: str) -> str:
-        value = extra.get(name)
-        return "" if value is None else str(value).strip()
+        return _text(extra.get(name))
 
     def choice(name: str, known: tuple[str, ...]) -> str:
         value = text(name) or known[0]
@@ -158,19 +157,20 @@ def _endpoint(connection: Connection, region: str, network: str, where: str) -> 
         return f"pai-dsw{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
     if connection.port and not re.search(r":\d+$", host):
         host = f"{host}:{connection.port}"
-    if not _HOST.fullmatch(host):
+    port = re.search(r":(\d+)$", host)
+    if not _HOST.fullmatch(host) or (port and not 0 < int(port[1]) < 65536):
         raise DswConnectionError(
-            f"{where}: host must be a host name, with a port where needed (e.g. '127.0.0.1:8765'), without "
-            "scheme and path. Whether it is called by https or http says extra 'protocol'."
+            f"{where}: host must be a host name, with a port of at most 65535 where needed (e.g. '127.0.0.1:8765'), "
+            "without scheme and path. Whether it is called by https or http says extra 'protocol'."
         )
     return host
 
 
 def _credentials(auth_type: str, connection: Connection, extra: dict[str, Any], where: str) -> dict[str, Any]:
     given = {
-        **extra,
-        "access_key_id": connection.login or extra.get("access_key_id"),
-        "access_key_secret": connection.password or extra.get("access_key_secret"),
+        **{name: _text(value) for name, value in extra.items()},
+        "access_key_id": _text(connection.login or extra.get("access_key_id")),
+        "access_key_secret": _text(connection.password or extra.get("access_key_secret")),
     }
     needed = NEEDED[auth_type]
     for name in needed:
@@ -178,10 +178,29 @@ def _credentials(auth_type: str, connection: Connection, extra: dict[str, Any], 
             raise DswConnectionError(
                 f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} is not set; auth_type {auth_type!r} needs it."
             )
-    credentials = {name: given[name] for name in (*needed, *TAKEN.get(auth_type, ())) if given.get(name)}
+    credentials: dict[str, Any] = {
+        name: given[name] for name in (*needed, *TAKEN.get(auth_type, ())) if given.get(name)
+    }
+    if "policy" in credentials:
+        credentials["policy"] = _policy(extra["policy"], where)
     if "role_session_expiration" in credentials:
         credentials["role_session_expiration"] = _role_session_seconds(credentials["role_session_expiration"], where)
     return credentials
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _policy(value: Any, where: str) -> str:
+    """Return the policy without spaces: alibabacloud_credentials signs them as '+', which STS does not."""
+    try:
+        policy = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        policy = None
+    if not isinstance(policy, dict):
+        raise DswConnectionError(f"{where}: extra 'policy' is not a RAM policy, which is a JSON object.")
+    return json.dumps(policy, separators=(",", ":"))
 
 
 def _role_session_seconds(value: Any, where: str) -> int:

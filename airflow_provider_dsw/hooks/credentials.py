@@ -12,13 +12,15 @@ import logging
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_dsw.hooks.errors import Failure, from_credentials_exception
+from airflow_provider_dsw.hooks.errors import Failure, blames_credentials, from_credentials_exception
 from airflow_provider_dsw.hooks.fields import NEEDED, TAKEN
 
 if TYPE_CHECKING:
     from airflow_provider_dsw.hooks.connection import DswConnection
+
+T = TypeVar("T")
 
 # Seconds for which they are not asked for again. The library renews them a quarter of an hour before their end,
 # and those that live no longer than that whenever it is asked.
@@ -76,6 +78,21 @@ class Credentials:
                 _default_client.cache_clear()
                 self._fetch()
             return bool(self._current.security_token != refused.security_token)
+
+    def explain(self, outcome: T | Failure, used: Any) -> T | Failure:
+        """
+        Return an outcome without secrets that the service may echo, and with advice where it blames the credentials.
+
+        :param used: what was signed with.
+        """
+        if not isinstance(outcome, Failure):
+            return outcome
+        failure = outcome.without(secrets_of(used))
+        if self._connection.is_static or not blames_credentials(failure):
+            return failure
+        # A profile's file may have a new key by now.
+        _default_client.cache_clear()
+        return replace(failure, advice=_advice(self._connection))
 
     def _fetch(self) -> Any:
         try:
@@ -152,15 +169,18 @@ def _advice(connection: DswConnection) -> str:
     auth_type = connection.auth_type
     if auth_type == "default":
         return (
-            "auth_type 'default' takes them from where the task and the triggerer run: the environment "
-            "(ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET), a profile, or the ECS instance's role."
+            "auth_type 'default' takes the credentials from where the task and the triggerer run: the environment "
+            "(ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN), a profile, "
+            "or the ECS instance's role."
         )
     if auth_type == "ecs_ram_role":
-        return "auth_type 'ecs_ram_role' takes them from the ECS instance that it runs on, which needs a RAM role."
+        return (
+            "auth_type 'ecs_ram_role' takes the credentials from the ECS instance that runs it, which needs a RAM role."
+        )
     names = {"access_key_id": "login", "access_key_secret": "password"}
     fields = (*NEEDED[auth_type], *TAKEN.get(auth_type, ()))
     given = ", ".join(names.get(name, name) for name in fields if name in connection.credentials)
-    return f"auth_type {auth_type!r} takes them by these fields of the connection: {given}."
+    return f"auth_type {auth_type!r} takes the credentials by these fields of the connection: {given}."
 
 
 class _WithoutAnswers(logging.Filter):

@@ -277,19 +277,24 @@ class DswHook(BaseHook):
         return self._call(request, f"CreateInstanceSnapshot of {instance_id}", _check_created)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Return whether the connection works, and in words what is wrong where it does not."""
+        """
+        Return whether the connection works, and in words what is wrong where it does not.
+
+        One ListInstances, without retries. Where that is denied but the credentials are good, they count as
+        working: whether they may do GetInstance, only an instance's id would show.
+        """
         request = Request("ListInstances", "GET", _INSTANCES, {"PageSize": "1", "WorkspaceId": "ALL"})
         try:
             answer = self._call(request, "ListInstances", _holds_list("Instances"), tries=1)
         except DswAccessDeniedError as error:
             if lacks_permission(error):
-                return True, f"The key is valid. It may not list instances, which waits do not need. {error}"
+                return True, f"The credentials are valid. They may not list instances, which waits do not need. {error}"
             return False, str(error)
         except AirflowException as error:
             return False, str(error)
         return (
             True,
-            f"PAI-DSW at {self.connection.endpoint} answers; {answer.get('TotalCount', 0)} instances seen.",
+            f"PAI-DSW at {self.connection.endpoint} answers. Instances that it lists: {answer.get('TotalCount', 0)}.",
         )
 
     # The one retry layer
@@ -445,7 +450,7 @@ def _holds_list(name: str, **ids: str) -> Check:
     def check(answer: dict[str, Any]) -> str | None:
         items = answer.get(name)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            return f"the answer holds no list of {name}"
+            return f"the answer holds no list of {name}, as PAI-DSW's would"
         wrong = [f"{key} {item[key]!r}" for item in items for key in ids if item.get(key, ids[key]) != ids[key]]
         return f"the answer is about {wrong[0]}" if wrong else None
 

@@ -121,6 +121,9 @@ class Failure:
         :param attempt: which try this was, in words; empty where that does not matter.
         """
         kind = self.kind
+        if kind is DswInstanceNotFoundError and action == "ListInstances":
+            # It names nothing that could be missing.
+            kind = DswRequestError
         said = ", ".join(
             f"{name} {value}"
             for name, value in (("HTTP", self.status), ("Code", self.code), ("RequestId", self.request_id))
@@ -132,7 +135,8 @@ class Failure:
         if self.message:
             text += f": {self.message.rstrip('.')}"
         advice = self.advice or self._advice(kind, action)
-        text = " ".join(part for part in (f"{text}.", advice, attempt) if part)
+        text += "" if text.endswith("?") else "."
+        text = " ".join(part for part in (text, advice, attempt) if part)
         error = kind(
             text,
             code=self.code,
@@ -145,6 +149,10 @@ class Failure:
         return error
 
     def _advice(self, kind: type[DswError], action: str) -> str:
+        if self.cause == _UNKNOWN_HOST:
+            return "Check region and network, or host, of the connection."
+        if self.cause == _NOT_AN_OBJECT or (kind is not DswTransientError and not (self.code or self.request_id)):
+            return "So PAI-DSW does not answer: check host and protocol of the connection, or a proxy on the way."
         if kind is DswAccessDeniedError:
             for beginning, advice in _ADVICE.items():
                 if (self.code or "").startswith(beginning):
@@ -169,12 +177,17 @@ _MEANING: dict[type[DswError], str] = {
 
 def lacks_permission(error: DswAccessDeniedError) -> bool:
     """Return whether the credentials are good and only a permission is missing."""
-    return (error.code or "").startswith(("NoPermission", "Forbidden"))
+    return error.code is not None and not error.code.startswith(tuple(_ADVICE))
 
 
 def says_expired(outcome: object) -> bool:
     """Return whether an outcome is the service's word that the credentials have expired, and new ones may do."""
     return isinstance(outcome, Failure) and (outcome.code or "").startswith("InvalidSecurityToken.Expired")
+
+
+def blames_credentials(failure: Failure) -> bool:
+    """Return whether the service refused because of the key, its secret or its token."""
+    return (failure.code or "").startswith(tuple(code for code in _ADVICE if code != "InvalidTimeStamp"))
 
 
 def from_body(status: int | None, body: Any, retry_after: float | None = None) -> Failure:
@@ -228,6 +241,7 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
     return milliseconds / 1000 if 0 < milliseconds < float("inf") else None
 
 
+_UNKNOWN_HOST = "the host name is unknown"
 _NOT_AN_OBJECT = "the answer is not the JSON object that the API documents, but perhaps a gateway's page"
 
 
@@ -269,7 +283,7 @@ def _network_cause(chain: tuple[BaseException, ...]) -> str:
         )
 
     if has(socket.gaierror, "NameResolutionError"):
-        return "the host name is unknown"
+        return _UNKNOWN_HOST
     if has(ConnectionRefusedError):
         return "nothing listens there (connection refused)"
     if has(ssl.SSLCertVerificationError, "ClientConnectorCertificateError"):

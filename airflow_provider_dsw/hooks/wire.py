@@ -14,7 +14,7 @@ import hashlib
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -98,7 +98,7 @@ def send(
         return error.failure
     except TimeoutError:
         return Failure(cause=f"no complete answer in {limit:.0f} s")
-    return _without(secrets_of(credential), outcome)
+    return credentials.explain(outcome, credential)
 
 
 def _call_sdk(client: Any, request: Request) -> dict[str, Any] | Failure:
@@ -143,11 +143,6 @@ def _usable(status: int, body: Any, retry_after: float | None) -> dict[str, Any]
     if status >= 300 or not isinstance(body, dict) or body.get("Success") is False:
         return from_body(status, body, retry_after)
     return body
-
-
-def _without(secrets: Iterable[str], outcome: dict[str, Any] | Failure) -> dict[str, Any] | Failure:
-    """Take out of the service's words what it may echo of fetched credentials, which no connection holds."""
-    return outcome.without(secrets) if isinstance(outcome, Failure) else outcome
 
 
 class AsyncWire:
@@ -207,7 +202,7 @@ class AsyncWire:
             return error.failure
         except Exception as error:
             return from_exception(error)
-        return _without(secrets_of(credential), outcome)
+        return self._credentials.explain(outcome, credential)
 
     async def _send_once(self, request: Request) -> tuple[dict[str, Any] | Failure, Any]:
         session = self._session or await self._open()

@@ -233,34 +233,6 @@ def test_the_client_of_the_hook_works_by_itself(dsw_default):
     assert DswHook().get_conn().get_instance(ID, GetInstanceRequest()).body.instance_id == ID
 
 
-@pytest.mark.parametrize(
-    ("change", "fault", "works", "words"),
-    [
-        ({}, None, True, ["answers"]),
-        ({"login": "no-such-key"}, None, False, ["login", "InvalidAccessKeyId"]),
-        ({"password": "wrong-secret"}, None, False, ["password", "SignatureDoesNotMatch"]),
-        ({}, {"status": 403, "code": "NoPermission"}, True, ["key is valid", "paidsw:ListInstances"]),
-        ({}, {"status": 403, "code": "InvalidAccessKeyId.Inactive"}, False, ["login"]),
-        ({}, {"status": 503}, False, ["can't answer now"]),
-        ({"host": "127.0.0.1", "port": 1}, None, False, ["refused", "host"]),
-        ({"host": "dsw.invalid", "port": None}, None, False, ["host name is unknown", "region"]),
-        ({"host": "", "port": None, "extra": {"region": "xx-nowhere-1.invalid"}}, None, False, ["no region id"]),
-        ({"host": "", "port": None, "extra": {}}, None, False, ["region"]),
-    ],
-)
-def test_the_connection_test_tells_what_is_wrong(change, fault, works, words, dsw_default, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps({**dsw_default.connection(), **change}))
-    if fault:
-        dsw_default.fault(times=None, **fault)
-
-    found, says = DswHook().test_connection()
-
-    assert found is works
-    assert all(word in says for word in words), says
-    assert "secret" not in says.replace("AccessKey secret", "")
-    assert len(dsw_default.requests) <= 1  # who clicks does not want to wait for retries
-
-
 def test_a_connection_that_does_not_exist_is_airflow_s_own_error(ask):
     from airflow.sdk.exceptions import AirflowException
 
