@@ -23,7 +23,7 @@ from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
 from airflow_provider_dsw.hooks import shared
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
-from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from tests import tries
 
 Run = Callable[..., Any]
