@@ -11,14 +11,12 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
-    TaskDeferred,
 )
 from airflow.sdk.bases.sensor import AirflowRescheduleException
 
@@ -27,15 +25,10 @@ from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentEr
 from airflow_provider_dsw.hooks import shared
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
+from tests import tries
 
 Run = Callable[..., Any]
 ID = "dsw-abc"
-
-
-async def first_event(trigger: Any) -> Any:
-    async for event in trigger.run():
-        return event.payload
-    return None
 
 
 def poke(**arguments: Any) -> Any:
@@ -44,12 +37,12 @@ def poke(**arguments: Any) -> Any:
 
 def reschedule(**arguments: Any) -> Any:
     """Run one try after the other, each with a sensor of its own, as a worker does."""
-    began, tries, stored = datetime.now(UTC), 0, dict[str, Any]()
+    began, number, stored = datetime.now(UTC), 0, dict[str, Any]()
     store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
     while True:
-        first = began if tries else None
+        first = began if number else None
         task_instance = SimpleNamespace(get_first_reschedule_date=lambda _, first=first: first)
-        context: Any = {"ti": task_instance, "task_reschedule_count": tries, "task_state_store": store}
+        context: Any = {"ti": task_instance, "task_reschedule_count": number, "task_state_store": store}
         with pytest.warns(UserWarning, match="can't keep a poke_interval"):
             sensor = DswInstanceSensor(
                 **{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, "mode": "reschedule", **arguments}
@@ -58,23 +51,12 @@ def reschedule(**arguments: Any) -> Any:
             return sensor.execute(context)
         except AirflowRescheduleException as again:
             time.sleep(max((again.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
-            tries += 1
+            number += 1
 
 
 def defer(**arguments: Any) -> Any:
-    """Defer, carry the trigger over as Airflow does, run it, and resume."""
-    sensor = DswInstanceSensor(
-        **{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, "deferrable": True, **arguments}
-    )
-    try:
-        return sensor.execute({})
-    except TaskDeferred as deferred:
-        path, kwargs = deferred.trigger.serialize()
-        # As the worker sends it to its supervisor: plain types only.
-        kwargs = msgspec.msgpack.decode(msgspec.msgpack.encode(kwargs))
-        assert path == "airflow_provider_dsw.triggers.dsw.DswInstanceTrigger"
-        event = asyncio.run(first_event(DswInstanceTrigger(**kwargs)))
-        return sensor.resume_execution(deferred.method_name, {"event": event}, {})
+    arguments = {"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, "deferrable": True, **arguments}
+    return tries.run(DswInstanceSensor(**arguments), {})
 
 
 @pytest.fixture(params=[poke, reschedule, defer])

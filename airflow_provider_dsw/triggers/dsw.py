@@ -201,8 +201,11 @@ class DswInstanceTrigger(_DswTrigger):
         """Stop the instance if the task wants that; Airflow 3.3 calls it when a person ends the deferred task."""
         if not self.stop_on_kill:
             return
-        async with shared_hook(self.dsw_conn_id, self.region) as hook:
-            await hook.astop_instance(self.instance_id)
+        try:
+            async with shared_hook(self.dsw_conn_id, self.region) as hook:
+                await hook.astop_instance(self.instance_id)
+        except DswError as error:
+            self.log.error("DSW instance %s could not be stopped. %s", self.instance_id, error)
 
     def shared_stream_key(self) -> Hashable | None:
         """None with ``exponential_backoff``: each such wait has a pace of its own."""

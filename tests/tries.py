@@ -1,0 +1,58 @@
+"""Tries of a task without Airflow's database: its context, and ways to run it that end as Airflow's do."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+
+STARTED = datetime(2026, 1, 31, 8, tzinfo=UTC)
+
+
+def context(try_number: int = 1, max_tries: int = 2, **of_task: Any) -> Any:
+    """What Airflow hands to a task: a retry has the next `try_number`, a cleared task a greater `max_tries` too."""
+    names = {"dag_id": "pipeline", "run_id": "manual", "task_id": "t", "map_index": -1, **of_task}
+    ti = SimpleNamespace(**names, try_number=try_number, max_tries=max_tries, start_date=datetime.now(UTC))
+    return {"ti": ti, "dag_run": SimpleNamespace(start_date=STARTED), "outlet_events": OutletEvents()}
+
+
+class OutletEvents(dict[Any, Any]):
+    """As Airflow's: an accessor for each asset that is asked for."""
+
+    def __missing__(self, asset: Any) -> Any:
+        return self.setdefault(asset, SimpleNamespace(extra={}))
+
+
+async def first_event(trigger: Any) -> Any:
+    async for event in trigger.run():
+        return event.payload
+    return None
+
+
+def carried_over(trigger: DswInstanceTrigger) -> DswInstanceTrigger:
+    """The trigger, on the other side of Airflow's database."""
+    path, kwargs = trigger.serialize()
+    assert path == "airflow_provider_dsw.triggers.dsw.DswInstanceTrigger"
+    # As the worker sends it to its supervisor: plain types only.
+    return DswInstanceTrigger(**msgspec.msgpack.decode(msgspec.msgpack.encode(kwargs)))
+
+
+def run(operator: Any, of_task: Any = None) -> Any:
+    """Execute, and where the task defers itself, run its trigger and resume, as often as it does."""
+    of_task = context() if of_task is None else of_task
+    try:
+        return operator.execute(of_task)
+    except TaskDeferred as deferred:
+        waits: Any = deferred
+    while True:
+        event = asyncio.run(first_event(carried_over(waits.trigger)))
+        try:
+            return operator.resume_execution(waits.method_name, {"event": event}, of_task)
+        except TaskDeferred as deferred:
+            waits = deferred
