@@ -16,8 +16,8 @@ EXAMPLES = Path(__file__).parents[2] / "example_dags"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 
-def test_there_are_examples_for_all_kinds_of_waits() -> None:
-    assert {"dsw_wait_for_many", "dsw_wait_for_running", "dsw_wait_for_snapshot"} <= set(NAMES)
+def test_there_are_examples_for_all_kinds_of_waits_and_for_a_pipeline() -> None:
+    assert {"dsw_pipeline", "dsw_wait_for_many", "dsw_wait_for_running", "dsw_wait_for_snapshot"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,3 +85,18 @@ def test_the_urls_of_all_instances_are_handed_on(run_dag: RunDag, dsw_default: D
 
     assert [instance["InstanceId"] for instance in returned["wait_for_running"]] == ["dsw-starting", "dsw-running"]
     assert returned["use"] == [instance["JupyterlabUrl"] for instance in returned["wait_for_running"]]
+
+
+def test_the_pipeline_starts_saves_and_stops(run_dag: RunDag, dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance("dsw-stopped", "Stopped")
+    dsw_default.start_timeline = ["Creating", "Starting", "Running"]
+    dsw_default.snapshot_timeline = ["Committing", "Pushing", "Saved"]
+    dsw_default.stop_timeline = ["Stopping", "Stopped"]
+
+    returned = run_dag(EXAMPLES / "dsw_pipeline.py")
+
+    assert returned["start"]["Status"] == "Running"
+    assert returned["use"] == returned["snapshot"]["ImageUrl"]
+    assert returned["stop"]["Status"] == "Stopped"
+    asked = [request.action for request in dsw_default.requests if request.method != "GET"]
+    assert asked == ["StartInstance", "CreateInstanceSnapshot", "StopInstance"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -26,7 +27,7 @@ from tests.docs.readme import LANGUAGES, ROOT, TEXT, block, blocks, section
 
 INSTANCE = "dsw-730abc"
 # What tells each snippet apart. One that is not here is not tested.
-PYTHON = ["def train()", "def publish()", 'DAG("describe"', "AssetWatcher(", "DswHook(", "def test_"]
+PYTHON = ["def train()", "def nightly()", "def publish()", 'DAG("describe"', "AssetWatcher(", "DswHook(", "def test_"]
 BASH = [
     "dsw-emulator run example_dags/",
     "pytest",
@@ -36,7 +37,7 @@ BASH = [
     "dsw-emulator run my_dag.py",
     "dsw-emulator serve",
 ]
-JSON = ['{"region"', '"Statement"']
+JSON = ['{"region"', '"paidsw:GetInstance"', '"paidsw:StartInstance"']
 
 
 @pytest.mark.parametrize(("language", "marks"), [("python", PYTHON), ("bash", BASH), ("json", JSON)])
@@ -66,6 +67,21 @@ def test_the_wait_for_an_instance(run_dag: RunDag, dag_file: Path, dsw_default: 
     for name in ("InstanceId", "Status", "JupyterlabUrl", "WebIDEUrl", "ImageUrl", "EcsSpec"):
         assert f"`{name}`" in section("Wait for an instance")
         assert returned["wait_for_running"][name]
+
+
+def test_the_pipeline(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
+    dag_file.write_text(block("python", "def nightly()"))
+    dsw_default.add_instance(INSTANCE, "Stopped")
+    dsw_default.start_timeline = ["Starting", "Running"]
+    dsw_default.snapshot_timeline = ["Pushing", "Saved"]
+    dsw_default.stop_timeline = ["Stopping", "Stopped"]
+
+    returned = run_dag(dag_file)
+
+    assert (returned["start"]["Status"], returned["stop"]["Status"]) == ("Running", "Stopped")
+    for name in ("SnapshotId", "ImageId", "ImageUrl"):
+        assert f"`{name}`" in section("Start an instance, work, save its image, stop it")
+        assert returned["snapshot"][name]
 
 
 def test_the_wait_for_a_snapshot(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
@@ -233,10 +249,19 @@ def stored(database: Path) -> Any:
         return session.scalars(select(StoredConnection).where(StoredConnection.conn_id == "dsw_default")).one()
 
 
-def test_the_policy_allows_what_the_hook_reads() -> None:
-    (statement,) = json.loads(block("json", '"Statement"'))["Statement"]
+def actions(mark: str) -> list[str]:
+    (statement,) = json.loads(block("json", mark))["Statement"]
+    allowed: list[str] = statement["Action"]
+    return allowed
 
-    assert statement["Action"] == ["paidsw:GetInstance", "paidsw:GetInstanceSnapshot", "paidsw:ListInstances"]
+
+def test_the_policies_allow_what_the_hook_calls() -> None:
+    hook = (ROOT / "airflow_provider_dsw/hooks/dsw.py").read_text()
+    called = {f"paidsw:{name}" for name in re.findall(r'Request\(\s*"(\w+)"', hook)}
+
+    reading, writing = actions('"paidsw:GetInstance"'), actions('"paidsw:StartInstance"')
+    assert {*reading, *writing} == called
+    assert reading == ["paidsw:GetInstance", "paidsw:GetInstanceSnapshot", "paidsw:ListInstances"]
 
 
 # The tables

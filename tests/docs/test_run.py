@@ -120,7 +120,7 @@ def test_an_instance_that_is_not_served_is_named(dag_file: Path, environment: di
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dsw_wait_for_snapshot", "dsw_wait_for_many"])
+@pytest.mark.parametrize("name", ["dsw_pipeline", "dsw_wait_for_snapshot", "dsw_wait_for_many"])
 def test_each_example_runs_without_options_in_less_than_a_minute(name: str, environment: dict[str, str]) -> None:
     ended = run(Path(__file__).parents[2] / "example_dags" / f"{name}.py", environment=environment)
 

@@ -1,0 +1,49 @@
+"""Start a notebook instance, work on it, save its image, and stop it: also when the work has failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Asset, dag, task
+
+from airflow_provider_dsw.operators.dsw import (
+    DswCreateSnapshotOperator,
+    DswStartInstanceOperator,
+    DswStopInstanceOperator,
+)
+
+IMAGE = "registry.cn-hangzhou.aliyuncs.com/my-namespace/training"
+INSTANCE: dict[str, Any] = {
+    "instance_id": "{{ params.instance_id }}",
+    "poke_interval": 5,  # seconds; 10 to 30 are enough for a real instance
+    "deferrable": True,
+}
+
+
+@dag(schedule=None, params={"instance_id": "dsw-stopped"}, tags=["dsw"])
+def dsw_pipeline() -> None:
+    start = DswStartInstanceOperator(task_id="start", **INSTANCE)
+
+    @task
+    def work(instance: Any) -> None:
+        print(f"{instance['InstanceId']} is {instance['Status']}: {instance['JupyterlabUrl']}")
+
+    snapshot = DswCreateSnapshotOperator(
+        task_id="snapshot",
+        snapshot_name="nightly-{{ dag_run.run_after | ts_nodash | lower }}",
+        image_url=f"{IMAGE}:{{{{ dag_run.run_after | ts_nodash | lower }}}}",
+        outlets=[Asset("training_image")],  # its events tell the ImageUrl
+        **INSTANCE,
+    )
+    stop = DswStopInstanceOperator(task_id="stop", **INSTANCE)
+
+    @task
+    def use(image: Any) -> str:
+        print(f"The image is {image['ImageUrl']}")
+        return image["ImageUrl"]
+
+    start.as_setup() >> work(start.output) >> snapshot >> stop.as_teardown(setups=start)
+    use(snapshot.output)
+
+
+dsw_pipeline()
