@@ -84,7 +84,7 @@ def test_a_wait_that_is_marked_failed_stops_polling_and_can_be_cleared(begun: Ru
 
 def images_of_events(airflow: Airflow) -> list[str]:
     events = airflow.get("/assets/events", limit=100, order_by="timestamp")["asset_events"]
-    return [event["extra"]["payload"]["ImageName"] for event in events]
+    return [event["extra"]["payload"]["ImageName"] for event in events if "payload" in event["extra"]]
 
 
 def wait_for_runs(airflow: Airflow, number: int) -> None:
