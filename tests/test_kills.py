@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
+import multiprocessing
 import os
-import pickle
-import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,79 +24,95 @@ from tests.tries import context, first_event
 ID = "dsw-abc"
 ASKS = ("StartInstance", "StopInstance", "CreateInstanceSnapshot")
 NEVER = 1000
+# The operator, the instance's first status, further arguments, and the status at the end.
 CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     "start": (DswStartInstanceOperator, "Stopped", {}, "Running"),
     "stop": (DswStopInstanceOperator, "Running", {}, "Stopped"),
     "save and stop": (DswStopInstanceOperator, "Running", {"save_image": True}, "Stopped"),
     "snapshot": (DswCreateSnapshotOperator, "Running", {"snapshot_name": "a", "image_url": "registry/a:1"}, "Saved"),
 }
+# Processes without the threads of this one, and with what takes long to import.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["pytest", "alibabacloud_pai_dsw20220101.client", "tests.test_kills"])
 
 
 class Killed(Exception):
     pass
 
 
-class Process:
-    """Runs parts of a task, each in a process of its own, and kills the one that makes a certain request."""
+def work(case: str, deferrable: bool, try_number: int, deferred: tuple[str, Any] | None = None) -> tuple[str, Any]:
+    """What a worker does: begin a try, or resume it with what a trigger found."""
+    operator, _, arguments, _ = CASES[case]
+    task = operator(task_id="t", instance_id=ID, poke_interval=0.02, deferrable=deferrable, **arguments)
+    of_task = context(try_number)
+    try:
+        if deferred is None:
+            return "returned", task.execute(of_task)
+        method_name, event = deferred
+        return "returned", task.resume_execution(method_name, {"event": event}, of_task)
+    except TaskDeferred as again:
+        return "deferred", (again.method_name, again.trigger.serialize()[1])
 
-    def __init__(self, emulator: DswEmulator, kill_at: int) -> None:
-        importlib.import_module("alibabacloud_pai_dsw20220101.client")  # here, not in each process
-        self.kill_at = kill_at
-        self.requests = 0
-        self._child = 0
-        self._ready = threading.Event()
+
+def trigger(kwargs: dict[str, Any]) -> Any:
+    """What a triggerer does."""
+    return asyncio.run(first_event(DswInstanceTrigger(**kwargs)))
+
+
+def _in_process(pipe: Any, connection: str, part: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    os.environ["AIRFLOW_CONN_DSW_DEFAULT"] = connection
+    pipe.send(part(*arguments))
+
+
+class Airflow:
+    """Runs a task's parts, each in a process of its own, and kills the one that makes a certain request."""
+
+    def __init__(self, emulator: DswEmulator, kill_at: int = NEVER) -> None:
+        self._kill_at = kill_at
+        self._requests = 0
+        self._process: Any = None
+        self._is_there = threading.Event()
         emulator.on_request = self._count
 
     def _count(self, request: Request) -> None:
         """After the service has performed it, before it answers."""
-        self.requests += 1
-        if self.requests == self.kill_at:
-            self._ready.wait(10)
-            os.kill(self._child, signal.SIGKILL)
+        self._requests += 1
+        if self._requests == self._kill_at:
+            self._is_there.wait(10)
+            self._process.kill()
 
-    def run(self, part: Callable[[], Any]) -> Any:
-        """Return what a part returns, or raise Killed."""
-        reading, writing = os.pipe()
-        self._ready.clear()
-        self._child = os.fork()
-        if not self._child:
-            os.write(writing, pickle.dumps(part()))
-            os._exit(0)
-        self._ready.set()
-        os.close(writing)
-        with open(reading, "rb") as pipe:
-            returned = pipe.read()
-        _, status = os.waitpid(self._child, 0)
-        if os.WIFSIGNALED(status):
+    def _run(self, part: Callable[..., Any], *arguments: Any) -> Any:
+        receiving, sending = PROCESSES.Pipe(duplex=False)
+        connection = os.environ["AIRFLOW_CONN_DSW_DEFAULT"]
+        self._is_there.clear()
+        self._process = PROCESSES.Process(target=_in_process, args=(sending, connection, part, arguments))
+        self._process.start()
+        self._is_there.set()
+        sending.close()
+        self._process.join(30)
+        if self._process.exitcode:
             raise Killed
-        return pickle.loads(returned)
+        return receiving.recv()
+
+    def steps(self, case: str, deferrable: bool, try_number: int) -> Iterator[tuple[str, Any]]:
+        """One try, by way of as many workers and triggerers as it needs; what each comes to."""
+        state, found = self._run(work, case, deferrable, try_number)
+        while state == "deferred":
+            yield state, found
+            method_name, kwargs = found
+            event = self._run(trigger, kwargs)
+            yield "event", event
+            state, found = self._run(work, case, deferrable, try_number, (method_name, event))
+        yield state, found
+
+    def a_try(self, case: str, deferrable: bool, try_number: int) -> Any:
+        """What a try returns."""
+        *_, (_, found) = self.steps(case, deferrable, try_number)
+        return found
 
 
-def a_try(process: Process, make: Callable[[], Any], try_number: int, *, resumes: bool = True) -> Any:
-    """What the task returns, by way of as many workers and triggerers as it needs."""
-    of_task = context(try_number)
-
-    def execute() -> Any:
-        return until_it_defers(lambda: make().execute(of_task))
-
-    def until_it_defers(part: Callable[[], Any]) -> Any:
-        try:
-            return "returned", part()
-        except TaskDeferred as deferred:
-            return "deferred", (deferred.trigger.serialize()[1], deferred.method_name)
-
-    state, found = process.run(execute)
-    while state == "deferred":
-        kwargs, method_name = found
-        event = process.run(lambda: asyncio.run(first_event(DswInstanceTrigger(**kwargs))))  # noqa: B023
-        if not resumes:
-            raise Killed
-        state, found = process.run(
-            lambda: until_it_defers(
-                lambda: make().resume_execution(method_name, {"event": event}, of_task)  # noqa: B023
-            )
-        )
-    return found
+def asked(emulator: DswEmulator) -> list[int | None]:
+    return [request.status for request in emulator.requests if request.action in ASKS]
 
 
 @pytest.fixture(params=CASES)
@@ -107,65 +121,49 @@ def case(request: pytest.FixtureRequest, dsw_default: DswEmulator) -> str:
     dsw_default.stop_timeline = ["Stopping", "Stopping", "Stopped"]
     dsw_default.snapshot_timeline = ["Pushing", "Pushing", "Saved"]
     name: str = request.param
+    dsw_default.add_instance(ID, CASES[name][1])
     return name
 
 
 @pytest.mark.parametrize("deferrable", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["worker", "deferred"])
 def test_killed_at_any_request_and_tried_again(case: str, emulator: DswEmulator, deferrable: bool) -> None:
-    operator, status, arguments, target = CASES[case]
-
-    def make() -> Any:
-        given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "deferrable": deferrable, **arguments}
-        return operator(**given)
-
+    _, status, _, target = CASES[case]
     kill_at, killed = 0, True
     while killed:
         kill_at += 1
         emulator.add_instance(ID, status)
         emulator.clear_requests()
         try:
-            found = a_try(Process(emulator, kill_at), make, 1)
+            found = Airflow(emulator, kill_at).a_try(case, deferrable, 1)
         except Killed:
-            found = a_try(Process(emulator, NEVER), make, 2)
+            found = Airflow(emulator).a_try(case, deferrable, 2)
         else:
             killed = False
-        asked = [request.status for request in emulator.requests if request.action in ASKS]
-        assert (found["Status"], asked) == (target, [200]), f"killed at request {kill_at}"
-    # Before it looked, while it looked, asked, and at each poll.
+        assert (found["Status"], asked(emulator)) == (target, [200]), f"killed at request {kill_at}"
+    # Where it looked, asked, and polled.
     assert kill_at > 4
 
 
-def test_killed_after_the_event_and_tried_again(case: str, emulator: DswEmulator) -> None:
-    operator, status, arguments, target = CASES[case]
-    emulator.add_instance(ID, status)
+@pytest.mark.parametrize("killed_at", ["deferred", "event"])
+def test_killed_between_worker_and_triggerer_and_tried_again(case: str, emulator: DswEmulator, killed_at: str) -> None:
+    steps = Airflow(emulator).steps(case, True, 1)
+    assert killed_at in (step for step, _ in steps)  # which takes it no further
 
-    def make() -> Any:
-        return operator(task_id="t", instance_id=ID, poke_interval=0.02, deferrable=True, **arguments)
+    found = Airflow(emulator).a_try(case, True, 2)
 
-    with pytest.raises(Killed):
-        a_try(Process(emulator, NEVER), make, 1, resumes=False)
-    found = a_try(Process(emulator, NEVER), make, 2)
-
-    assert found["Status"] == target
-    assert [request.status for request in emulator.requests if request.action in ASKS] == [200]
+    assert (found["Status"], asked(emulator)) == (CASES[case][3], [200])
 
 
 @pytest.mark.usefixtures("no_pauses")
 def test_killed_after_the_request_and_tried_again_while_the_old_status_is_read(
     case: str, emulator: DswEmulator
 ) -> None:
-    operator, status, arguments, target = CASES[case]
-    emulator.add_instance(ID, status)
     emulator.stale_reads = 2
-
-    def make() -> Any:
-        return operator(task_id="t", instance_id=ID, poke_interval=0.02, **arguments)
-
-    number = 3 if operator is DswCreateSnapshotOperator else 2
     with pytest.raises(Killed):
-        a_try(Process(emulator, number), make, 1)
+        Airflow(emulator, kill_at=3 if case == "snapshot" else 2).a_try(case, False, 1)
     assert emulator.requests[-1].action in ASKS
-    found = a_try(Process(emulator, NEVER), make, 2)
 
-    assert found["Status"] == target
-    assert [request.status for request in emulator.requests if request.action in ASKS].count(200) == 1
+    found = Airflow(emulator).a_try(case, False, 2)
+
+    assert found["Status"] == CASES[case][3]
+    assert asked(emulator).count(200) == 1  # another may have been refused
