@@ -99,9 +99,9 @@ class Run:
         for task in self.tasks():
             for try_number in range(1, (task["try_number"] or 0) + 1):
                 parts.append(f"--- {task['task_id']}[{task['map_index']}], try {try_number}: {task['state']}")
-                with contextlib.suppress(httpx.HTTPError):
+                with contextlib.suppress(httpx.HTTPError, AssertionError):
                     parts.append(self.log(task["task_id"], task["map_index"], try_number))
-        return "\n".join(parts)
+        return "\n".join([*parts, self.airflow.mix_ups()])
 
     def mark(self, task_id: str, state: str) -> None:
         """What the buttons Mark success and Mark failed do."""
@@ -246,6 +246,14 @@ class Airflow:
         logs = sorted(self.artifacts.glob("*.log"))
         return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-2000:]}" for log in logs)
 
+    def mix_ups(self) -> str:
+        """
+        Where Airflow itself failed a task that was fine: one that resumed before its scheduler had noticed that the
+        worker which deferred it is gone. It starts another try then, and knows nothing of the first any more.
+        """
+        log = (self.artifacts / "scheduler.log").read_text(errors="replace").splitlines()
+        return "\n".join(line for line in log if "but the task instance's state attribute is" in line)
+
     # Its API
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
@@ -254,7 +262,7 @@ class Airflow:
             method, f"{self.url}/api/v2{path}", headers={"Accept": "application/json"}, **arguments
         )
         if answer.is_client_error:
-            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
+            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}\n{self.mix_ups()}")
         return answer.raise_for_status().json() if answer.content else None
 
     def get(self, path: str, **query: Any) -> Any:
