@@ -66,6 +66,7 @@ def run(airflow: Airflow, emulator: DswEmulator, known: dict[str, str]) -> Run:
         "POST", "/connections", json={**stored, "connection_id": "stored", "extra": json.dumps(stored["extra"])}
     )
     emulator.add_instance("dsw-good", "Running")
+    emulator.add_instance("dsw-stopped", "Stopped")
     for way in WAYS:
         for name in ("stored", "environed"):
             emulator.add_instance(f"dsw-good-{way}-{name}", per_poll=STARTS)

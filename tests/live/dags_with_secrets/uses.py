@@ -8,7 +8,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, task
 
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
+from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator, DswStartInstanceOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from tests.live.secret_uses import DENIED, SECRET_FIELDS, WAYS
 
@@ -34,6 +34,10 @@ with DAG("uses_secrets", schedule=None, max_active_tasks=4, default_args=AGAIN):
         DswGetInstanceOperator(
             task_id=f"success_details_{number}", instance_id="dsw-good", fields=fields, dsw_conn_id="stored"
         )
+
+    DswStartInstanceOperator(
+        task_id="success_start", instance_id="dsw-stopped", dsw_conn_id="stored", poke_interval=5, deferrable=True
+    )
 
     @task
     def success_code() -> int:
