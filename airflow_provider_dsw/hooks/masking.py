@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable
 
 
@@ -37,3 +39,16 @@ class Masker:
         found = [secret for secret in dict.fromkeys(secrets) if secret and secret not in self._told]
         self._told.update(found)
         return found
+
+
+class _WithoutTokens(logging.Filter):
+    """Takes sharing tokens out of the URLs that urllib3 logs: what the worker's supervisor prints is not masked."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "Token=" in text:
+            record.msg, record.args = re.sub(r"([?&]Token=)[^&\s]+", r"\1***", text), ()
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutTokens())

@@ -24,7 +24,7 @@ NOT_THERE = ()
 POKE: dict[str, Any] = {"mode": "poke", "poke_interval": 2}
 # Airflow itself loses a race at intervals below about 10 s.
 RESCHEDULE: dict[str, Any] = {"mode": "reschedule", "poke_interval": 12}
-# Airflow itself fails a task whose trigger fires before the worker that deferred it has left.
+# Airflow itself fails a task whose trigger fires before the scheduler knows that the worker has left.
 DEFER: dict[str, Any] = {"deferrable": True, "poke_interval": 5}
 FROM_TRIGGER: dict[str, Any] = {"start_from_trigger": True, "poke_interval": 2}
 LINKED = {

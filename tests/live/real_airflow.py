@@ -71,6 +71,14 @@ class Run:
 
         return wait_until(reached, timeout, lambda: f"{self.dag_id}: {self.states()}, not {set(wanted)}\n{self.logs()}")
 
+    def wait_for_end(self, timeout: float = 120) -> None:
+        """Wait until Airflow calls the whole run ended: before, a task that is cleared may never be scheduled."""
+        wait_until(lambda: self.airflow.get(self.path)["state"] in ENDED, timeout, self.logs)
+
+    def was_mixed_up(self) -> bool:
+        """Whether Airflow itself failed one of its tasks, as `Airflow.mix_ups` says."""
+        return any(f"{self.dag_id}." in line and f" {self.run_id} " in line for line in self.airflow.mix_ups())
+
     def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """All XComs of a task instance, links among them, as they lie in the database."""
         path = f"{self.path}/taskInstances/{task_id}/xcomEntries"
@@ -99,9 +107,9 @@ class Run:
         for task in self.tasks():
             for try_number in range(1, (task["try_number"] or 0) + 1):
                 parts.append(f"--- {task['task_id']}[{task['map_index']}], try {try_number}: {task['state']}")
-                with contextlib.suppress(httpx.HTTPError):
+                with contextlib.suppress(httpx.HTTPError, AssertionError):
                     parts.append(self.log(task["task_id"], task["map_index"], try_number))
-        return "\n".join(parts)
+        return "\n".join([*parts, *self.airflow.mix_ups()])
 
     def mark(self, task_id: str, state: str) -> None:
         """What the buttons Mark success and Mark failed do."""
@@ -246,6 +254,14 @@ class Airflow:
         logs = sorted(self.artifacts.glob("*.log"))
         return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-2000:]}" for log in logs)
 
+    def mix_ups(self) -> list[str]:
+        """
+        Where Airflow itself failed a task that was fine: one that resumed before its scheduler had noticed that the
+        worker which deferred it is gone. It starts another try then, and knows nothing of the first any more.
+        """
+        log = (self.artifacts / "scheduler.log").read_text(errors="replace").splitlines()
+        return [line for line in log if "but the task instance's state attribute is" in line]
+
     # Its API
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
@@ -254,7 +270,7 @@ class Airflow:
             method, f"{self.url}/api/v2{path}", headers={"Accept": "application/json"}, **arguments
         )
         if answer.is_client_error:
-            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
+            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}\n" + "\n".join(self.mix_ups()))
         return answer.raise_for_status().json() if answer.content else None
 
     def get(self, path: str, **query: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
 from tests.live.cases import LINKED
+from tests.live.polls import wait_for_polls
 from tests.live.real_airflow import Airflow, Run, wait_until
 
 PLACE = "https://dsw-gateway.example.com/dsw-1"
@@ -86,9 +87,7 @@ def test_links_of_a_task_that_has_failed(linked: Run, emulator: DswEmulator) -> 
     assert linked.links("reschedule") == AT_LAST
 
 
-def test_links_of_a_task_that_runs_again_are_those_of_this_time(
-    linked: Run, airflow: Airflow, emulator: DswEmulator
-) -> None:
+def test_links_of_a_task_that_runs_again_are_those_of_this_time(linked: Run, emulator: DswEmulator) -> None:
     linked.mark("retried", "failed")
     linked.wait("failed", task_id="retried")
     emulator.set_instance("dsw-linked-retried", "Starting", **STARTING)
@@ -96,11 +95,11 @@ def test_links_of_a_task_that_runs_again_are_those_of_this_time(
     linked.wait("deferred", task_id="retried")
     wait_for_links(linked, "retried", -1, AT_FIRST)
 
+    wait_for_polls(emulator, "dsw-linked-retried")
     emulator.remove_instance("dsw-linked-retried")
     linked.wait("failed", task_id="retried")
     assert linked.links("retried") == AT_FIRST
-    # Cleared while its run ends, a task may never be scheduled again.
-    wait_until(lambda: airflow.get(linked.path)["state"] == "failed", 30, lambda: "the run does not end")
+    linked.wait_for_end()
     linked.clear("retried")
     wait_until(lambda: linked.tasks("retried")[0]["try_number"] == 3, 30, linked.logs)
     linked.wait("failed", task_id="retried")

@@ -1,0 +1,95 @@
+"""No secret leaves a DAG run: not in what it prints and logs, nor in what it stores."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+from tests import secrets
+
+DAG = """
+    import os
+    from airflow.sdk import DAG, task
+    from airflow_provider_dsw.hooks.dsw import DswHook
+    from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
+    from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+
+    with DAG("uses_secrets"):
+        for deferrable in (False, True):
+            for end in ("good", "bad"):
+                DswInstanceSensor(
+                    task_id=f"{end}_{deferrable}", instance_id=f"dsw-{end}-{deferrable}", poke_interval=0.05,
+                    deferrable=deferrable, dsw_conn_id="environed",
+                )
+        for name in ("wrong", "expired", "denied"):
+            DswInstanceSensor(task_id=f"bad_{name}", instance_id="dsw-good", dsw_conn_id=name)
+        DswInstanceSensor(task_id="bad_echo", instance_id="dsw-echo", dsw_conn_id="environed")
+        DswGetInstanceOperator(
+            task_id="good_details", instance_id="dsw-good", fields={"all": "@"}, dsw_conn_id="environed"
+        )
+
+        @task
+        def good_code():
+            return DswHook("environed").get_instance("dsw-good", token=os.environ["SHARING_TOKEN"])["Status"]
+
+        @task
+        def bad_code():
+            DswHook("environed").get_instance("dsw-nowhere", token=os.environ["SHARING_TOKEN"])
+
+        good_code()
+        bad_code()
+"""
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_no_secret_is_found_in_what_a_dag_run_says_and_stores(
+    emulator: DswEmulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from airflow.utils.db import initdb
+
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
+    known = secrets.new_secrets()
+    secrets.teach(emulator, known)
+    for name in secrets.CONNECTIONS:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(secrets.connection(emulator, known, name)))
+    monkeypatch.setenv("SHARING_TOKEN", known["sharing_token"])
+    emulator.add_instance("dsw-good")
+    for deferrable in (False, True):
+        emulator.add_instance(f"dsw-good-{deferrable}", per_poll=["Starting", "Running"])
+        emulator.add_instance(f"dsw-bad-{deferrable}", per_poll=["Starting", "Failed"])
+    emulator.fault(
+        "GetInstance",
+        "dsw-echo",
+        None,
+        status=503,
+        code="ServiceUnavailable",
+        message=f"{known['key']} {known['token']}",
+    )
+    (tmp_path / "uses_secrets.py").write_text(textwrap.dedent(DAG))
+    monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(tmp_path))
+    initdb()
+    with caplog.at_level(logging.DEBUG):
+        run = DagBag(str(tmp_path)).dags["uses_secrets"].test()
+
+    out, err = capfd.readouterr()
+    home = Path(os.environ["AIRFLOW_HOME"])
+    stored = [*secrets.files(home), *secrets.rows(home / "airflow.db")]
+    states = {ti.task_id: ti.state for ti in run.get_task_instances()}
+    assert states == {name: "success" if name.startswith("good") else "failed" for name in states}
+    assert any("dsw-good-True" in row for _, row in stored)
+    assert "/api/v2/instances/dsw-good?Token=***" in caplog.text
+    said = [("stdout", out), ("stderr", err), ("log", caplog.text)]
+    assert secrets.leaks(known, [*said, *stored]) == set()
