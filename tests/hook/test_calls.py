@@ -165,9 +165,23 @@ BAD_IDS = [
         ("snapshot_id", lambda hook, bad: asyncio.run(hook.aget_instance_snapshot(ID, bad))),
         ("instance_id", lambda hook, bad: hook.start_instance(bad)),
         ("instance_id", lambda hook, bad: hook.stop_instance(bad)),
+        ("instance_id", lambda hook, bad: asyncio.run(hook.astop_instance(bad))),
+        ("instance_id", lambda hook, bad: hook.list_instance_snapshots(bad)),
         ("instance_id", lambda hook, bad: hook.create_instance_snapshot(bad, snapshot_name="a", image_url="b")),
     ],
-    ids=["get", "aget", "snapshot", "snapshot's own", "asnapshot", "asnapshot's own", "start", "stop", "create"],
+    ids=[
+        "get",
+        "aget",
+        "snapshot",
+        "snapshot's own",
+        "asnapshot",
+        "asnapshot's own",
+        "start",
+        "stop",
+        "astop",
+        "list",
+        "create",
+    ],
 )
 def test_a_malformed_id_is_refused_before_anything_is_looked_up_or_sent(name, call, bad):
     with pytest.raises(ValueError, match=f"^{name}: .* is no id. Ids are letters, digits") as raised:
@@ -195,12 +209,26 @@ def test_start_and_stop_send_what_the_api_wants(dsw_default):
     assert hook.stop_instance(ID)["InstanceId"] == ID
     dsw_default.set_instance(ID, "Running")
     assert hook.stop_instance(ID, save_image=True)["InstanceId"] == ID
+    dsw_default.set_instance(ID, "Running")
+    assert asyncio.run(hook.astop_instance(ID))["InstanceId"] == ID
 
     assert [(request.method, request.path, request.query) for request in dsw_default.requests] == [
         ("PUT", f"/api/v2/instances/{ID}/start", {}),
         ("PUT", f"/api/v2/instances/{ID}/stop", {"SaveImage": "false"}),
         ("PUT", f"/api/v2/instances/{ID}/stop", {"SaveImage": "true"}),
+        ("PUT", f"/api/v2/instances/{ID}/stop", {"SaveImage": "false"}),
     ]
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_refusal_says_which_try_it_ended(dsw_default):
+    dsw_default.add_instance(ID, "Stopped")
+    dsw_default.fault("StartInstance", drop=True, performed=True)
+
+    with pytest.raises(DswRequestError, match="cannot be started") as raised:
+        DswHook().start_instance(ID)
+
+    assert raised.value.tries == 2
 
 
 def test_what_the_service_does_not_allow_now_is_a_refusal(dsw_default):

@@ -1,4 +1,4 @@
-"""ListInstances: all pages, and filters under snake_case names."""
+"""ListInstances: all pages, and filters under snake_case names; and ListInstanceSnapshot."""
 
 from __future__ import annotations
 
@@ -148,3 +148,26 @@ def test_a_refusal_ends_the_list(dsw_default):
 
     with pytest.raises(DswError, match="paidsw:ListInstances"):
         listed()
+
+
+def test_all_snapshots_are_listed_with_their_ids_and_labels(dsw_default, monkeypatch):
+    monkeypatch.setattr("airflow_provider_dsw.hooks.dsw.PAGE_SIZE", 2)
+    dsw_default.add_instance("dsw-1", old_snapshot=False)
+    ids = [dsw_default.add_snapshot("dsw-1") for _ in range(4)]
+    hook = DswHook()
+    ids.append(
+        hook.create_instance_snapshot("dsw-1", snapshot_name="a", image_url="b", labels={"team": "c"})["SnapshotId"]
+    )
+
+    found = list(hook.list_instance_snapshots("dsw-1"))
+
+    assert {snapshot["SnapshotId"] for snapshot in found} == set(ids)
+    assert [{"Key": "team", "Value": "c"}] in [snapshot["Labels"] for snapshot in found]
+    assert len(dsw_default.calls("ListInstanceSnapshot")) == 3
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_snapshots_of_another_instance_are_a_broken_answer(monkeypatch):
+    answer = {"Snapshots": [{"SnapshotId": "snp-1", "InstanceId": "dsw-2"}], "TotalCount": 1}
+    with RawServer(sends(http(200, answer))) as server, pytest.raises(DswTransientError, match="InstanceId 'dsw-2'"):
+        list(connect_to(monkeypatch, server.port).list_instance_snapshots("dsw-1"))
