@@ -374,25 +374,26 @@ class DswInstanceEventTrigger(_DswTrigger):
                 await memory.keep(mark)
                 self.log.info("DSW instance %s: %s (watching for %s)", wait.instance_id, mark or "none", wait)
             last = mark
-            if entered:
-                yield TriggerEvent(result(wait, entered))
+            for verdict in entered:
+                yield TriggerEvent(result(wait, verdict))
 
 
 class _Memory:
     """What a watcher saw last, in Airflow's asset state store where there is one (3.3+)."""
 
     def __init__(self, store: Any, key: str) -> None:
-        self._store = store
+        # The store of several assets answers for each of them alone, and has no public way to name them.
+        self._stores = list(getattr(store, "_by_name", {}).values()) or [store] * (store is not None)
         self._key = key
 
     async def recall(self) -> str | None:
-        if self._store is None:
-            return None
-        return await self._store.aget(self._key)
+        kept = [found for store in self._stores if isinstance(found := await store.aget(self._key), dict)]
+        # Another asset may have been without this watcher for a while, and remember what was before.
+        return max(kept, key=lambda found: found["at"])["mark"] if kept else None
 
     async def keep(self, mark: str) -> None:
-        if self._store is not None:
-            await self._store.aset(self._key, mark)
+        for store in self._stores:
+            await store.aset(self._key, {"at": time.time(), "mark": mark})
 
 
 async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[Answers | DswError]:
