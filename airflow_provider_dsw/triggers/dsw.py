@@ -29,7 +29,7 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
-from airflow_provider_dsw.links.dsw import akeep_links
+from airflow_provider_dsw.links.dsw import akeep_links, links_of
 from airflow_provider_dsw.polling import Answers, aask, change, event_of, kind, next_due, pause, result, settle
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
@@ -216,9 +216,20 @@ class DswInstanceTrigger(_DswTrigger):
         polled = self.polled or late
         polls = int(self.polled)
         trouble: Hashable = None
+        links = self.links
 
         def end(event: dict[str, Any]) -> TriggerEvent:
-            return TriggerEvent({**event, "seen": self.seen, "began": began, "polls": polls, "more_polls": late})
+            return TriggerEvent(
+                {
+                    **event,
+                    "seen": self.seen,
+                    "began": began,
+                    "polls": polls,
+                    "more_polls": late,
+                    "links": links,
+                    "shown_links": self.links,
+                }
+            )
 
         try:
             wait = self.wait()
@@ -233,8 +244,8 @@ class DswInstanceTrigger(_DswTrigger):
                 yield end({"outcome": self._deadline_passed()})
                 return
             polls += 1
-            if isinstance(answers, Answers):
-                self.links = await akeep_links(self.task_instance, answers.instance, answers.region, self.links)
+            if isinstance(answers, Answers) and answers.instance is not None:
+                links = links_of(answers.instance, answers.region)
             try:
                 verdict = settle(wait, answers)
             except DswTransientError as error:
@@ -256,6 +267,7 @@ class DswInstanceTrigger(_DswTrigger):
             if verdict.outcome is Outcome.MET:
                 yield end({"outcome": "met", "result": result(wait, verdict)})
                 return
+            self.links = await akeep_links(self.task_instance, links, self.links)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """As the base does, but with all closed before the one event: whoever takes it looks no further."""
