@@ -21,7 +21,7 @@ class Answers(NamedTuple):
     """
     What the service said at one poll.
 
-    :param instance: GetInstance's answer; None where the snapshot had decided already.
+    :param instance: what a wait needs of GetInstance's answer; None where the snapshot had decided already.
     :param snapshot: GetInstanceSnapshot's answer, where a snapshot was asked for by its id.
     :param region: the connection's region id, which the service's answers don't hold.
     """
@@ -42,25 +42,34 @@ def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trou
         will: waits must not ask a service that is down or throttles more often than one that works.
     """
     tries = 1 if in_trouble else TRIES
-    if snapshot_id is None:
-        return Answers(hook.get_instance(instance_id, tries=tries), region=hook.connection.region)
-    snapshot = hook.get_instance_snapshot(instance_id, snapshot_id, tries=tries)
+    snapshot = hook.get_instance_snapshot(instance_id, snapshot_id, tries=tries) if snapshot_id else None
     instance = None if _is_over(snapshot) else hook.get_instance(instance_id, tries=tries)
-    return Answers(instance, snapshot, hook.connection.region)
+    return Answers(_needed(instance), snapshot, hook.connection.region)
 
 
 async def aask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trouble: bool = False) -> Answers:
     """As :func:`ask`, without blocking the event loop."""
     tries = 1 if in_trouble else TRIES
-    if snapshot_id is None:
-        return Answers(await hook.aget_instance(instance_id, tries=tries), region=hook.connection.region)
-    snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, tries=tries)
+    snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, tries=tries) if snapshot_id else None
     instance = None if _is_over(snapshot) else await hook.aget_instance(instance_id, tries=tries)
-    return Answers(instance, snapshot, hook.connection.region)
+    return Answers(_needed(instance), snapshot, hook.connection.region)
 
 
-def _is_over(snapshot: Mapping[str, Any]) -> bool:
-    return judge_snapshot(snapshot).outcome is not Outcome.NOT_YET
+def _is_over(snapshot: Mapping[str, Any] | None) -> bool:
+    return snapshot is not None and judge_snapshot(snapshot).outcome is not Outcome.NOT_YET
+
+
+def _needed(instance: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """
+    Return what a wait needs of GetInstance's answer.
+
+    From one poll to the next the triggerer holds the answer of every wait: a thousand whole ones are 25 MB, and
+    Python's garbage collector stops the event loop to look through them.
+    """
+    if instance is None:
+        return None
+    snapshots = {name: instance[name] for name in ("InstanceSnapshotList",) if name in instance}
+    return default_details(instance) | snapshots
 
 
 def end_by(wait: Wait, error: DswError) -> DswError:

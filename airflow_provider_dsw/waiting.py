@@ -16,7 +16,7 @@ from airflow.sdk.bases.sensor import AirflowRescheduleException, TaskDeferralTim
 
 from airflow_provider_dsw.exceptions import DswError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.links.dsw import keep_links
+from airflow_provider_dsw.links.dsw import keep_links, show_links
 from airflow_provider_dsw.polling import Answers, ask, change, error_of, kind, settle, summary
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.waits import Verdict, Wait
@@ -153,6 +153,7 @@ class Waiting(_Task):
         if event["polls"]:
             seconds = time.time() - event["began"]
             self.log.info(summary(self._wait(), seconds, event["polls"], event["more_polls"]))
+        self.kept_links = show_links(context, event["links"], event["shown_links"])
         return self._outcome_of(event)
 
     def _outcome_of(self, event: dict[str, Any]) -> dict[str, Any]:

@@ -250,11 +250,12 @@ def judge_snapshot(snapshot: Mapping[str, Any] | None, **added: str) -> Verdict:
     return Verdict(outcome, f"snapshot {status}{known}", {**snapshot, **added})
 
 
-def watch(wait: Wait, instance: Mapping[str, Any], last: str | None) -> tuple[str, Verdict | None]:
+def watch(wait: Wait, instance: Mapping[str, Any], last: str | None) -> tuple[str, list[Verdict]]:
     """
-    Say whether an instance has just entered what a watcher looks for.
+    Say whether an instance has entered what a watcher looks for, since it was looked at last.
 
-    Returns what to remember for the next call, and the verdict where it has.
+    Returns what to remember for the next call, and a verdict for each time that it has: one for a status, one
+    for each snapshot that was finished, oldest first.
 
     :param wait: the status or snapshot to look for.
     :param instance: GetInstance's answer.
@@ -264,16 +265,18 @@ def watch(wait: Wait, instance: Mapping[str, Any], last: str | None) -> tuple[st
         verdict = judge(wait, instance)
         mark = str(instance.get("Status"))
         entered = verdict.outcome is Outcome.MET and last not in (None, mark)
-        return mark, verdict if entered else None
-    finished = _newest_matching_snapshot(wait, instance, status="Saved")
-    if finished is None:
-        return last or "", None
-    created = _created(finished).astimezone(UTC).isoformat()
-    mark = f"{created} {finished.get('ImageId')} {finished.get('ImageUrl')}"
+        return mark, [verdict] if entered else []
+    saved: dict[str, Mapping[str, Any]] = {}
+    for snapshot in _matching_snapshots(wait, instance):
+        if snapshot.get("Status") == "Saved":
+            # LatestSnapshot has a twin in the list.
+            saved.setdefault(_created(snapshot).astimezone(UTC).isoformat(timespec="microseconds"), snapshot)
+    newest = max(saved, default="")
+    if last is None:
+        return newest, []
     # An older one comes to the front again when the newest is deleted: that is no new snapshot.
-    if last is None or mark == last or created < last.split(" ")[0]:
-        return mark if last is None else last, None
-    return mark, judge_snapshot(finished, InstanceId=wait.instance_id)
+    new = sorted(created for created in saved if created > last)
+    return max(newest, last), [judge_snapshot(saved[created], InstanceId=wait.instance_id) for created in new]
 
 
 def state_of(instance: Mapping[str, Any]) -> str:
@@ -337,16 +340,13 @@ def _judge_instance(wait: Wait, instance: Mapping[str, Any], *, targets: Iterabl
     return Verdict(outcome, f"{status}{known}", instance)
 
 
-def _newest_matching_snapshot(
-    wait: Wait, instance: Mapping[str, Any], status: str | None = None
-) -> Mapping[str, Any] | None:
-    matching = [
-        snapshot
-        for snapshot in _snapshots(instance)
-        if _matches(wait, snapshot) and status in (None, snapshot.get("Status"))
-    ]
+def _newest_matching_snapshot(wait: Wait, instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
     # max() keeps the first of equals: LatestSnapshot before its twin in the list.
-    return max(matching, key=_created, default=None)
+    return max(_matching_snapshots(wait, instance), key=_created, default=None)
+
+
+def _matching_snapshots(wait: Wait, instance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (snapshot for snapshot in _snapshots(instance) if _matches(wait, snapshot))
 
 
 def _snapshots(instance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
+from airflow.sdk import Asset
 from airflow.sdk.bases.sensor import AirflowRescheduleException
 
 from airflow_provider_dsw.emulator import DswEmulator
@@ -246,6 +247,61 @@ def test_the_event_trigger_fires_on_each_change_only(dsw_default: DswEmulator) -
         return found
 
     assert asyncio.run(events()) == ["Running"]
+
+
+class Supervisor:
+    """Keeps the state of assets, as Airflow 3.3 does behind the triggerer's supervisor."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], Any] = {}
+
+    async def asend(self, message: Any) -> Any:
+        if hasattr(message, "value"):
+            self.kept[message.name, message.key] = message.value
+            return None
+        from airflow.sdk.execution_time.comms import AssetStateStoreResult
+
+        found = self.kept.get((message.name, message.key))
+        return None if found is None else AssetStateStoreResult(value=found)
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+def test_an_event_trigger_remembers_for_each_asset_that_it_watches_for(
+    dsw_default: DswEmulator, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    contexts = pytest.importorskip("airflow.sdk.execution_time.context")
+    if not hasattr(contexts, "AssetStateStoreAccessors"):
+        pytest.skip("Airflow 3.3 keeps state for assets")
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", Supervisor(), raising=False)
+    dsw_default.add_instance(ID, "Starting")
+
+    async def look(names: list[str], polls: int = 2) -> list[Any]:
+        """What a triggerer's life of a few polls brings."""
+        trigger = DswInstanceEventTrigger(instance_id=ID, poke_interval=0.01)
+        trigger.asset_state_store = contexts.AssetStateStoreAccessors(inlets=[Asset(name) for name in names])
+        before, found = len(dsw_default.requests), []
+
+        async def collect() -> None:
+            async for event in trigger.run():
+                found.append(event.payload["Status"])  # noqa: PERF401
+
+        task = asyncio.create_task(collect())
+        while len(dsw_default.requests) <= before + polls:
+            assert not task.done(), task.result()
+            await asyncio.sleep(0.01)
+        task.cancel()
+        return found
+
+    assert asyncio.run(look(names)) == []
+    dsw_default.set_instance(ID, "Running")
+    assert asyncio.run(look(names)) == ["Running"]
+    assert asyncio.run(look(names)) == []
+    # An asset whose watcher was taken away while something happened is no witness of it.
+    dsw_default.set_instance(ID, "Stopped")
+    asyncio.run(look(names[:1]))
+    dsw_default.set_instance(ID, "Running")
+    assert asyncio.run(look(names[:1])) == ["Running"]
+    assert asyncio.run(look(names)) == []
 
 
 @pytest.mark.parametrize("arguments", [{"target_status": ["Running", "Stopped"]}, {"wait_for_snapshot": True}])

@@ -519,9 +519,8 @@ def watched(wait, *answers, last=None):
     """Which of the answers a watcher takes for a change."""
     found = []
     for number, answer in enumerate(answers):
-        last, verdict = watch(wait, answer, last)
-        if verdict is not None:
-            found.append(number)
+        last, entered = watch(wait, answer, last)
+        found += [number] * len(entered)
     return found
 
 
@@ -556,6 +555,7 @@ OLD, NEW, NEWEST = (snapshot(created=f"2026-01-31T1{hour}:00:00Z", image=f"image
         ([[], [OLD]], [1]),
         ([[OLD], [OLD, snapshot("Pushing", NEW["GmtCreateTime"])], [OLD, NEW], [OLD, NEW]], [2]),
         ([[OLD], [NEW], [NEWEST]], [1, 2]),
+        ([[OLD], [OLD, NEW, NEWEST], [OLD, NEW, NEWEST]], [1, 1]),  # two at once, after a long pause
         ([[NEW], [OLD], [NEW]], []),  # one was deleted, and an old one comes to the front
         ([[OLD], [OLD, snapshot("Failed", NEW["GmtCreateTime"])]], []),
     ],

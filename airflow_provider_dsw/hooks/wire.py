@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from airflow_provider_dsw.hooks.masking import Masker
 
 VERSION = "2022-01-01"
+MOST_CONNECTIONS = 300
+"""In one event loop, to one endpoint: so many slow answers hold no other wait up, and leave file descriptors."""
 _ALGORITHM = "ACS3-HMAC-SHA256"
 
 T = TypeVar("T")
@@ -180,8 +182,9 @@ class AsyncWire:
         import aiohttp
 
         session = aiohttp.ClientSession(
-            # Without a limit: a hundred answers that come late would hold up all others.
-            connector=aiohttp.TCPConnector(ssl=context, limit=0, ttl_dns_cache=300, keepalive_timeout=75),
+            connector=aiohttp.TCPConnector(
+                ssl=context, limit=MOST_CONNECTIONS, ttl_dns_cache=300, keepalive_timeout=75
+            ),
             timeout=aiohttp.ClientTimeout(
                 sock_connect=self._connection.connect_timeout, sock_read=self._connection.read_timeout
             ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -153,10 +153,20 @@ def keep_links(
     :param kept: what the last call returned: only what has changed is written.
     :returns: what the page shows now, for ``kept`` and for the operator's ``kept_links``.
     """
+    return show_links(context, {} if instance is None else links_of(instance, region), kept)
+
+
+def show_links(context: Context, links: Mapping[str, str], kept: Mapping[str, str] | None = None) -> dict[str, str]:
+    """
+    As :func:`keep_links`, with what :func:`links_of` returned.
+
+    A triggerer leaves a wait's last links to the worker: it writes one XCom after the other, and where many waits
+    end together its event loop would stand still meanwhile.
+    """
     ti = context.get("ti")
     shown = dict(kept or {})
     try:
-        for key, url in _changed(ti, instance, region, shown):
+        for key, url in _changed(ti, links, shown):
             # Not through a custom XCom backend: the UI reads the row as it lies in the database.
             BaseXCom.set(key, url, **_row(ti))
             shown[key] = url
@@ -165,20 +175,15 @@ def keep_links(
     return shown
 
 
-async def akeep_links(
-    ti: Any,
-    instance: Mapping[str, Any] | None,
-    region: str | None = None,
-    kept: Mapping[str, str] | None = None,
-) -> dict[str, str]:
+async def akeep_links(ti: Any, links: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
     """
-    As :func:`keep_links`, from a trigger.
+    As :func:`show_links`, from a trigger.
 
     :param ti: the trigger's ``task_instance``; None where it has none, as in ``dag.test()``.
     """
-    shown = dict(kept or {})
+    shown = dict(kept)
     try:
-        for key, url in _changed(ti, instance, region, shown):
+        for key, url in _changed(ti, links, shown):
             await _aset(key, url, ti)
             shown[key] = url
     except Exception as error:
@@ -186,12 +191,8 @@ async def akeep_links(
     return shown
 
 
-def _changed(
-    ti: Any, instance: Mapping[str, Any] | None, region: str | None, shown: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    if ti is None or instance is None:
-        return iter(())
-    return ((key, url) for key, url in links_of(instance, region).items() if url != shown.get(key, ""))
+def _changed(ti: Any, links: Mapping[str, str], shown: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [] if ti is None else [(key, url) for key, url in links.items() if url != shown.get(key, "")]
 
 
 def _row(ti: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
-from airflow_provider_dsw.links.dsw import akeep_links
+from airflow_provider_dsw.links.dsw import akeep_links, links_of
 from airflow_provider_dsw.polling import Answers, aask, change, event_of, kind, next_due, pause, result, settle
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
@@ -219,9 +219,20 @@ class DswInstanceTrigger(_DswTrigger):
         polled = self.polled or late
         polls = int(self.polled)
         trouble: Hashable = None
+        links = self.links
 
         def end(event: dict[str, Any]) -> TriggerEvent:
-            return TriggerEvent({**event, "seen": self.seen, "began": began, "polls": polls, "more_polls": late})
+            return TriggerEvent(
+                {
+                    **event,
+                    "seen": self.seen,
+                    "began": began,
+                    "polls": polls,
+                    "more_polls": late,
+                    "links": links,
+                    "shown_links": self.links,
+                }
+            )
 
         try:
             wait = self.wait()
@@ -236,8 +247,8 @@ class DswInstanceTrigger(_DswTrigger):
                 yield end({"outcome": self._deadline_passed()})
                 return
             polls += 1
-            if isinstance(answers, Answers):
-                self.links = await akeep_links(self.task_instance, answers.instance, answers.region, self.links)
+            if isinstance(answers, Answers) and answers.instance is not None:
+                links = links_of(answers.instance, answers.region)
             try:
                 verdict = settle(wait, answers)
             except DswTransientError as error:
@@ -259,6 +270,7 @@ class DswInstanceTrigger(_DswTrigger):
             if verdict.outcome is Outcome.MET:
                 yield end({"outcome": "met", "result": result(wait, verdict)})
                 return
+            self.links = await akeep_links(self.task_instance, links, self.links)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """As the base does, but with all closed before the one event: whoever takes it looks no further."""
@@ -377,25 +389,26 @@ class DswInstanceEventTrigger(_DswTrigger):
                 await memory.keep(mark)
                 self.log.info("DSW instance %s: %s (watching for %s)", wait.instance_id, mark or "none", wait)
             last = mark
-            if entered:
-                yield TriggerEvent(result(wait, entered))
+            for verdict in entered:
+                yield TriggerEvent(result(wait, verdict))
 
 
 class _Memory:
     """What a watcher saw last, in Airflow's asset state store where there is one (3.3+)."""
 
     def __init__(self, store: Any, key: str) -> None:
-        self._store = store
+        # The store of several assets answers for each of them alone, and has no public way to name them.
+        self._stores = list(getattr(store, "_by_name", {}).values()) or [store] * (store is not None)
         self._key = key
 
     async def recall(self) -> str | None:
-        if self._store is None:
-            return None
-        return await self._store.aget(self._key)
+        kept = [found for store in self._stores if isinstance(found := await store.aget(self._key), dict)]
+        # Another asset may have been without this watcher for a while, and remember what was before.
+        return max(kept, key=lambda found: found["at"])["mark"] if kept else None
 
     async def keep(self, mark: str) -> None:
-        if self._store is not None:
-            await self._store.aset(self._key, mark)
+        for store in self._stores:
+            await store.aset(self._key, {"at": time.time(), "mark": mark})
 
 
 async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[Answers | DswError]:

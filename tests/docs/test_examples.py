@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 
 def test_there_are_examples_for_all_kinds_of_waits_and_for_a_pipeline() -> None:
-    assert {"dsw_pipeline", "dsw_wait_for_many", "dsw_wait_for_running", "dsw_wait_for_snapshot"} <= set(NAMES)
+    waits = {"dsw_wait_for_many", "dsw_wait_for_running", "dsw_wait_for_snapshot"}
+    assert waits | {"dsw_on_new_snapshot", "dsw_pipeline"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,3 +102,13 @@ def test_the_pipeline_starts_saves_and_stops(run_dag: RunDag, dsw_default: DswEm
     assert returned["stop"]["Status"] == "Stopped"
     asked = [request.action for request in dsw_default.requests if request.method != "GET"]
     assert asked == ["StartInstance", "CreateInstanceSnapshot", "StopInstance"]
+
+
+def test_the_watched_instance_is_one_that_the_command_saves_again_and_again() -> None:
+    (watcher,) = runpy.run_path(str(EXAMPLES / "dsw_on_new_snapshot.py"))["snapshots"].watchers
+
+    assert watcher.trigger.serialize()[1]["instance_id"] == SAVING
+
+
+def test_a_run_that_no_snapshot_started_has_nothing_to_hand_on(run_dag: RunDag) -> None:
+    assert run_dag(EXAMPLES / "dsw_on_new_snapshot.py") == {"use": []}

@@ -34,6 +34,8 @@ LINKED = {
     "from_trigger": FROM_TRIGGER,  # elsewhere than on Airflow 3.3 the same as deferred
     "retried": DEFER | {"retries": 1, "retry_delay": timedelta(seconds=1)},
 }
+# Airflow 3.3 can't start mapped tasks in the triggerer: a worker has to defer them.
+MAPPED = {"mapped": POKE, "mapped-deferred": DEFER, "mapped-from-trigger": FROM_TRIGGER}
 HURRY = 30  # seconds: the timeout of a wait that outlives a restart of the triggerer
 RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 

@@ -66,27 +66,45 @@ def test_a_wait_that_is_marked_failed_stops_polling_and_can_be_cleared(begun: Ru
     assert task["try_number"] == 2
 
 
-def images_of_events(airflow: Airflow) -> list[str]:
+def images_of_events(airflow: Airflow, asset: str) -> list[str]:
     events = airflow.get("/assets/events", limit=100, order_by="timestamp")["asset_events"]
-    return [event["extra"]["payload"]["ImageName"] for event in events if "payload" in event["extra"]]
+    mine = [event["extra"] for event in events if event["name"] == asset]
+    return [extra["payload"]["ImageName"] for extra in mine if "payload" in extra]
 
 
-def wait_for_runs(airflow: Airflow, number: int) -> None:
-    wait_until(lambda: len(airflow.runs("on-snapshot")) >= number, 40, lambda: f"no run {number} of on-snapshot")
+def wait_for_runs(airflow: Airflow, dag_id: str, number: int) -> None:
+    wait_until(lambda: len(airflow.runs(dag_id)) >= number, 40, lambda: f"no run {number} of {dag_id}")
 
 
-@pytest.mark.begin(by=lambda airflow, emulator: emulator.add_instance("dsw-watched"))
+def watch(airflow: Airflow, emulator: DswEmulator) -> None:
+    for instance_id in ("dsw-watched", "dsw-saving"):
+        emulator.add_instance(instance_id)
+
+
+WATCHING = ("on-snapshot", "dsw_on_new_snapshot")
+
+
+@pytest.mark.begin(by=watch)
 @pytest.mark.usefixtures("begun")
 def test_a_new_snapshot_starts_its_dag_once_and_an_old_one_never(airflow: Airflow, emulator: DswEmulator) -> None:
     wait_for_polls(emulator, "dsw-watched")
-    assert airflow.runs("on-snapshot") == []
+    wait_for_polls(emulator, "dsw-saving")
+    assert [airflow.runs(dag_id) for dag_id in WATCHING] == [[], []]
 
-    emulator.add_snapshot("dsw-watched", timeline=[("Pushing", 4), ("Saved", None)], image_name="model:1")
-    wait_for_runs(airflow, 1)
+    for instance_id in ("dsw-watched", "dsw-saving"):
+        pushing = [("Pushing", 4), ("Saved", None)]
+        emulator.add_snapshot(instance_id, timeline=pushing, image_name="model:1", image_url="registry/model:1")
+    for dag_id in WATCHING:
+        wait_for_runs(airflow, dag_id, 1)
     wait_for_polls(emulator, "dsw-watched")
+    wait_for_polls(emulator, "dsw-saving")
 
-    assert images_of_events(airflow) == ["model:1"]
-    assert len(airflow.runs("on-snapshot")) == 1
+    for asset in ("dsw_watched", "dsw_watched_too", "dsw_saving_snapshots"):
+        assert images_of_events(airflow, asset) == ["model:1"]
+    assert [len(airflow.runs(dag_id)) for dag_id in WATCHING] == [1, 1]
+    (example,) = airflow.runs("dsw_on_new_snapshot")
+    example.wait("success")
+    assert example.xcoms("use")["return_value"] == ["registry/model:1"]
 
 
 @dataclass
@@ -105,7 +123,8 @@ def restarted(airflow: Airflow, emulator: DswEmulator) -> Restarted:
         run.wait("deferred")
     wait_for_polls(emulator, "dsw-patient")
     airflow.stop_component("triggerer")
-    emulator.add_snapshot("dsw-watched", status="Saved", image_name="model:2")
+    for instance_id in ("dsw-watched", "dsw-saving"):
+        emulator.add_snapshot(instance_id, status="Saved", image_name="model:2", image_url="registry/model:2")
     assert polls_stop(emulator, "dsw-patient", 3)
     airflow.start_component("triggerer")
     return found
@@ -129,7 +148,13 @@ def test_a_restart_loses_no_wait(restarted: Restarted, emulator: DswEmulator) ->
 @pytest.mark.skipif(not SHARES_POLLS, reason="Airflow before 3.3 keeps no state for a watcher")
 @pytest.mark.usefixtures("restarted")
 def test_a_restart_loses_no_snapshot_and_repeats_none(airflow: Airflow, emulator: DswEmulator) -> None:
-    wait_for_runs(airflow, 2)
+    for dag_id in WATCHING:
+        wait_for_runs(airflow, dag_id, 2)
     wait_for_polls(emulator, "dsw-watched")
-    assert images_of_events(airflow) == ["model:1", "model:2"]
-    assert len(airflow.runs("on-snapshot")) == 2
+    wait_for_polls(emulator, "dsw-saving")
+    for asset in ("dsw_watched", "dsw_watched_too", "dsw_saving_snapshots"):
+        assert images_of_events(airflow, asset) == ["model:1", "model:2"]
+    assert [len(airflow.runs(dag_id)) for dag_id in WATCHING] == [2, 2]
+    second = airflow.runs("dsw_on_new_snapshot")[-1]
+    second.wait("success")
+    assert second.xcoms("use")["return_value"] == ["registry/model:2"]

@@ -7,12 +7,13 @@ from airflow.sdk import DAG, Asset, AssetWatcher
 from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
-from tests.live.cases import DEFER, HURRY, LINKED, POKE
+from tests.live.cases import DEFER, HURRY, LINKED, MAPPED, POKE
 
-with DAG("mapped", schedule=None):
-    DswInstanceSensor.partial(task_id="wait", **POKE).expand(
-        instance_id=["dsw-mapped-0", "dsw-mapped-1", "{{ dag_run.conf['third'] }}"]
-    )
+for dag_id, way in MAPPED.items():
+    with DAG(dag_id, schedule=None):
+        DswInstanceSensor.partial(task_id="wait", **way).expand(
+            instance_id=[f"dsw-{dag_id}-0", f"dsw-{dag_id}-1", "{{ dag_run.conf['third'] }}"]
+        )
 
 with DAG("linked", schedule=None):
     # Each on an instance of its own, so that each can be seen to wait, and then be let go.
@@ -32,14 +33,18 @@ with DAG("patient", schedule=None):
 with DAG("hurried", schedule=None):
     DswInstanceSensor(task_id="wait", instance_id="{{ dag_run.conf['instance_id'] }}", timeout=HURRY, **DEFER)
 
-snapshots = Asset(
-    "dsw_watched_snapshots",
-    watchers=[
-        AssetWatcher(
-            name="snapshots",
-            trigger=DswInstanceEventTrigger(instance_id="dsw-watched", wait_for_snapshot=True, poke_interval=2),
-        )
-    ],
-)
-with DAG("on-snapshot", schedule=[snapshots]):
+# Two assets with one watcher, which Airflow makes one trigger: each has to remember what it saw.
+watched = [
+    Asset(
+        name,
+        watchers=[
+            AssetWatcher(
+                name="snapshots",
+                trigger=DswInstanceEventTrigger(instance_id="dsw-watched", wait_for_snapshot=True, poke_interval=2),
+            )
+        ],
+    )
+    for name in ("dsw_watched", "dsw_watched_too")
+]
+with DAG("on-snapshot", schedule=watched):
     DswInstanceSensor(task_id="wait", instance_id="dsw-watched", **POKE)
