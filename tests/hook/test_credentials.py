@@ -438,19 +438,18 @@ def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_t
                     assert same is hook
                     found.append(await same.aget_instance(ID))
 
-            await poll()
-            world.emulator.add_credential(
-                "STS.1", "the-fetched-secret-1", security_token="the-fetched-token-1", expires=datetime.now(UTC)
-            )
+            # All connections are open when the renewal comes: TLS is not what is measured.
+            await asyncio.gather(*(poll() for _ in range(100)))
+            world.grants.expire("STS.1")
             source.delay = 0.1
             stalls.append(await longest_stall(asyncio.gather(*(poll() for _ in range(100)))))
 
     stalls: list[float] = []
     asyncio.run(polls())
 
-    assert len(found) == 101
+    assert len(found) == 200
     assert world.grants.issued == ["STS.1", "STS.2"]
-    assert stalls[0] < 0.25
+    assert stalls[0] < 0.2
 
 
 def test_fetched_secrets_reach_airflow_s_masker(world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
