@@ -441,7 +441,7 @@ def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_t
             # All connections are open when the renewal comes: TLS is not what is measured.
             await asyncio.gather(*(poll() for _ in range(100)))
             world.grants.expire("STS.1")
-            source.delay = 0.1
+            source.delay = 1.0 if kind is RAM_ROLE else 0.1
             stalls.append(await longest_stall(asyncio.gather(*(poll() for _ in range(100)))))
 
     stalls: list[float] = []
@@ -449,7 +449,7 @@ def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_t
 
     assert len(found) == 200
     assert world.grants.issued == ["STS.1", "STS.2"]
-    assert stalls[0] < 0.2
+    assert stalls[0] < 0.7  # on a busy machine; who waits for the source in the loop stands still for longer
 
 
 def test_fetched_secrets_reach_airflow_s_masker(world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
