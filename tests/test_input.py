@@ -62,6 +62,7 @@ BAD_IDS = [
     "dsw-1?x=1",
     "dsw-1#",
     "dsw%2d1",
+    "None",  # a template's word for an XCom that is not there
 ]
 
 
@@ -75,7 +76,7 @@ def test_a_malformed_id(bad, use, dsw_default):
     assert dsw_default.requests == []
 
 
-@pytest.mark.parametrize("rendered", ["", "dsw 1", None, 7])
+@pytest.mark.parametrize("rendered", ["", "dsw 1", "None", None, 7])
 @pytest.mark.parametrize("make", PARSED)
 def test_an_id_that_turns_out_malformed_when_it_is_rendered(rendered, make, dsw_default):
     task = make(instance_id="{{ params.id }}")

@@ -75,7 +75,6 @@ class Credentials:
         with self._lock:
             if self._current is refused:
                 self._client = None
-                _default_client.cache_clear()
                 self._fetch()
             return bool(self._current.security_token != refused.security_token)
 
@@ -90,8 +89,6 @@ class Credentials:
         failure = outcome.without(secrets_of(used))
         if self._connection.is_static or not blames_credentials(failure):
             return failure
-        # A profile's file may have a new key by now.
-        _default_client.cache_clear()
         return replace(failure, advice=_advice(self._connection))
 
     def _fetch(self) -> Any:
@@ -142,14 +139,10 @@ def secrets_of(credential: Any) -> tuple[str, ...]:
 def _client(connection: DswConnection) -> Any:
     from alibabacloud_credentials.client import Client
     from alibabacloud_credentials.models import Config
-    from alibabacloud_credentials.provider import EcsRamRoleCredentialsProvider
 
     logging.getLogger("credentials").addFilter(_WITHOUT_ANSWERS)
-    if connection.auth_type == "default":
-        return _default_client()
-    if connection.auth_type == "ecs_ram_role":
-        # As Client(Config(type="ecs_ram_role")), but without a thread of its own that nothing ever ends.
-        return Client(provider=EcsRamRoleCredentialsProvider(**connection.credentials, async_update_enabled=False))
+    if connection.auth_type in ("default", "ecs_ram_role"):
+        return _client_without_thread(connection)
     timeouts = {
         "connect_timeout": round(connection.connect_timeout * 1000),
         "timeout": round(connection.read_timeout * 1000),
@@ -157,12 +150,28 @@ def _client(connection: DswConnection) -> Any:
     return Client(Config(type=connection.auth_type, **connection.credentials, **timeouts))
 
 
-@functools.cache
-def _default_client() -> Any:
-    """Return the client of the default chain, one a process: each starts a thread that nothing ever ends."""
-    from alibabacloud_credentials.client import Client
+def _client_without_thread(connection: DswConnection) -> Any:
+    """
+    Return a client of the ECS instance's role, or of the default chain, which ends with that.
 
-    return Client()
+    The library would start a thread with each, which nothing ever ends, and its versions up to 1.0.8 at least
+    take over SIGTERM and SIGINT, which fails outside the main thread and keeps Airflow from its own inside.
+    """
+    from alibabacloud_credentials.client import Client
+    from alibabacloud_credentials.provider import default
+
+    ecs_ram_role = functools.partial(default.EcsRamRoleCredentialsProvider, async_update_enabled=False)
+    if connection.auth_type == "ecs_ram_role":
+        return Client(provider=ecs_ram_role(**connection.credentials))
+    with _SUBSTITUTION:
+        original, default.EcsRamRoleCredentialsProvider = default.EcsRamRoleCredentialsProvider, ecs_ram_role
+        try:
+            return Client()
+        finally:
+            default.EcsRamRoleCredentialsProvider = original
+
+
+_SUBSTITUTION = threading.Lock()
 
 
 def _advice(connection: DswConnection) -> str:

