@@ -68,8 +68,7 @@ def test_a_wait_that_is_marked_failed_stops_polling_and_can_be_cleared(begun: Ru
 
 def images_of_events(airflow: Airflow, asset: str) -> list[str]:
     events = airflow.get("/assets/events", limit=100, order_by="timestamp")["asset_events"]
-    mine = [event["extra"] for event in events if event["name"] == asset]
-    return [extra["payload"]["ImageName"] for extra in mine if "payload" in extra]
+    return [event["extra"]["payload"]["ImageName"] for event in events if event["name"] == asset]
 
 
 def wait_for_runs(airflow: Airflow, dag_id: str, number: int) -> None:
