@@ -140,7 +140,7 @@ class DswChangeOperator(Waiting, BaseOperator):
         try:
             return request()
         except (DswRequestError, DswTransientError) as error:
-            tried_before = error.tries > 1 or getattr(context.get("ti"), "try_number", 1) > 1
+            tried_before = error.tries > 1 or _is_retry(context)
             for number in range(LOOKS if tried_before else 1):
                 if number:
                     time.sleep(min(self.poke_interval, LONGEST_PAUSE_BETWEEN_LOOKS))
@@ -385,7 +385,7 @@ class DswCreateSnapshotOperator(DswChangeOperator):
     def _run(self, context: Context) -> dict[str, Any]:
         instance = self._look(context)
         own = partial(self._find, _name_of(context))
-        snapshot, outdated = self._call(own), None
+        snapshot, outdated = self._made_before(context, own), None
         if snapshot is None:
             request = partial(self._request, _name_of(context))
             snapshot, outdated = self._ask(context, request, own), state_of(instance)
@@ -401,6 +401,16 @@ class DswCreateSnapshotOperator(DswChangeOperator):
             "SnapshotId": snapshot_id,
         }
         return self._hand_on(context, asked_for)
+
+    def _made_before(self, context: Context, find: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+        """Look for what an earlier try made. The first try made none, so it needs no permission to look."""
+        try:
+            return find()
+        except DswError as error:
+            if isinstance(error, DswTransientError) or _is_retry(context):
+                raise end_by(self._wait(), error) from None
+            self.log.warning("A retry of this task could not find its snapshot again. %s", error)
+            return None
 
     def _find(self, name: str | None) -> Mapping[str, Any] | None:
         if name is None:
@@ -448,6 +458,10 @@ def _name_of(context: Context) -> str | None:
     started = getattr(context.get("dag_run"), "start_date", None)
     parts = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, started and started.timestamp())
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _is_retry(context: Context) -> bool:
+    return getattr(context.get("ti"), "try_number", 1) > 1
 
 
 def _seconds(name: str, value: float | timedelta) -> float:
