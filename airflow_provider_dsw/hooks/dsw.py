@@ -42,6 +42,8 @@ TOTAL_TIME_LIMIT = 60.0
 PAGE_SIZE = 100
 _BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
 
+_IS_TRANSIENT = retry_if_exception_type(DswTransientError)
+
 # What is wrong with an answer, in words; None where nothing is.
 Check = Callable[[dict[str, Any]], str | None]
 
@@ -322,7 +324,11 @@ class DswHook(BaseHook):
                 return self._conclude(request, asked, check, outcome, retrying, tries)
 
             retrying = AsyncRetrying(**policy)
-            return await retrying(attempt)
+            try:
+                return await retrying(attempt)
+            finally:
+                # Else a reference cycle a poll: Python's collector would stop the triggerer's loop to find them.
+                retrying.iter_state.reset()
 
     def _retry_policy(self, tries: int) -> tuple[dict[str, Any], float]:
         connection = self.connection
@@ -330,7 +336,7 @@ class DswHook(BaseHook):
         policy = {
             "stop": stop_after_attempt(tries) | stop_before_delay(limit),
             "wait": _pause,
-            "retry": retry_if_exception_type(DswTransientError),
+            "retry": _IS_TRANSIENT,
             "before_sleep": self._log_retry,
             "reraise": True,
         }

@@ -94,7 +94,7 @@ def _in_each_mode(mode: str, way: dict[str, Any], sign: tuple[str, ...] = ()) ->
 CASES = (
     *_in_each_mode("poke", POKE),
     *_in_each_mode("deferred", DEFER, (DEFERRED,)),
-    Case("rescheduled-starts", RESCHEDULE, STARTS, log=(RESCHEDULED, "Running")),
+    Case("rescheduled-starts", RESCHEDULE, ("Starting", *STARTS), log=(RESCHEDULED, "Running")),
     Case("not-there", POKE | RETRIES, NOT_THERE, "failed", ("DswWaitFailedError", "dsw-not-there")),
     Case(
         "wrong-key",
