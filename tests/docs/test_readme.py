@@ -21,6 +21,7 @@ from airflow.sdk import Connection
 from airflow_provider_dsw.details import DEFAULT_FIELDS
 from airflow_provider_dsw.emulator import DswEmulator, cli
 from airflow_provider_dsw.hooks import connection as connections
+from airflow_provider_dsw.hooks import fields
 from airflow_provider_dsw.waits import default_failure_statuses
 from tests.docs.conftest import RunDag
 from tests.docs.readme import LANGUAGES, ROOT, TEXT, block, blocks, section
@@ -37,7 +38,7 @@ BASH = [
     "dsw-emulator run my_dag.py",
     "dsw-emulator serve",
 ]
-JSON = ['{"region"', '"paidsw:GetInstance"', '"paidsw:StartInstance"']
+JSON = ['"paidsw:GetInstance"', '"paidsw:StartInstance"']
 
 
 @pytest.mark.parametrize(("language", "marks"), [("python", PYTHON), ("bash", BASH), ("json", JSON)])
@@ -209,12 +210,32 @@ def test_the_uri_gives_the_same_connection(as_json: connections.DswConnection, m
 
 
 def test_the_ui_gives_the_same_connection(as_json: connections.DswConnection) -> None:
-    extra = block("json", '{"region"')
+    labels = fields.field_behaviour()["relabeling"] | {
+        name: field["label"] for name, field in fields.form_fields().items()
+    }
+    assert f'"{fields.HOOK_NAME}": {labels["login"]}, {labels["password"]} and {labels["region"]}.' in TEXT
+    extra = {name: field["schema"].get("default") for name, field in fields.form_fields().items()}
     filled_in = Connection(
-        conn_id="dsw_default", conn_type="dsw", login="my-key-id", password="my-key-secret", extra=extra
+        conn_id="dsw_default",
+        conn_type="dsw",
+        login="my-key-id",
+        password="my-key-secret",
+        extra=json.dumps(extra | {"region": "cn-hangzhou"}),
     )
 
     assert connections.parse(filled_in) == as_json
+
+
+def test_each_auth_type_needs_and_takes_what_the_table_says() -> None:
+    names = {"access_key_id": "login", "access_key_secret": "password"}
+
+    def cell(of: tuple[str, ...]) -> list[str]:
+        return [names.get(name, f"`{name}`") for name in of]
+
+    rows = [line.split("|")[1:-1] for line in section("The connection").splitlines() if line.count("|") == 5]
+    table = {row[0].strip(" `"): [[*filter(None, part.strip().split(", "))] for part in row[2:]] for row in rows[2:]}
+
+    assert table == {name: [cell(needed), cell(fields.TAKEN.get(name, ()))] for name, needed in fields.NEEDED.items()}
 
 
 def test_the_command_line_gives_the_same_connection(

@@ -74,11 +74,14 @@ def too_slow(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], N
     raise RuntimeError(from_exception(ConnectTimeout()).cause)
 
 
+NO_CREDENTIALS = {"protocol": "http", "credentials_uri": "http://127.0.0.1:1/"}
 PROVOKED: dict[str, Provoke] = {
     "The conn_id `dsw_default` isn't defined": undefined,
     "neither extra 'region' (e.g. 'cn-hangzhou') nor host is set": by_connection("host", "port", "extra"),
     "login (the AccessKey id) is not set": by_connection("login"),
     "password (the AccessKey secret) is not set": by_connection("password"),
+    "the credentials could not be fetched": by_connection(extra={"auth_type": "credentials_uri"} | NO_CREDENTIALS),
+    "Code InvalidSecurityToken.Expired": by_fault(status=400, code="InvalidSecurityToken.Expired"),
     "extra is not a JSON object": broken_extra,
     "without scheme and path": by_connection(host="https://pai-dsw.cn-hangzhou.aliyuncs.com"),
     "Code InvalidAccessKeyId.NotFound": by_connection(login="not-a-key"),
@@ -89,6 +92,7 @@ PROVOKED: dict[str, Provoke] = {
     "the host name is unknown": by_connection("port", host="pai-dsw.cn-nowhere.invalid"),
     "no connection in time": too_slow,
     "nothing listens there (connection refused)": by_connection(port=1),
+    "So PAI-DSW does not answer": by_fault(status=404, body={"message": "no such route"}),
     "TLS failed; is it an https endpoint?": by_connection(extra={"protocol": "https"}),
     "the server's TLS certificate is not trusted here": untrusted,
     "Code Throttling.User": by_fault(status=429),
