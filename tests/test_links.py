@@ -54,6 +54,8 @@ def test_each_url_of_the_answer_is_a_link_and_so_is_the_workspace():
         "",
         7,
         "javascript:alert(1)",
+        "javascript://gateway.example.com/%0aalert(1)",
+        "ftp://gateway.example.com/lab/",
         "JavaScript:alert(1)",
         " javascript:alert(1)",
         "data:text/html,x",
