@@ -24,6 +24,7 @@ from airflow.sdk.bases.sensor import AirflowRescheduleException
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
 from airflow_provider_dsw.hooks import shared
+from airflow_provider_dsw.polling import Answers
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from tests import tries
@@ -216,6 +217,21 @@ def test_whoever_takes_the_event_leaves_nothing_open(dsw_default: DswEmulator) -
 
     assert asyncio.run(wait()).payload["outcome"] == "met"
     assert troubles == []
+
+
+def test_a_wait_that_joins_others_polls_lets_its_worker_leave_first() -> None:
+    trigger = DswInstanceTrigger(instance_id=ID, polled=True, poke_interval=0.3, started_at=time.time())
+
+    async def others_polls() -> Any:
+        yield Answers({"InstanceId": ID, "Status": "Running"})
+
+    async def wait() -> float:
+        began = time.monotonic()
+        event = await anext(aiter(trigger.filter_shared_stream(others_polls())))
+        assert event.payload["outcome"] == "met"
+        return time.monotonic() - began
+
+    assert asyncio.run(wait()) > 0.25
 
 
 def test_waits_in_one_loop_share_one_client(dsw_default: DswEmulator) -> None:

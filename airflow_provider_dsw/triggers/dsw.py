@@ -33,6 +33,12 @@ from airflow_provider_dsw.links.dsw import akeep_links, links_of
 from airflow_provider_dsw.polling import Answers, aask, change, event_of, kind, next_due, pause, result, settle
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
+SCHEDULER_GRACE = 3.0
+"""
+Seconds for which a wait keeps its event back, or one ``poke_interval``, if it has one at once: one that joins others'
+polls may. Airflow fails a task that resumes before its scheduler has seen that the worker has left it.
+"""
+
 
 class _DswTrigger(BaseEventTrigger):
     """
@@ -220,8 +226,10 @@ class DswInstanceTrigger(_DswTrigger):
         polls = int(self.polled)
         trouble: Hashable = None
         links = self.links
+        earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
 
-        def end(event: dict[str, Any]) -> TriggerEvent:
+        async def end(event: dict[str, Any]) -> TriggerEvent:
+            await asyncio.sleep(earliest - time.time())
             return TriggerEvent(
                 {
                     **event,
@@ -237,14 +245,14 @@ class DswInstanceTrigger(_DswTrigger):
         try:
             wait = self.wait()
         except ValueError as error:
-            yield end(event_of(DswWaitArgumentError(str(error))))
+            yield await end(event_of(DswWaitArgumentError(str(error))))
             return
         while True:
             try:
                 async with asyncio.timeout(self._seconds_left()):
                     answers = await anext(shared_stream)
             except TimeoutError:
-                yield end({"outcome": self._deadline_passed()})
+                yield await end({"outcome": self._deadline_passed()})
                 return
             polls += 1
             if isinstance(answers, Answers) and answers.instance is not None:
@@ -253,14 +261,14 @@ class DswInstanceTrigger(_DswTrigger):
                 verdict = settle(wait, answers)
             except DswTransientError as error:
                 if not polled:
-                    yield end(event_of(error))
+                    yield await end(event_of(error))
                     return
                 if kind(error) != trouble:
                     self.log.warning("Still waiting for %s. %s", wait, error)
                 trouble = kind(error)
                 continue
             except DswWaitFailedError as error:
-                yield end(event_of(error))
+                yield await end(event_of(error))
                 return
             polled = True
             wait = wait.after(verdict)
@@ -268,7 +276,7 @@ class DswInstanceTrigger(_DswTrigger):
                 self.seen, trouble = verdict.seen, None
                 self.log.info(change(wait, verdict))
             if verdict.outcome is Outcome.MET:
-                yield end({"outcome": "met", "result": result(wait, verdict)})
+                yield await end({"outcome": "met", "result": result(wait, verdict)})
                 return
             self.links = await akeep_links(self.task_instance, links, self.links)
 
