@@ -18,6 +18,7 @@ def test_a_hundred_waits_cost_little_more_than_asking() -> None:
         together = deferred(provider, 100, 1, server, PLAN)
 
     assert cost.cpu < 3 * limit.cpu, (cost, limit)
+    assert (cost.failed, together.failed) == (0, 0)
     assert cost.stall is not None
     assert cost.stall < 0.2, cost  # where Airflow begins to warn
     assert cost.delay is not None
