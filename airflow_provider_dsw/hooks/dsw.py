@@ -1,14 +1,11 @@
-"""The hook: a connection's client, every call of the service, and the one retry layer."""
+"""The hook: a connection's client, its calls of the service, and the one retry layer."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -25,59 +22,19 @@ from tenacity import (
     wait_random,
 )
 
-from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, nearest
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
+from airflow_provider_dsw.hooks import calls, fields
 from airflow_provider_dsw.hooks import connection as connections
-from airflow_provider_dsw.hooks import fields
 from airflow_provider_dsw.hooks.credentials import Credentials
 from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
 from airflow_provider_dsw.hooks.masking import Masker
-from airflow_provider_dsw.hooks.wire import AsyncWire, Request, send
-
-_INSTANCES = "/api/v2/instances"
+from airflow_provider_dsw.hooks.wire import AsyncWire, send
 
 TRIES = 4
 TOTAL_TIME_LIMIT = 60.0
 """Seconds for one call with its retries; a longer ``connect_timeout`` plus ``read_timeout`` widens it."""
-PAGE_SIZE = 100
 _BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
-
 _IS_TRANSIENT = retry_if_exception_type(DswTransientError)
-
-# What is wrong with an answer, in words; None where nothing is.
-Check = Callable[[dict[str, Any]], str | None]
-
-# ListInstances' query parameters, under the snake_case in which they are passed.
-LIST_FILTERS = {
-    "accelerator_type": "AcceleratorType",
-    "accessibility": "Accessibility",
-    "create_time_after": "CreateTimeAfter",
-    "create_time_before": "CreateTimeBefore",
-    "create_user_id": "CreateUserId",
-    "gpu_type": "GpuType",
-    "image_name": "ImageName",
-    "instance_id": "InstanceId",
-    "instance_name": "InstanceName",
-    "labels": "Labels",
-    "max_cpu": "MaxCpu",
-    "max_gpu": "MaxGpu",
-    "max_gpu_memory": "MaxGpuMemory",
-    "max_memory": "MaxMemory",
-    "min_cpu": "MinCpu",
-    "min_gpu": "MinGpu",
-    "min_gpu_memory": "MinGpuMemory",
-    "min_memory": "MinMemory",
-    "order": "Order",
-    "oversold_info": "OversoldInfo",
-    "oversold_type": "OversoldType",
-    "page_size": "PageSize",
-    "payment_type": "PaymentType",
-    "resource_id": "ResourceId",
-    "sort_by": "SortBy",
-    "status": "Status",
-    "tag": "Tag",
-    "workspace_id": "WorkspaceId",
-}
 
 
 class DswHook(BaseHook):
@@ -158,7 +115,7 @@ class DswHook(BaseHook):
         :param token: a sharing token.
         :param tries: how often to ask at most, where the service can't answer.
         """
-        return self._call(*_get_instance(instance_id, token), tries)
+        return self._call(calls.get_instance(instance_id, token), tries)
 
     def get_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
         """
@@ -168,15 +125,15 @@ class DswHook(BaseHook):
         :param snapshot_id: e.g. ``snp-05cefd0be2exxxx``.
         :param tries: how often to ask at most, where the service can't answer.
         """
-        return self._call(*_get_instance_snapshot(instance_id, snapshot_id), tries)
+        return self._call(calls.get_instance_snapshot(instance_id, snapshot_id), tries)
 
     async def aget_instance(self, instance_id: str, *, token: str | None = None, tries: int = TRIES) -> dict[str, Any]:
         """As :meth:`get_instance`, without blocking the event loop."""
-        return await self._acall(*_get_instance(instance_id, token), tries)
+        return await self._acall(calls.get_instance(instance_id, token), tries)
 
     async def aget_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
         """As :meth:`get_instance_snapshot`, without blocking the event loop."""
-        return await self._acall(*_get_instance_snapshot(instance_id, snapshot_id), tries)
+        return await self._acall(calls.get_instance_snapshot(instance_id, snapshot_id), tries)
 
     def list_instances(self, **filters: Any) -> Iterator[dict[str, Any]]:
         """
@@ -188,8 +145,7 @@ class DswHook(BaseHook):
             only (ListInstances' page).
         :raises ValueError: on an unknown filter, or on ``sort_by`` without ``order`` or the reverse.
         """
-        query = _list_query(filters)
-        return self._pages(Request("ListInstances", "GET", _INSTANCES, query), "ListInstances", "Instances")
+        return self._pages(calls.list_instances(filters), "Instances")
 
     def list_instance_snapshots(self, instance_id: str) -> Iterator[dict[str, Any]]:
         """
@@ -197,16 +153,12 @@ class DswHook(BaseHook):
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         """
-        check_id("instance_id", instance_id)
-        path = f"{_INSTANCES}/{instance_id}/snapshots"
-        request = Request("ListInstanceSnapshot", "GET", path, {"PageSize": str(PAGE_SIZE)})
-        return self._pages(request, f"ListInstanceSnapshot of {instance_id}", "Snapshots", InstanceId=instance_id)
+        return self._pages(calls.list_instance_snapshots(instance_id), "Snapshots")
 
-    def _pages(self, request: Request, asked: str, name: str, **ids: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, call: calls.Call, name: str) -> Iterator[dict[str, Any]]:
         seen, page = 0, 1
         while True:
-            of_page = replace(request, query={**request.query, "PageNumber": str(page)})
-            answer = self._call(of_page, asked, _holds_list(name, **ids))
+            answer = self._call(call.page(page))
             yield from answer[name]
             seen += len(answer[name])
             total = answer.get("TotalCount")
@@ -220,9 +172,7 @@ class DswHook(BaseHook):
 
         :param instance_id: of an instance that is ``Stopped`` or ``Failed`` (StartInstance's page).
         """
-        check_id("instance_id", instance_id)
-        request = Request("StartInstance", "PUT", f"{_INSTANCES}/{instance_id}/start")
-        return self._call(request, f"StartInstance of {instance_id}", _about(InstanceId=instance_id))
+        return self._call(calls.start_instance(instance_id))
 
     def stop_instance(self, instance_id: str, *, save_image: bool = False) -> dict[str, Any]:
         """
@@ -231,11 +181,11 @@ class DswHook(BaseHook):
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param save_image: save the image before stopping.
         """
-        return self._call(*_stop_instance(instance_id, save_image))
+        return self._call(calls.stop_instance(instance_id, save_image))
 
     async def astop_instance(self, instance_id: str, *, save_image: bool = False) -> dict[str, Any]:
         """As :meth:`stop_instance`, without blocking the event loop."""
-        return await self._acall(*_stop_instance(instance_id, save_image))
+        return await self._acall(calls.stop_instance(instance_id, save_image))
 
     def create_instance_snapshot(
         self,
@@ -259,24 +209,11 @@ class DswHook(BaseHook):
         :param exclude_paths: paths that stay out of the image.
         :param labels: name → value.
         """
-        check_id("instance_id", instance_id)
-        check_snapshot_name(snapshot_name)
-        check_image_url(image_url)
-        body = {
-            "SnapshotName": snapshot_name,
-            "ImageUrl": image_url,
-            "SnapshotDescription": description,
-            "Overwrite": overwrite,
-            "ExcludePaths": list(exclude_paths) if exclude_paths is not None else None,
-            "Labels": [{"Key": k, "Value": v} for k, v in labels.items()] if labels is not None else None,
-        }
-        request = Request(
-            "CreateInstanceSnapshot",
-            "POST",
-            f"{_INSTANCES}/{instance_id}/snapshots",
-            body={name: value for name, value in body.items() if value is not None},
+        return self._call(
+            calls.create_instance_snapshot(
+                instance_id, snapshot_name, image_url, description, overwrite, exclude_paths, labels
+            )
         )
-        return self._call(request, f"CreateInstanceSnapshot of {instance_id}", _check_created)
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -285,9 +222,8 @@ class DswHook(BaseHook):
         One ListInstances, without retries. Where that is denied but the credentials are good, they count as
         working: whether they may do GetInstance, only an instance's id would show.
         """
-        request = Request("ListInstances", "GET", _INSTANCES, {"PageSize": "1", "WorkspaceId": "ALL"})
         try:
-            answer = self._call(request, "ListInstances", _holds_list("Instances"), tries=1)
+            answer = self._call(calls.list_instances({"page_size": 1, "workspace_id": "ALL"}), tries=1)
         except DswAccessDeniedError as error:
             if lacks_permission(error):
                 return True, f"The credentials are valid. They may not list instances, which waits do not need. {error}"
@@ -301,27 +237,27 @@ class DswHook(BaseHook):
 
     # The one retry layer
 
-    def _call(self, request: Request, asked: str, check: Check, tries: int = TRIES) -> dict[str, Any]:
+    def _call(self, call: calls.Call, tries: int = TRIES) -> dict[str, Any]:
         client, credentials = self.get_conn(), self._credentials
-        self._masker.tell(request.secrets)
+        self._masker.tell(call.request.secrets)
         policy, deadline = self._retry_policy(tries)
 
         def attempt() -> dict[str, Any]:
-            outcome = send(client, credentials, self._masker, request, deadline - time.monotonic())
-            return self._conclude(request, asked, check, outcome, retrying, tries)
+            outcome = send(client, credentials, self._masker, call.request, deadline - time.monotonic())
+            return self._conclude(call, outcome, retrying, tries)
 
         retrying = Retrying(**policy)
         return retrying(attempt)
 
-    async def _acall(self, request: Request, asked: str, check: Check, tries: int = TRIES) -> dict[str, Any]:
+    async def _acall(self, call: calls.Call, tries: int = TRIES) -> dict[str, Any]:
         await self.aload()
-        await self._masker.atell(request.secrets)
+        await self._masker.atell(call.request.secrets)
         policy, deadline = self._retry_policy(tries)
         async with self._open_wire() as wire:
 
             async def attempt() -> dict[str, Any]:
-                outcome = await wire.send(request, deadline - time.monotonic())
-                return self._conclude(request, asked, check, outcome, retrying, tries)
+                outcome = await wire.send(call.request, deadline - time.monotonic())
+                return self._conclude(call, outcome, retrying, tries)
 
             retrying = AsyncRetrying(**policy)
             try:
@@ -348,24 +284,22 @@ class DswHook(BaseHook):
 
     def _conclude(
         self,
-        request: Request,
-        asked: str,
-        check: Check,
+        call: calls.Call,
         outcome: dict[str, Any] | Failure,
         retrying: BaseRetrying,
         tries: int,
     ) -> dict[str, Any]:
         if isinstance(outcome, dict):
-            wrong = check(outcome)
+            wrong = call.check(outcome)
             if wrong is None:
                 return outcome
             outcome = Failure(cause=wrong)
         connection = self.connection
         transient = outcome.kind is DswTransientError
         made = retrying.statistics["attempt_number"]
-        error = outcome.without((*connection.secrets, *request.secrets)).error(
-            asked=asked,
-            action=request.action,
+        error = outcome.without((*connection.secrets, *call.request.secrets)).error(
+            asked=call.asked,
+            action=call.request.action,
             endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
             attempt=f"(try {made} of {tries})" if transient and tries > 1 else "",
         )
@@ -409,81 +343,6 @@ class DswHook(BaseHook):
             return
         async with aclosing(self._new_wire()) as wire:
             yield wire
-
-
-def _get_instance(instance_id: str, token: str | None) -> tuple[Request, str, Check]:
-    check_id("instance_id", instance_id)
-    query = {"Token": token} if token else {}
-    request = Request("GetInstance", "GET", f"{_INSTANCES}/{instance_id}", query)
-    return request, f"GetInstance of {instance_id}", _about(InstanceId=instance_id)
-
-
-def _get_instance_snapshot(instance_id: str, snapshot_id: str) -> tuple[Request, str, Check]:
-    check_id("instance_id", instance_id)
-    check_id("snapshot_id", snapshot_id)
-    request = Request("GetInstanceSnapshot", "GET", f"{_INSTANCES}/{instance_id}/snapshots/{snapshot_id}")
-    asked = f"GetInstanceSnapshot of {snapshot_id} of {instance_id}"
-    return request, asked, _about(InstanceId=instance_id, SnapshotId=snapshot_id)
-
-
-def _stop_instance(instance_id: str, save_image: bool) -> tuple[Request, str, Check]:
-    check_id("instance_id", instance_id)
-    query = {"SaveImage": "true" if save_image else "false"}
-    request = Request("StopInstance", "PUT", f"{_INSTANCES}/{instance_id}/stop", query)
-    return request, f"StopInstance of {instance_id}", _about(InstanceId=instance_id)
-
-
-def _about(**ids: str) -> Check:
-    """Return a check that an answer is about these ids: connections that are shared after a fork mix answers up."""
-
-    def check(answer: dict[str, Any]) -> str | None:
-        found = {name: answer[name] for name in ids if name in answer}
-        if found and all(found[name] == ids[name] for name in found):
-            return None
-        about = ", ".join(f"{name} {value!r}" for name, value in found.items()) or "nothing that was asked for"
-        return f"the answer is about {about}"
-
-    return check
-
-
-def _check_created(answer: dict[str, Any]) -> str | None:
-    return None if answer.get("SnapshotId") else "the answer holds no SnapshotId"
-
-
-def _holds_list(name: str, **ids: str) -> Check:
-    """Return a check that an answer holds this list, and that no item of it has other ids than these."""
-
-    def check(answer: dict[str, Any]) -> str | None:
-        items = answer.get(name)
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            return f"the answer holds no list of {name}, as PAI-DSW's would"
-        wrong = [f"{key} {item[key]!r}" for item in items for key in ids if item.get(key, ids[key]) != ids[key]]
-        return f"the answer is about {wrong[0]}" if wrong else None
-
-    return check
-
-
-def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:
-    query = {"PageSize": str(PAGE_SIZE)}
-    for name, value in filters.items():
-        if name not in LIST_FILTERS:
-            raise ValueError(f"list_instances: no filter {name!r}.{nearest(name, LIST_FILTERS)}")
-        if value is None:
-            continue
-        if isinstance(value, bool):
-            value = str(value).lower()
-        elif isinstance(value, datetime):
-            if value.utcoffset() is None:
-                raise ValueError(f"list_instances: {name}: {value} has no time zone.")
-            value = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        elif isinstance(value, Mapping) or name == "tag":
-            value = json.dumps(value, separators=(",", ":"))
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            value = ",".join(map(str, value))
-        query[LIST_FILTERS[name]] = str(value)
-    if ("SortBy" in query) != ("Order" in query):
-        raise ValueError("list_instances: sort_by and order go together.")
-    return query
 
 
 def _pause(state: RetryCallState) -> float:

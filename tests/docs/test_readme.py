@@ -277,8 +277,8 @@ def actions(mark: str) -> list[str]:
 
 
 def test_the_policies_allow_what_the_hook_calls() -> None:
-    hook = (ROOT / "airflow_provider_dsw/hooks/dsw.py").read_text()
-    called = {f"paidsw:{name}" for name in re.findall(r'Request\(\s*"(\w+)"', hook)}
+    calls = (ROOT / "airflow_provider_dsw/hooks/calls.py").read_text()
+    called = {f"paidsw:{name}" for name in re.findall(r'Request\(\s*"(\w+)"', calls)}
 
     reading, writing = actions('"paidsw:GetInstance"'), actions('"paidsw:StartInstance"')
     assert {*reading, *writing} == called

@@ -151,7 +151,7 @@ def test_a_refusal_ends_the_list(dsw_default):
 
 
 def test_all_snapshots_are_listed_with_their_ids_and_labels(dsw_default, monkeypatch):
-    monkeypatch.setattr("airflow_provider_dsw.hooks.dsw.PAGE_SIZE", 2)
+    monkeypatch.setattr("airflow_provider_dsw.hooks.calls.PAGE_SIZE", 2)
     dsw_default.add_instance("dsw-1", old_snapshot=False)
     ids = [dsw_default.add_snapshot("dsw-1") for _ in range(4)]
     hook = DswHook()
