@@ -325,11 +325,10 @@ def test_a_retry_finds_its_own_snapshot_and_nobody_else_s(make: Make, emulator: 
 def test_only_a_retry_has_to_be_allowed_to_list_snapshots(make: Make, emulator: DswEmulator) -> None:
     emulator.add_instance(ID)
     emulator.fault("ListInstanceSnapshot", times=2, status=403, code="NoPermission")
-    operator = make(DswCreateSnapshotOperator)
 
-    assert run(operator, context(try_number=1))["Status"] == "Saved"
+    assert run(make(DswCreateSnapshotOperator), context(try_number=1))["Status"] == "Saved"
     with pytest.raises(DswWaitFailedError, match="paidsw:ListInstanceSnapshot"):
-        run(operator, context(try_number=2))
+        run(make(DswCreateSnapshotOperator), context(try_number=2))
     assert len(emulator.calls("CreateInstanceSnapshot")) == 1
 
 
