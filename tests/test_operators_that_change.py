@@ -128,7 +128,8 @@ def test_an_instance_that_is_being_saved_is_stopped_after_that(
 
 @pytest.mark.parametrize("stale_reads", [0, 2])
 def test_a_start_that_fails_says_why(make: Make, emulator: DswEmulator, stale_reads: int) -> None:
-    emulator.add_instance(ID, "Failed")
+    # As if all of it happened within a second: the times tell nothing.
+    emulator.add_instance(ID, "Failed", GmtModifiedTime="2026-01-31T08:00:00Z")
     emulator.stale_reads = stale_reads
     emulator.start_timeline = ["Queuing", ("Failed", {"ReasonCode": "NoStock", "ReasonMessage": "No GPU is left"})]
 
@@ -141,6 +142,7 @@ def test_a_start_that_fails_says_why(make: Make, emulator: DswEmulator, stale_re
 
 def test_a_failure_between_two_polls_is_told_from_the_old_one_by_its_time(make: Make, emulator: DswEmulator) -> None:
     emulator.add_instance(ID, "Failed", GmtModifiedTime="2026-01-31T08:00:00Z")
+    emulator.stale_reads = 2
     failed = {"ReasonMessage": "ImagePullBackOff", "GmtModifiedTime": "2026-01-31T08:10:00Z"}
     emulator.start_timeline = [("Failed", failed)]
 
@@ -296,8 +298,12 @@ def test_without_waiting_a_snapshot_returns_what_is_known(make: Make, emulator: 
 
 def test_a_retry_finds_its_own_snapshot_and_nobody_else_s(make: Make, emulator: DswEmulator) -> None:
     emulator.add_instance(ID)
-    operator = make(DswCreateSnapshotOperator, overwrite=True)
-    first = run(operator, context())
+
+    def save(of_task: Any) -> str:
+        snapshot_id: str = run(make(DswCreateSnapshotOperator, overwrite=True), of_task)["SnapshotId"]
+        return snapshot_id
+
+    first = save(context())
     others = [
         context(try_number=2, max_tries=3),  # cleared after its first try
         context(map_index=1),
@@ -307,23 +313,22 @@ def test_a_retry_finds_its_own_snapshot_and_nobody_else_s(make: Make, emulator: 
         {**context(), "dag_run": None},  # a run that had this id once, and was deleted
     ]
 
-    assert run(operator, context(try_number=2))["SnapshotId"] == first["SnapshotId"]
+    assert save(context(try_number=2)) == first
     assert len(emulator.calls("CreateInstanceSnapshot")) == 1
     made = []
     for of_task in others:
         emulator.set_instance(ID, "Running")
-        made.append(run(operator, of_task)["SnapshotId"])
-    assert len({first["SnapshotId"], *made}) == 7
+        made.append(save(of_task))
+    assert len({first, *made}) == 7
 
 
 def test_only_a_retry_has_to_be_allowed_to_list_snapshots(make: Make, emulator: DswEmulator) -> None:
     emulator.add_instance(ID)
     emulator.fault("ListInstanceSnapshot", times=2, status=403, code="NoPermission")
-    operator = make(DswCreateSnapshotOperator)
 
-    assert run(operator, context(try_number=1))["Status"] == "Saved"
+    assert run(make(DswCreateSnapshotOperator), context(try_number=1))["Status"] == "Saved"
     with pytest.raises(DswWaitFailedError, match="paidsw:ListInstanceSnapshot"):
-        run(operator, context(try_number=2))
+        run(make(DswCreateSnapshotOperator), context(try_number=2))
     assert len(emulator.calls("CreateInstanceSnapshot")) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +47,7 @@ def carried_over(trigger: DswInstanceTrigger) -> DswInstanceTrigger:
 def run(operator: Any, of_task: Any = None) -> Any:
     """Execute, and where the task defers itself, run its trigger and resume, as often as it does."""
     of_task = context() if of_task is None else of_task
+    resumed = copy.deepcopy(operator)  # by another process, which knows nothing of the first
     try:
         return operator.execute(of_task)
     except TaskDeferred as deferred:
@@ -53,6 +55,6 @@ def run(operator: Any, of_task: Any = None) -> Any:
     while True:
         event = asyncio.run(first_event(carried_over(waits.trigger)))
         try:
-            return operator.resume_execution(waits.method_name, {"event": event}, of_task)
+            return resumed.resume_execution(waits.method_name, {"event": event}, of_task)
         except TaskDeferred as deferred:
             waits = deferred

@@ -98,6 +98,28 @@ def test_a_deferred_start_that_is_cleared_goes_on(begun: Run, emulator: DswEmula
     assert asked(emulator, "dsw-cleared") == ["StartInstance"]
 
 
+def start_to_save_many(airflow: Airflow, emulator: DswEmulator) -> Run:
+    for number in range(2):
+        emulator.add_instance(f"dsw-many-{number}")
+    return airflow.trigger("save-many", second="dsw-many-1")
+
+
+@pytest.mark.begin(by=start_to_save_many)
+def test_mapped_tasks_save_an_image_each_and_do_it_anew_when_cleared(begun: Run, emulator: DswEmulator) -> None:
+    begun.wait("success")
+    first = [begun.xcoms("save", index)["return_value"] for index in range(2)]
+    wait_until(lambda: emulator.status("dsw-many-1") == "Running", 20, lambda: "it is still being saved")
+
+    begun.clear("save")
+    wait_until(lambda: {task["try_number"] for task in begun.tasks()} == {2}, 60, lambda: "they are not run again")
+    begun.wait("success")
+
+    again = [begun.xcoms("save", index)["return_value"] for index in range(2)]
+    assert [snapshot["InstanceId"] for snapshot in first] == ["dsw-many-0", "dsw-many-1"]
+    assert [snapshot["InstanceId"] for snapshot in again] == ["dsw-many-0", "dsw-many-1"]
+    assert len({snapshot["SnapshotId"] for snapshot in (*first, *again)}) == 4
+
+
 def start_without_stock(airflow: Airflow, emulator: DswEmulator) -> Run:
     emulator.add_instance("dsw-no-stock", "Stopped")
     emulator.fault("StartInstance", "dsw-no-stock", times=None, status=400, code="NoStock", message="No GPU is left")

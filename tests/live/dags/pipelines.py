@@ -43,3 +43,9 @@ for way, deferrable in (("worker", False), ("deferred", True)):
             DswStartInstanceOperator(
                 task_id="start", deferrable=deferrable, stop_on_kill=stop_on_kill, **CONF_ID, **RETRIES
             )
+
+with DAG("save-many", schedule=None):
+    # One name and one URL: what tells the snapshots apart is whose they are.
+    DswCreateSnapshotOperator.partial(
+        task_id="save", snapshot_name="a", image_url="registry/many:1", overwrite=True, poke_interval=2, deferrable=True
+    ).expand(instance_id=["dsw-many-0", "{{ dag_run.conf['second'] }}"])
