@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
@@ -20,14 +21,7 @@ def context(try_number: int = 1, max_tries: int = 2, **of_task: Any) -> Any:
     """What Airflow hands to a task: a retry has the next `try_number`, a cleared task a greater `max_tries` too."""
     names = {"dag_id": "pipeline", "run_id": "manual", "task_id": "t", "map_index": -1, **of_task}
     ti = SimpleNamespace(**names, try_number=try_number, max_tries=max_tries, start_date=datetime.now(UTC))
-    return {"ti": ti, "dag_run": SimpleNamespace(start_date=STARTED), "outlet_events": OutletEvents()}
-
-
-class OutletEvents(dict[Any, Any]):
-    """As Airflow's: an accessor for each asset that is asked for."""
-
-    def __missing__(self, asset: Any) -> Any:
-        return self.setdefault(asset, SimpleNamespace(extra={}))
+    return {"ti": ti, "dag_run": SimpleNamespace(start_date=STARTED), "outlet_events": OutletEventAccessors()}
 
 
 async def first_event(trigger: Any) -> Any:
