@@ -28,8 +28,8 @@ def dsw_on_new_snapshot() -> None:
     @task
     def use(triggering_asset_events: Any = None) -> list[str]:
         # Several, if they came while a run was under way; none in a run that was started by hand.
-        events = (triggering_asset_events or {}).get(snapshots, [])
-        return [event.extra["payload"]["ImageUrl"] for event in events]
+        by_asset = triggering_asset_events or {}
+        return [event.extra["payload"]["ImageUrl"] for events in by_asset.values() for event in events]
 
     use()
 
