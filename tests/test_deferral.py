@@ -141,6 +141,18 @@ def test_what_the_triggerer_can_render_starts_there(arguments: dict[str, Any]) -
     assert json.loads(json.dumps(kwargs))["instance_id"] == sensor.instance_id
 
 
+@pytest.mark.skipif(not STARTS_IN_TRIGGERER, reason="Airflow 3.3 starts tasks in the triggerer")
+@pytest.mark.parametrize(("timeout", "execution_timeout", "first"), [(60, 90, 60), (90, 60, 60), (60, None, 60)])
+def test_what_starts_in_the_triggerer_ends_by_the_deadline_that_comes_first(
+    timeout: float, execution_timeout: float | None, first: float
+) -> None:
+    limit = execution_timeout and timedelta(seconds=execution_timeout)
+    sensor = sensor_from_trigger(timeout=timeout, execution_timeout=limit)
+
+    assert sensor.start_trigger_args is not None
+    assert sensor.start_trigger_args.timeout == timedelta(seconds=first)
+
+
 def output_of_a_task() -> Any:
     return DswGetInstanceOperator(task_id="describe", instance_id=ID).output
 

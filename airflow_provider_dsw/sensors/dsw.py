@@ -138,7 +138,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
             # As JSON: templates in it are rendered by the triggerer.
             trigger_kwargs=self._trigger(polled=self.silent_fail).serialize()[1],
             next_method="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
+            timeout=timedelta(seconds=self._longest_wait()),
         )
 
     def _trigger(self, **state: Any) -> DswInstanceTrigger:
