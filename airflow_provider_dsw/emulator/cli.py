@@ -8,16 +8,18 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.emulator.console import changes, fail, request_line, say, say_now
 from airflow_provider_dsw.emulator.run import DagRun
 from airflow_provider_dsw.emulator.scene import SceneEmulator, Steps
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
 from airflow_provider_dsw.emulator.service import DEFAULT_CREDENTIALS
 from airflow_provider_dsw.emulator.state import parse_steps
+from airflow_provider_dsw.waits import INSTANCE_STATUSES
 
 DEFAULT_PORT = 8765
 RUN_SPEED = 2.0
@@ -102,6 +104,15 @@ def make_emulator(arguments: argparse.Namespace, *, begins_when_asked: bool = Fa
     return emulator
 
 
+def doubtful_statuses(instances: Sequence[tuple[str, Steps]] | None) -> Iterator[str]:
+    """A line for each status that may be a typing error; it may also be there to see what a wait makes of it."""
+    for instance_id, steps in instances or ():
+        for status, *_ in steps:
+            if status not in INSTANCE_STATUSES:
+                told = f"{status!r} is no status of an instance.{nearest(status, INSTANCE_STATUSES)}"
+                yield f"--instance {instance_id}: {told} It is served as it is.\n"
+
+
 def serve(arguments: argparse.Namespace) -> int:
     emulator = make_emulator(arguments)
     stop = threading.Event()
@@ -113,6 +124,8 @@ def serve(arguments: argparse.Namespace) -> int:
         return fail(problem)
     try:
         say(introduction(emulator))
+        for line in doubtful_statuses(arguments.instances):
+            say(line)
         watch(emulator, stop)
     finally:
         emulator.stop()
@@ -131,6 +144,8 @@ def run(arguments: argparse.Namespace) -> int:
     problem = dag_run.problem() or start(emulator)
     if problem:
         return fail(problem)
+    for line in doubtful_statuses(arguments.instances):
+        say(line)
     try:
         return dag_run.carry_out()
     finally:
@@ -197,11 +212,11 @@ def _instance(text: str) -> tuple[str, Steps]:
     steps: list[tuple[Any, ...]] = []
     try:
         for item in path.split(",") if equals else ["Running"]:
-            status, colon, seconds = item.partition(":")
+            status, colon, seconds = (part.strip() for part in item.partition(":"))
             steps.append((status, float(seconds) if colon else None))
         parse_steps(steps, 1.0)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}. Write it like dsw-abc=Starting:20,Running") from None
     if not instance_id:
         raise argparse.ArgumentTypeError(f"{text!r} begins with no instance id")
     return instance_id, steps

@@ -150,6 +150,23 @@ def test_a_malformed_argument_is_told(capsys, option, value, told):
     assert told in capsys.readouterr().err
 
 
+def test_a_blank_after_a_comma_or_colon_is_no_part_of_a_status():
+    arguments = cli.build_parser().parse_args(["serve", "--instance", "dsw=Starting: 2, Running"])
+
+    assert arguments.instances == [("dsw", [("Starting", 2.0), ("Running", None)])]
+
+
+def test_a_mistyped_status_is_served_but_told():
+    with running(
+        "--port", "0", "--instance", "dsw-abc=Starting:2,Runing", "--instance", "dsw=Saving:1,Saved"
+    ) as command:
+        told = command.until("no status of an instance")
+
+    assert told == (
+        "--instance dsw-abc: 'Runing' is no status of an instance. Did you mean 'Running'? It is served as it is."
+    )
+
+
 def test_help_names_the_command_and_its_options(capsys):
     for arguments, told in ((["--help"], "serve"), (["serve", "--help"], "--instance")):
         with pytest.raises(SystemExit) as raised:
