@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_provider_dsw.emulator.faults import Answer, Fault
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.server import DswEmulator
 from airflow_provider_dsw.emulator.signature import Received
+from airflow_provider_dsw.emulator.state import FAILED_STATUSES
 
 Steps = Sequence[tuple[Any, ...]]
 
@@ -38,12 +39,14 @@ SNAPSHOT = "snp-saving"
 PUSHING: Steps = [("Committing", 15), ("Pushing", 30), ("Saved", None)]
 WHILE_PUSHING: Steps = [("Saving", 45), ("Saved", 5), ("Running", None)]
 EVERY = 90.0  # seconds from one snapshot to the next
+COMMITTING = 1 / 3  # of the time that a save takes
 
 
 class SceneEmulator(DswEmulator):
     """An emulator with instances that keep their first status until `begin()`.
 
-    instances: ids and timelines, in place of the default ones. begins_when_asked: with the first request.
+    instances: ids and timelines, in place of the default ones; each Saving in them makes a snapshot, which fails where
+    the instance's next status is a failure. begins_when_asked: with the first request.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class SceneEmulator(DswEmulator):
         self._saves = not instances
         self._pushes = 0
         self._next_push = float("inf")
+        self._saves_to_come: list[tuple[float, str, Steps]] = []
         for instance_id, steps in self._scene:
             status, _, *fields = steps[0]
             self.add_instance(instance_id, timeline=[(status, None, *fields)])
@@ -71,12 +75,24 @@ class SceneEmulator(DswEmulator):
         for instance_id, steps in self._scene:
             if len(steps) > 1:
                 self.set_instance(instance_id, timeline=steps)
+            self._saves_to_come += [
+                (time.monotonic() + after / self.speed, instance_id, pushing) for after, pushing in _saves_in(steps)
+            ]
         if self._saves:
             self._next_push = time.monotonic()
-            self.go_on()
+        self.go_on()
 
     def go_on(self) -> None:
-        """Take the next snapshot if it is time, and nobody stopped the instance."""
+        """Take the snapshots that it is time for, and that nobody kept an instance from."""
+        with self._lock:  # the first request and the command may both come here
+            self._take_snapshots()
+
+    def _take_snapshots(self) -> None:
+        for save in [save for save in self._saves_to_come if save[0] <= time.monotonic()]:
+            self._saves_to_come.remove(save)
+            _, instance_id, pushing = save
+            if self.status(instance_id) == "Saving":
+                self.add_snapshot(instance_id, timeline=pushing)
         if time.monotonic() < self._next_push or self.status(SAVING) != "Running":
             return
         self._next_push = time.monotonic() + EVERY / self.speed
@@ -89,3 +105,16 @@ class SceneEmulator(DswEmulator):
         if self._begins_when_asked:
             self.begin()
         return super().answer(received)
+
+
+def _saves_in(steps: Steps) -> Iterator[tuple[float, Steps]]:
+    """Each Saving of a timeline: after how many seconds it begins, and its snapshot's way."""
+    after = 0.0
+    for step, following in zip(steps, [*steps[1:], ("",)], strict=True):
+        status, seconds = step[:2]
+        if status == "Saving" and seconds is None:
+            yield after, [("Pushing", None)]
+        elif status == "Saving":
+            end = "Failed" if following[0] in FAILED_STATUSES else "Saved"
+            yield after, [("Committing", seconds * COMMITTING), ("Pushing", seconds * (1 - COMMITTING)), (end, None)]
+        after += seconds or 0.0

@@ -68,3 +68,30 @@ def test_named_instances_take_the_place_of_the_default_ones() -> None:
     emulator.go_on()
 
     assert {name.partition("/")[0] for name in emulator.statuses()} == {"dsw-abc"}
+
+
+@pytest.mark.parametrize(("then", "end"), [("Running", "Saved"), ("Failed", "Failed")])
+def test_an_instance_that_is_told_to_be_saving_makes_a_snapshot(clock: list[float], then: str, end: str) -> None:
+    emulator = SceneEmulator([("dsw-abc", [("Running", 4.0), ("Saving", 9.0), (then, None)])], speed=2)
+    before = set(emulator.statuses())
+    emulator.begin()
+    seen: list[str | None] = []
+    for _ in range(10):
+        emulator.go_on()
+        seen += [status for name, status in emulator.statuses().items() if name not in before]
+        clock[0] += 1
+
+    assert list(dict.fromkeys(seen)) == ["Committing", "Pushing", end]
+    assert len(seen) == 8  # one snapshot, from the third second on
+
+
+def test_an_instance_that_was_stopped_before_its_saving_makes_no_snapshot(clock: list[float]) -> None:
+    emulator = SceneEmulator([("dsw-abc", [("Running", 4.0), ("Saving", 9.0), ("Running", None)])])
+    before = set(emulator.statuses())
+    emulator.begin()
+    emulator.set_instance("dsw-abc", "Stopped")
+
+    clock[0] += 5
+    emulator.go_on()
+
+    assert set(emulator.statuses()) == before
