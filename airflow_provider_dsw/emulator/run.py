@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from airflow_provider_dsw.emulator.scene import SceneEmulator
 GRACE = 3.0  # seconds that Airflow has to end by itself
 WIDTH = 100  # characters of a value that are shown
 LOG_LINES = 15
+UNDEFINED = re.compile(r"conn_id `([^`]+)` isn't defined")  # what Airflow says of a connection that there is not
 
 
 class DagRun:
@@ -54,6 +56,7 @@ class DagRun:
         self.verbose = verbose
         self._asked: set[str] = set()
         self._unknown: set[str] = set()
+        self._undefined: set[str] = set()
         self._shown: dict[str | None, str] = {}
         self._requests: Counter[str] = Counter()
         self._started: set[str] = set()
@@ -118,6 +121,8 @@ class DagRun:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
+            # Airflow's default shows the line that raised alone, and not the DAG's own that led there.
+            "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "8",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -170,6 +175,7 @@ class DagRun:
             say_now(f"task {event['task']}: {event['state']}{' again' if again else ''}")
             if event.get("error"):
                 say(f"          {event['error']}")
+                self._undefined.update(UNDEFINED.findall(event["error"]))
         elif event["event"] == "end":
             self._state = event["state"]
             say("")
@@ -193,6 +199,9 @@ class DagRun:
                 f"The emulator has no instance {instance_id}. Add it: "
                 f"--instance {instance_id}=Creating:5,Starting:20,Running"
             )
+        if self._undefined:
+            options = " ".join(f"--conn-id {conn_id}" for conn_id in sorted({*self.conn_ids, *self._undefined}))
+            say(f"The DAG names a connection that does not lead to the emulator yet. Let it: {options}")
         if self._state != "success" and not self.verbose:
             say("Airflow's own log: the same command with --verbose.")
         return 0 if self._state == "success" else 1

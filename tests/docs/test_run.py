@@ -120,6 +120,16 @@ def test_an_instance_that_is_not_served_is_named(dag_file: Path, environment: di
 
 
 @pytest.mark.slow
+def test_a_connection_that_is_not_there_is_named(dag_file: Path, environment: dict[str, str]) -> None:
+    dag_file.write_text(DAG.replace('task_id="wait"', 'task_id="wait", dsw_conn_id="dsw_other"'))
+
+    ended = run(dag_file, environment=environment)
+
+    assert ended.returncode == 1
+    assert "Let it: --conn-id dsw_default --conn-id dsw_other\n" in ended.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dsw_pipeline", "dsw_wait_for_snapshot", "dsw_wait_for_many"])
 def test_each_example_runs_without_options_in_less_than_a_minute(name: str, environment: dict[str, str]) -> None:
     ended = run(Path(__file__).parents[2] / "example_dags" / f"{name}.py", environment=environment)
@@ -203,6 +213,18 @@ def test_what_is_wrong_is_told_by_the_command_with_the_path_that_it_got(
     assert f'File "{dag_file}", line 3' in ended.stderr
     assert "No module named 'beside'" in ended.stderr
     assert left_behind(tmp_path) == []
+
+
+def test_a_mistyped_argument_is_told_with_the_line_that_it_stands_in(
+    dag_file: Path, environment: dict[str, str]
+) -> None:
+    dag_file.write_text(DAG.replace("poke_interval", 'target_status="Runing", poke_interval'))
+
+    ended = run(dag_file, environment=environment)
+
+    assert ended.returncode == 1
+    assert f'File "{dag_file}", line 12' in ended.stderr
+    assert "'Runing' is no instance status. Did you mean 'Running'?" in ended.stderr
 
 
 # Its end
