@@ -45,6 +45,9 @@ def load(path: Path, dag_id: str | None) -> Any:
     bag = DagBag(str(path), safe_mode=False)
     if bag.import_errors:
         error = next(iter(bag.import_errors.values())).rstrip()
+        before, own, after = error.partition(f'  File "{path}"')
+        if own:  # what comes before is Airflow's way to the file
+            error = "".join([*before.splitlines(keepends=True)[:1], own, after])
         raise ProblemError(f"Airflow can't import it:\n{error}")
     if not bag.dags:
         raise ProblemError("no DAG in it. Is the DAG made at the top level, is the @dag function called?")

@@ -223,7 +223,10 @@ def test_a_mistyped_argument_is_told_with_the_line_that_it_stands_in(
     ended = run(dag_file, environment=environment)
 
     assert ended.returncode == 1
-    assert f'File "{dag_file}", line 12' in ended.stderr
+    assert ended.stderr.splitlines()[1:3] == [
+        "Traceback (most recent call last):",
+        f'  File "{dag_file}", line 12, in <module>',
+    ]
     assert "'Runing' is no instance status. Did you mean 'Running'?" in ended.stderr
 
 
