@@ -100,8 +100,8 @@ def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
     if verdict.outcome is Outcome.FAILED:
         reason = f" ({verdict.reason})" if verdict.reason else ""
         raise DswWaitFailedError(
-            f"Waited for {wait}, which can't happen any more: DSW instance {wait.instance_id} is at "
-            f"{verdict.seen}{reason}. Look at the instance in the PAI console, mend it and clear the task.",
+            f"Waited for {wait}, which can't happen any more: found {verdict.seen}{reason}. "
+            "Look at the instance in the PAI console, mend it and clear the task.",
             code=verdict.found.get("ReasonCode"),
             request_id=verdict.found.get("RequestId"),
             message=verdict.found.get("ReasonMessage"),

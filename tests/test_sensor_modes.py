@@ -122,7 +122,7 @@ def test_an_old_snapshot_is_not_taken_for_the_new_one(run: Run, emulator: DswEmu
 def test_a_failed_push_fails_the_wait(run: Run, emulator: DswEmulator) -> None:
     emulator.add_instance(ID, status="Running")
     snapshot_id = emulator.add_snapshot(ID, status="Failed", reason_code="PushFailed")
-    with pytest.raises(DswWaitFailedError, match="PushFailed"):
+    with pytest.raises(DswWaitFailedError, match=r"any more: found snapshot Failed \(ReasonCode: PushFailed"):
         run(snapshot_id=snapshot_id)
 
 
