@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
+
+
+@contextmanager
+def naming(task_id: str) -> Iterator[None]:
+    """
+    Let a ValueError say which task it is about: what Airflow's UI shows of it has no line of the DAG file.
+
+    :param task_id: the task's.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"Task {task_id!r}: {error}") from None
 
 
 def check_id(name: str, value: object) -> None:

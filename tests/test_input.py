@@ -13,7 +13,11 @@ import pytest
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswConnectionError, DswWaitFailedError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
+from airflow_provider_dsw.operators.dsw import (
+    DswGetInstanceOperator,
+    DswStartInstanceOperator,
+    DswStopInstanceOperator,
+)
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 
 ID = "dsw-abc"
@@ -256,3 +260,11 @@ def test_what_is_given_well_is_taken(dsw_default: DswEmulator) -> None:
     dsw_default.add_instance(ID)
 
     assert [use()["InstanceId"] for use in EVERYWHERE] == [ID] * 4
+
+
+@pytest.mark.parametrize(
+    "operator", [DswInstanceSensor, DswGetInstanceOperator, DswStartInstanceOperator, DswStopInstanceOperator]
+)
+def test_what_is_wrong_names_its_task(operator: type) -> None:
+    with pytest.raises(ValueError, match=r"^Task 'nightly': instance_id: "):
+        operator(task_id="nightly", instance_id="")

@@ -101,7 +101,7 @@ def test_an_error_of_the_service_is_the_hook_s(fault, error, dsw_default):
     ],
 )
 def test_what_can_t_work_is_refused_where_the_dag_is_parsed(arguments, words):
-    with pytest.raises(ValueError, match=r"^(fields|instance_id)") as raised:
+    with pytest.raises(ValueError, match=r"^Task 't': (fields|instance_id)") as raised:
         DswGetInstanceOperator(**{"task_id": "t", "instance_id": ID, **arguments})
 
     assert words in str(raised.value)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import Asset, BaseOperator
 
-from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, is_literal
+from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, is_literal, naming
 from airflow_provider_dsw.details import default_details
 from airflow_provider_dsw.exceptions import DswError, DswRequestError, DswTransientError, DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -82,8 +82,9 @@ class DswChangeOperator(Waiting, BaseOperator):
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.wait_for_completion = wait_for_completion
-        self.poke_interval = _seconds("poke_interval", poke_interval)
-        self.timeout = _seconds("timeout", timeout)
+        with naming(self.task_id):
+            self.poke_interval = _seconds("poke_interval", poke_interval)
+            self.timeout = _seconds("timeout", timeout)
         self.deferrable = by_default_deferrable() if deferrable is None else deferrable
         self.dsw_conn_id = dsw_conn_id
         self.region = region
@@ -91,9 +92,10 @@ class DswChangeOperator(Waiting, BaseOperator):
 
     def _check_literals(self) -> None:
         """Check what is known where the DAG is parsed."""
-        for name, check in self._checks().items():
-            if is_literal(value := getattr(self, name)):
-                check(value)
+        with naming(self.task_id):
+            for name, check in self._checks().items():
+                if is_literal(value := getattr(self, name)):
+                    check(value)
 
     def _checks(self) -> dict[str, Callable[[Any], None]]:
         return {"instance_id": partial(check_id, "instance_id")}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_dsw.arguments import check_id, is_literal
+from airflow_provider_dsw.arguments import check_id, is_literal, naming
 from airflow_provider_dsw.details import check_fields, select
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
@@ -66,9 +66,10 @@ class DswGetInstanceOperator(BaseOperator):
         self.include_sensitive = include_sensitive
         self.dsw_conn_id = dsw_conn_id
         self.region = region
-        if is_literal(instance_id):
-            check_id("instance_id", instance_id)
-        check_fields(fields)
+        with naming(self.task_id):
+            if is_literal(instance_id):
+                check_id("instance_id", instance_id)
+            check_fields(fields)
 
     @cached_property
     def hook(self) -> DswHook:

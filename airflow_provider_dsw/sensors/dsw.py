@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
 
-from airflow_provider_dsw.arguments import is_literal
+from airflow_provider_dsw.arguments import is_literal, naming
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS
@@ -100,7 +100,8 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         self.deferrable = deferrable or start_from_trigger
         self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
         self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
-        self._check(target_status)
+        with naming(self.task_id):
+            self._check(target_status)
         self._warn_of_short_reschedules()
         if start_from_trigger:
             self._start_from_trigger()
