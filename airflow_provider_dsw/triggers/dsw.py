@@ -33,7 +33,7 @@ from airflow_provider_dsw.links.dsw import akeep_links, links_of
 from airflow_provider_dsw.polling import Answers, aask, change, event_of, kind, next_due, pause, result, settle
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
-SCHEDULER_GRACE = 3.0
+SCHEDULER_GRACE = 10.0
 """
 Seconds for which a wait keeps its event back, or one ``poke_interval``, if it has one at once: one that joins others'
 polls may. Airflow fails a task that resumes before its scheduler has seen that the worker has left it.
