@@ -6,6 +6,7 @@ The sensor, the operators and the triggers share it; what an answer means is in 
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Hashable, Mapping
 from datetime import timedelta
@@ -29,6 +30,20 @@ class Answers(NamedTuple):
     instance: Mapping[str, Any] | None
     snapshot: Mapping[str, Any] | None = None
     region: str | None = None
+
+    def packed(self) -> str:
+        """
+        Return them as text.
+
+        From one poll to the next the triggerer holds the answer of every wait. As objects, those of a thousand
+        keep Python's garbage collector looking through the whole process, and the event loop waits for it.
+        """
+        return json.dumps(self)
+
+    @classmethod
+    def unpacked(cls, text: str) -> Answers:
+        """Return what :meth:`packed` made text of."""
+        return cls(*json.loads(text))
 
 
 def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trouble: bool = False) -> Answers:
@@ -60,12 +75,7 @@ def _is_over(snapshot: Mapping[str, Any] | None) -> bool:
 
 
 def _needed(instance: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """
-    Return what a wait needs of GetInstance's answer.
-
-    From one poll to the next the triggerer holds the answer of every wait: a thousand whole ones are 25 MB, and
-    Python's garbage collector stops the event loop to look through them.
-    """
+    """Return what a wait needs of GetInstance's answer."""
     if instance is None:
         return None
     snapshots = {name: instance[name] for name in ("InstanceSnapshotList",) if name in instance}

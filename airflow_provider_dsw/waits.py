@@ -180,7 +180,7 @@ class Wait:
 
     def after(self, verdict: Verdict) -> Wait:
         """Return the wait as it goes on after a poll."""
-        return self if verdict.outdated else replace(self, outdated=None)
+        return self if verdict.outdated or self.outdated is None else replace(self, outdated=None)
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ def test_a_wait_that_joins_others_polls_lets_its_worker_leave_first() -> None:
     trigger = DswInstanceTrigger(instance_id=ID, polled=True, poke_interval=0.3, started_at=time.time())
 
     async def others_polls() -> Any:
-        yield Answers({"InstanceId": ID, "Status": "Running"})
+        yield Answers({"InstanceId": ID, "Status": "Running"}).packed()
 
     async def wait() -> float:
         began = time.monotonic()

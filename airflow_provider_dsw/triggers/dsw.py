@@ -118,15 +118,15 @@ class _DswTrigger(BaseEventTrigger):
         return "dsw", self.dsw_conn_id, self.region, self.instance_id, self.snapshot_id, self.poke_interval
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Answers | DswError]:
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[str | DswError]:
         """Poll for as long as somebody listens; an error is an item like any other and ends nobody's stream."""
         interval = kwargs["poke_interval"]
         if kwargs.get("polled"):
             await asyncio.sleep(pause(interval * random.uniform(0.5, 1.0)))  # noqa: S311 - not for secrets
         async with aclosing(_polls(kwargs)) as polls:
-            async for answers in polls:
-                yield answers
-                await asyncio.sleep(pause(interval, retry_after=_retry_after(answers)))
+            async for found in polls:
+                yield found
+                await asyncio.sleep(pause(interval, retry_after=_retry_after(found)))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll alone: on Airflow before 3.3, in ``dag.test()``, and where a wait has a pace of its own."""
@@ -222,63 +222,61 @@ class DswInstanceTrigger(_DswTrigger):
         began = self._began
         # Either it starts again or it starts late: there may have been polls before.
         late = time.time() - began > self.poke_interval
-        polled = self.polled or late
         polls = int(self.polled)
-        trouble: Hashable = None
         links = self.links
         earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
 
-        async def end(event: dict[str, Any]) -> TriggerEvent:
-            await asyncio.sleep(earliest - time.time())
-            return TriggerEvent(
-                {
-                    **event,
-                    "seen": self.seen,
-                    "began": began,
-                    "polls": polls,
-                    "more_polls": late,
-                    "links": links,
-                    "shown_links": self.links,
-                }
-            )
+        async def until_it_ends() -> dict[str, Any]:
+            nonlocal polls, links
+            polled = self.polled or late
+            trouble: Hashable = None
+            try:
+                wait = self.wait()
+            except ValueError as error:
+                return event_of(DswWaitArgumentError(str(error)))
+            while True:
+                answers = _unpacked(await anext(shared_stream))
+                polls += 1
+                if isinstance(answers, Answers) and answers.instance is not None:
+                    links = links_of(answers.instance, answers.region)
+                try:
+                    verdict = settle(wait, answers)
+                except DswTransientError as error:
+                    if not polled:
+                        return event_of(error)
+                    if kind(error) != trouble:
+                        self.log.warning("Still waiting for %s. %s", wait, error)
+                    trouble = kind(error)
+                    continue
+                except DswWaitFailedError as error:
+                    return event_of(error)
+                polled = True
+                wait = wait.after(verdict)
+                if verdict.seen != self.seen or trouble:
+                    self.seen, trouble = verdict.seen, None
+                    self.log.info(change(wait, verdict))
+                if verdict.outcome is Outcome.MET:
+                    return {"outcome": "met", "result": result(wait, verdict)}
+                del answers, verdict  # not to be held until the next poll
+                self.links = await akeep_links(self.task_instance, links, self.links)
 
         try:
-            wait = self.wait()
-        except ValueError as error:
-            yield await end(event_of(DswWaitArgumentError(str(error))))
-            return
-        while True:
-            try:
-                async with asyncio.timeout(self._seconds_left()):
-                    answers = await anext(shared_stream)
-            except TimeoutError:
-                yield await end({"outcome": self._deadline_passed()})
-                return
-            polls += 1
-            if isinstance(answers, Answers) and answers.instance is not None:
-                links = links_of(answers.instance, answers.region)
-            try:
-                verdict = settle(wait, answers)
-            except DswTransientError as error:
-                if not polled:
-                    yield await end(event_of(error))
-                    return
-                if kind(error) != trouble:
-                    self.log.warning("Still waiting for %s. %s", wait, error)
-                trouble = kind(error)
-                continue
-            except DswWaitFailedError as error:
-                yield await end(event_of(error))
-                return
-            polled = True
-            wait = wait.after(verdict)
-            if verdict.seen != self.seen or trouble:
-                self.seen, trouble = verdict.seen, None
-                self.log.info(change(wait, verdict))
-            if verdict.outcome is Outcome.MET:
-                yield await end({"outcome": "met", "result": result(wait, verdict)})
-                return
-            self.links = await akeep_links(self.task_instance, links, self.links)
+            async with asyncio.timeout(self._seconds_left()):
+                event = await until_it_ends()
+        except TimeoutError:
+            event = {"outcome": self._deadline_passed()}
+        await asyncio.sleep(earliest - time.time())
+        yield TriggerEvent(
+            {
+                **event,
+                "seen": self.seen,
+                "began": began,
+                "polls": polls,
+                "more_polls": late,
+                "links": links,
+                "shown_links": self.links,
+            }
+        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """As the base does, but with all closed before the one event: whoever takes it looks no further."""
@@ -306,7 +304,7 @@ class DswInstanceTrigger(_DswTrigger):
         )
         return "execution_timeout" if execution_first else "timeout"
 
-    async def _own_stream(self) -> AsyncGenerator[Answers | DswError]:
+    async def _own_stream(self) -> AsyncGenerator[str | DswError]:
         def seconds(retry_after: float | None = None) -> float:
             return pause(
                 self.poke_interval,
@@ -322,9 +320,9 @@ class DswInstanceTrigger(_DswTrigger):
             due = next_due(self.poke_interval, time.time() - began) if self.exponential_backoff else math.inf
             await asyncio.sleep(min(seconds(), due))
         async with aclosing(_polls(self._kwargs())) as polls:
-            async for answers in polls:
-                yield answers
-                await asyncio.sleep(seconds(_retry_after(answers)))
+            async for found in polls:
+                yield found
+                await asyncio.sleep(seconds(_retry_after(found)))
 
 
 class DswInstanceEventTrigger(_DswTrigger):
@@ -383,7 +381,8 @@ class DswInstanceEventTrigger(_DswTrigger):
         memory = _Memory(getattr(self, "asset_state_store", None), f"dsw: {wait}")
         last = await memory.recall()
         trouble: Hashable = None
-        async for answers in shared_stream:
+        async for found in shared_stream:
+            answers = _unpacked(found)
             if isinstance(answers, DswError):
                 # Nothing may end a watcher: Airflow would start it again at once.
                 if kind(answers) != trouble:
@@ -419,19 +418,21 @@ class _Memory:
             await store.aset(self._key, {"at": time.time(), "mark": mark})
 
 
-async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[Answers | DswError]:
-    """Ask once for each item that is taken."""
-    answers: Answers | DswError | None = None
+async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[str | DswError]:
+    """Ask once for each item that is taken: packed answers, or an error."""
+    found: str | DswError | None = None
     while True:
         try:
             async with shared_hook(kwargs["dsw_conn_id"], kwargs["region"]) as hook:
                 while True:
-                    in_trouble = isinstance(answers, DswError)
+                    in_trouble = isinstance(found, DswError)
                     try:
                         answers = await aask(hook, kwargs["instance_id"], kwargs.get("snapshot_id"), in_trouble)
+                        found = answers.packed()
+                        del answers  # not to be held until the next poll
                     except DswError as error:
-                        answers = error
-                    yield answers
+                        found = error
+                    yield found
         except DswError as error:
             yield error
         except AirflowException as error:
@@ -439,8 +440,12 @@ async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[Answers | DswError]:
             yield DswConnectionError(str(error))
 
 
-def _retry_after(answers: Answers | DswError) -> float | None:
-    return getattr(answers, "retry_after", None)
+def _unpacked(found: str | DswError) -> Answers | DswError:
+    return found if isinstance(found, DswError) else Answers.unpacked(found)
+
+
+def _retry_after(found: str | DswError) -> float | None:
+    return getattr(found, "retry_after", None)
 
 
 def _as_json(statuses: str | Collection[str] | None) -> str | list[str] | None:

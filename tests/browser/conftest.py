@@ -28,13 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def emulator() -> Iterator[DswEmulator]:
     with DswEmulator(tls=True) as served:
         yield served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow(emulator: DswEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """Airflow with a connection that no page knows of, and none that one does."""
     assert emulator.ca_file
@@ -57,7 +57,8 @@ def airflow(emulator: DswEmulator, tmp_path_factory: pytest.TempPathFactory) -> 
             airflow.stop()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while it lives an event loop runs, and no other test may run one.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[BrowserContext]:
     """Chromium, to which all that is not on loopback is one page."""
     from playwright.sync_api import Route, sync_playwright
