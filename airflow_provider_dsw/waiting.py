@@ -18,11 +18,12 @@ from airflow_provider_dsw.exceptions import DswError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import keep_links, show_links
 from airflow_provider_dsw.polling import Answers, ask, change, error_of, kind, settle, summary
-from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.waits import Verdict, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
     _Task = BaseOperator
 else:

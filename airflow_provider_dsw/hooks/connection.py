@@ -28,8 +28,8 @@ _FIELD_OF = {
     "access_key_secret": "password (the AccessKey secret)",
 }
 _SECRET = ("access_key_secret", "security_token")
-_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
-_REGION = re.compile(r"[a-z0-9-]+")
+_HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
+_REGION = r"[a-z0-9-]+"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
         return value
 
     region = (region or text("region")).strip()
-    if region and not _REGION.fullmatch(region):
+    if region and not re.fullmatch(_REGION, region):
         raise DswConnectionError(f"{where}: region {region!r} is no region id like 'cn-hangzhou'.")
     network = choice("network", NETWORKS)
     auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", tuple(NEEDED))
@@ -158,7 +158,7 @@ def _endpoint(connection: Connection, region: str, network: str, where: str) -> 
     if connection.port and not re.search(r":\d+$", host):
         host = f"{host}:{connection.port}"
     port = re.search(r":(\d+)$", host)
-    if not _HOST.fullmatch(host) or (port and not 0 < int(port[1]) < 65536):
+    if not re.fullmatch(_HOST, host) or (port and not 0 < int(port[1]) < 65536):
         raise DswConnectionError(
             f"{where}: host must be a host name, with a port of at most 65535 where needed (e.g. '127.0.0.1:8765'), "
             "without scheme and path. Whether it is called by https or http says extra 'protocol'."

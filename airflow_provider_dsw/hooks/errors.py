@@ -34,16 +34,17 @@ ASSUMPTIONS = (
     "SignatureNonceUsed comes from a replay by the network; a new request has a new nonce.",
 )
 
-_DENIED = re.compile(
+# Patterns, to be compiled where an error is there to be told: a DAG file that imports the hook has none.
+_DENIED = (
     r"NoPermission|Forbidden|NotAuthori[sz]ed|Unauthori[sz]ed|AccessDenied|100700008$"
     r"|InvalidAccessKeyId|InvalidAccessKeySecret|SignatureDoesNotMatch|IncompleteSignature"
     r"|InvalidSecurityToken|MissingSecurityToken|InvalidTimeStamp|InvalidCredentials"
 )
-_DENIED_MESSAGE = re.compile(r"denied by RAM|Rbac", re.IGNORECASE)
-_THROTTLED = re.compile(r"Throttling|SignatureNonceUsed")
-_SERVER_TROUBLE = re.compile(r"Internal|ServiceUnavailable|ServerBusy")
-_NO_SUCH_API = re.compile(r"Invalid(?:Action|Api|Version|Product)|UnsupportedHTTPMethod|UnsupportedOperation")
-_NOT_FOUND = re.compile(r"NotFound|NotExist", re.IGNORECASE)
+_DENIED_MESSAGE = r"(?i)denied by RAM|Rbac"
+_THROTTLED = r"Throttling|SignatureNonceUsed"
+_SERVER_TROUBLE = r"Internal|ServiceUnavailable|ServerBusy"
+_NO_SUCH_API = r"Invalid(?:Action|Api|Version|Product)|UnsupportedHTTPMethod|UnsupportedOperation"
+_NOT_FOUND = r"(?i)NotFound|NotExist"
 
 # What to look at first, by the beginning of the Code.
 _ADVICE = {
@@ -86,17 +87,17 @@ class Failure:
         code = self.code or ""
         if self.cause:
             return DswTransientError
-        if _THROTTLED.match(code) or self.status == 429:
+        if re.match(_THROTTLED, code) or self.status == 429:
             return DswTransientError
-        if _DENIED.match(code) or _DENIED_MESSAGE.search(self.message or "") or self.status in (401, 403):
+        if re.match(_DENIED, code) or re.search(_DENIED_MESSAGE, self.message or "") or self.status in (401, 403):
             return DswAccessDeniedError
         if self.retry_after is not None or self.status == 408 or (self.status or 0) >= 500:
             return DswTransientError
-        if _NO_SUCH_API.match(code):
+        if re.match(_NO_SUCH_API, code):
             return DswRequestError
-        if self.status == 404 or (self.status is None and _NOT_FOUND.search(code)):
+        if self.status == 404 or (self.status is None and re.search(_NOT_FOUND, code)):
             return DswInstanceNotFoundError
-        if self.status is None and _SERVER_TROUBLE.match(code):
+        if self.status is None and re.match(_SERVER_TROUBLE, code):
             return DswTransientError
         return DswRequestError
 

@@ -23,7 +23,6 @@ from airflow_provider_dsw.exceptions import DswError, DswRequestError, DswTransi
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
 from airflow_provider_dsw.polling import end_by, pause, result
-from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.waiting import Waiting, by_default_deferrable
 from airflow_provider_dsw.waits import (
     Outcome,
@@ -38,6 +37,8 @@ from airflow_provider_dsw.waits import (
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
 TASK_LABEL = "airflow-task"
 """The label of a snapshot that says which task made it."""
@@ -177,6 +178,9 @@ class DswChangeOperator(Waiting, BaseOperator):
                 time.sleep(min(pause(self.poke_interval), left))
 
     def _trigger(self, wait: Wait, **state: Any) -> DswInstanceTrigger:
+        # Not at the top: no DAG file needs it, and importing it takes long.
+        from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+
         return DswInstanceTrigger(
             instance_id=wait.instance_id,
             target_status=list(wait.target_statuses),

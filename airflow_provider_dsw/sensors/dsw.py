@@ -17,19 +17,19 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
 
 from airflow_provider_dsw.arguments import is_literal, naming
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS
 from airflow_provider_dsw.polling import result
-from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.waiting import Waiting, by_default_deferrable
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_arguments, check_target
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
 
 class DswInstanceSensor(Waiting, BaseSensorOperator):
@@ -127,6 +127,8 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
 
     def _start_from_trigger(self) -> None:
         """Let the scheduler hand the wait to the triggerer, where Airflow can; elsewhere a worker defers it."""
+        from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
+
         given = {name: getattr(self, name) for name in (*_ARGUMENTS, *self._narrowed_by, "dsw_conn_id", "region")}
         unfit = [name for name, value in given.items() if not _renders_in_triggerer(value)]
         if unfit or not hasattr(BaseEventTrigger, "shared_stream_key"):
@@ -143,6 +145,9 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         )
 
     def _trigger(self, **state: Any) -> DswInstanceTrigger:
+        # Not at the top: no DAG file needs it, and importing it takes long.
+        from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+
         return DswInstanceTrigger(
             **{name: getattr(self, name) for name in (*_ARGUMENTS, *_SNAPSHOT_ARGUMENTS, "dsw_conn_id", "region")},
             wait_for_snapshot=self.wait_for_snapshot,
@@ -250,7 +255,7 @@ def _renders_in_triggerer(value: Any) -> bool:
     """Return whether the triggerer can render it: it knows params, but no other task's XCom (Airflow 3.3)."""
     if isinstance(value, (list, tuple)):
         return all(map(_renders_in_triggerer, value))
-    return is_literal(value) or (isinstance(value, str) and bool(_PARAMS_ONLY.fullmatch(value)))
+    return is_literal(value) or (isinstance(value, str) and bool(re.fullmatch(_PARAMS_ONLY, value)))
 
 
-_PARAMS_ONLY = re.compile(r"(?:[^{]|\{\{\s*params\.\w+\s*\}\})*")
+_PARAMS_ONLY = r"(?:[^{]|\{\{\s*params\.\w+\s*\}\})*"
