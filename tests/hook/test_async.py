@@ -30,7 +30,7 @@ GOOD = http(200, {"InstanceId": ID, "Status": "Running"})
 def test_fifty_slow_calls_at_once_leave_the_loop_free(way, dsw_default):
     for number in range(50):
         dsw_default.add_instance(f"dsw-{number}")
-    dsw_default.fault(times=None, delay=0.3)
+    dsw_default.fault(times=None, delay=1.0)
 
     async def work() -> None:
         hook = DswHook()
@@ -42,9 +42,10 @@ def test_fifty_slow_calls_at_once_leave_the_loop_free(way, dsw_default):
         took = time.monotonic() - began
         await hook.__aexit__()
         assert [answer["InstanceId"] for answer in answers] == [f"dsw-{number}" for number in range(50)]
-        assert took < 5  # one after the other they take 15 s
+        assert took < 10  # one after the other they take 50 s
 
-    assert asyncio.run(longest_stall(work())) < 0.2
+    # On a busy machine; a call that blocks stands still for a second.
+    assert asyncio.run(longest_stall(work())) < 0.7
 
 
 def test_the_environment_s_proxy_is_used_and_no_proxy_obeyed(monkeypatch):
@@ -82,11 +83,12 @@ def test_a_call_leaves_nothing_to_python_s_garbage_collector(dsw_default):
 
 
 COLD = """
-import asyncio, sys
+import asyncio, sys, time
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.hook.stalls import longest_stall
 assert not [name for name in sys.modules if name.startswith("alibabacloud")]
-print(asyncio.run(longest_stall(DswHook().aget_instance("dsw-abc"))))
+began = time.monotonic()
+print(asyncio.run(longest_stall(DswHook().aget_instance("dsw-abc"))), time.monotonic() - began)
 """
 
 
@@ -99,14 +101,15 @@ def test_the_first_call_of_a_process_imports_the_sdk_beside_the_loop(dsw_default
     )
 
     assert done.returncode == 0, done.stderr[-2000:]
-    assert float(done.stdout.split()[-1]) < 0.2
+    stall, took = map(float, done.stdout.split()[-2:])
+    assert stall < 0.5 * took  # the import is most of the call
 
 
 def test_slow_credentials_are_fetched_beside_the_loop_and_once_for_all(monkeypatch):
     fetched = {"Code": "Success", "AccessKeyId": "k", "AccessKeySecret": "secret", "SecurityToken": "token"}
 
     def slowly(connection: socket.socket, _: object) -> bool:
-        time.sleep(0.4)
+        time.sleep(1.0)
         connection.sendall(http(200, {**fetched, "Expiration": "2099-01-01T00:00:00Z"}))
         return True
 
@@ -118,7 +121,7 @@ def test_slow_credentials_are_fetched_beside_the_loop_and_once_for_all(monkeypat
             async with hook:
                 await asyncio.gather(*(hook.aget_instance(ID) for _ in range(20)))
 
-        assert asyncio.run(longest_stall(work())) < 0.2
+        assert asyncio.run(longest_stall(work())) < 0.7
         assert len(credentials.received) == 1
         assert len(server.received) == 20
 
