@@ -125,7 +125,8 @@ def case(request: pytest.FixtureRequest, dsw_default: DswEmulator) -> str:
     return name
 
 
-@pytest.mark.parametrize("deferrable", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["worker", "deferred"])
+@pytest.mark.slow
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
 def test_killed_at_any_request_and_tried_again(case: str, emulator: DswEmulator, deferrable: bool) -> None:
     _, status, _, target = CASES[case]
     kill_at, killed = 0, True

@@ -221,6 +221,7 @@ def run_command(emulator: DswEmulator, directory: Path, **change: Any) -> subpro
     )
 
 
+@pytest.mark.slow
 def test_the_command_says_the_same(emulator, tmp_path):
     good = run_command(emulator, tmp_path / "good")
     bad = run_command(emulator, tmp_path / "bad", password="the-wrong-secret")
