@@ -127,6 +127,7 @@ def test_no_wait_fails_or_is_late_because_the_service_was_down_for_ten_intervals
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_throttled_waits_slow_down_to_what_the_service_asks_and_recover(service: Emulator, no_pauses: None) -> None:
     interval, asked = 0.06, 0.4
     for number in range(10):

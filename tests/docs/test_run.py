@@ -201,6 +201,7 @@ def test_one_of_several_dags_can_be_chosen(tmp_path: Path) -> None:
     assert in_airflow.load(tmp_path / "my_dag.py", "b").dag_id == "b"
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_told_by_the_command_with_the_path_that_it_got(
     dag_file: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -215,6 +216,7 @@ def test_what_is_wrong_is_told_by_the_command_with_the_path_that_it_got(
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_mistyped_argument_is_told_with_the_line_that_it_stands_in(
     dag_file: Path, environment: dict[str, str]
 ) -> None:

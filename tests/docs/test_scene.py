@@ -21,6 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+@pytest.mark.slow
 def test_nothing_moves_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     with SceneEmulator(begins_when_asked=True, speed=20) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))

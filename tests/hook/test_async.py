@@ -26,6 +26,7 @@ ID = "dsw-abc"
 GOOD = http(200, {"InstanceId": ID, "Status": "Running"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["one hook", "a hook each", "kept alive"])
 def test_fifty_slow_calls_at_once_leave_the_loop_free(way, dsw_default):
     for number in range(50):

@@ -421,6 +421,7 @@ def test_credentials_are_asked_for_once_for_many_calls(kind: Kind, world: World,
     assert world.grants.issued == ["STS.1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
 def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_the_loop(
     kind: Kind, world: World
@@ -469,6 +470,7 @@ def test_fetched_secrets_reach_airflow_s_masker(world: World, ask: Ask, monkeypa
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
 def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, world: World) -> None:
     from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
