@@ -124,6 +124,45 @@ def kind(error: DswError) -> Hashable:
     return type(error), error.code, error.status_code
 
 
+class Course:
+    """
+    A wait from poll to poll, and what of it is a line in the log: each change of status, each new trouble.
+
+    :param log: the task's or the trigger's.
+    :param seen: the status that was logged last.
+    """
+
+    def __init__(self, log: Any, seen: str | None = None) -> None:
+        self._log = log
+        self.seen = seen
+        self.trouble: Hashable = None
+
+    def take(self, wait: Wait, found: Answers | DswError, *, first: bool) -> Verdict | None:
+        """
+        Settle one poll and log what is new.
+
+        :param wait: what is waited for.
+        :param found: what the service said, or the hook's error.
+        :param first: whether no poll of this wait has worked before.
+        :return: None where the service can't answer now, and a poll has worked before.
+        :raises DswWaitFailedError: where the wait can't succeed any more.
+        :raises DswTransientError: where the service can't answer the first poll.
+        """
+        try:
+            verdict = settle(wait, found)
+        except DswTransientError as error:
+            if first:
+                raise
+            if kind(error) != self.trouble:
+                self._log.warning("Still waiting for %s. %s", wait, error)
+            self.trouble = kind(error)
+            return None
+        if verdict.seen != self.seen or self.trouble:
+            self.seen, self.trouble = verdict.seen, None
+            self._log.info(change(wait, verdict))
+        return verdict
+
+
 def result(wait: Wait, verdict: Verdict) -> dict[str, Any]:
     """Return the XCom of a wait that was met: the instance's default details, or the snapshot."""
     return dict(verdict.found) if wait.snapshot else default_details(verdict.found)

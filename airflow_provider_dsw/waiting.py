@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -14,10 +14,10 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTas
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.sensor import AirflowRescheduleException, TaskDeferralTimeout
 
-from airflow_provider_dsw.exceptions import DswError, DswTransientError
+from airflow_provider_dsw.exceptions import DswError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.links.dsw import keep_links, show_links
-from airflow_provider_dsw.polling import Answers, ask, change, error_of, kind, settle, summary
+from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links, show_links
+from airflow_provider_dsw.polling import Answers, Course, ask, error_of, summary
 from airflow_provider_dsw.waits import Verdict, Wait
 
 if TYPE_CHECKING:
@@ -33,66 +33,62 @@ TRIGGERER_GRACE = 60.0
 """Seconds after a deadline that the trigger keeps by itself, for a triggerer that is down or overloaded."""
 
 
-def by_default_deferrable() -> bool:
-    """Return ``[operators] default_deferrable``."""
-    return conf.getboolean("operators", "default_deferrable", fallback=False)
+def is_deferrable(given: bool | None) -> bool:
+    """Return what was given, or else ``[operators] default_deferrable``."""
+    return given if given is not None else conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
-class Waiting(_Task):
-    """What a task needs to wait for an instance; to be mixed into an operator or a sensor, before its base."""
+class Asking(_Task):
+    """What a task needs to ask the service; to be mixed into an operator or a sensor, before its base."""
 
+    operator_extra_links = DSW_LINKS
+    ui_color = "#ffe8d6"
     dsw_conn_id: str
     region: str | None
-    timeout: float
-    _seen: str | None = None
-    _trouble: Hashable = None
-    _polls = 0
     kept_links: Mapping[str, str] = MappingProxyType({})
-
-    def _wait(self) -> Wait:
-        """Return the wait that the rendered arguments ask for."""
-        raise NotImplementedError
 
     @cached_property
     def hook(self) -> DswHook:
         """The hook of the rendered connection id."""
         return DswHook(self.dsw_conn_id, region=self.region)
 
+    def _keep_links(self, context: Context, instance: Mapping[str, Any] | None) -> None:
+        self.kept_links = keep_links(context, instance, self.hook.connection.region, self.kept_links)
+
+
+class Waiting(Asking):
+    """What a task needs to wait for an instance."""
+
+    timeout: float
+    _polls = 0
+
+    def _wait(self) -> Wait:
+        """Return the wait that the rendered arguments ask for."""
+        raise NotImplementedError
+
+    @cached_property
+    def _course(self) -> Course:
+        return Course(self.log)
+
     def _forget_polls(self) -> None:
         """Begin anew: a task's object may be executed more than once."""
-        self._seen = self._trouble = None
+        self._course = Course(self.log)
         self.kept_links = {}
 
     def _poll(self, context: Context, wait: Wait, *, first: bool) -> Verdict | None:
         """
-        Ask the service once, log a change of status, and keep the links on the task's page up to date.
+        Ask the service once, and keep the links on the task's page up to date.
 
-        :param wait: what is waited for.
-        :param first: whether no poll of this wait has worked before.
-        :return: None where the service can't answer now, and a poll has worked before.
-        :raises DswWaitFailedError: where the wait can't succeed any more.
-        :raises DswTransientError: where the service can't answer the first poll.
+        The rest is as in :meth:`~airflow_provider_dsw.polling.Course.take`.
         """
         self._polls += 1
+        found: Answers | DswError
         try:
-            answers: Answers | DswError
-            try:
-                answers = ask(self.hook, wait.instance_id, wait.snapshot_id, self._trouble is not None)
-                self.kept_links = keep_links(context, answers.instance, answers.region, self.kept_links)
-            except DswError as error:
-                answers = error
-            verdict = settle(wait, answers)
-        except DswTransientError as error:
-            if first:
-                raise
-            if kind(error) != self._trouble:
-                self.log.warning("Still waiting for %s. %s", wait, error)
-            self._trouble = kind(error)
-            return None
-        if verdict.seen != self._seen or self._trouble:
-            self._seen, self._trouble = verdict.seen, None
-            self.log.info(change(wait, verdict))
-        return verdict
+            found = ask(self.hook, wait.instance_id, wait.snapshot_id, self._course.trouble is not None)
+            self._keep_links(context, found.instance)
+        except DswError as error:
+            found = error
+        return self._course.take(wait, found, first=first)
 
     @contextmanager
     def _summed_up(self, context: Context) -> Iterator[None]:
@@ -125,7 +121,7 @@ class Waiting(_Task):
                 timeout_at=began + self.timeout,
                 execution_timeout_at=self._execution_timeout_at(context, began),
                 polled=True,
-                seen=self._seen,
+                seen=self._course.seen,
                 links=dict(self.kept_links),
             ),
             method_name=method_name,

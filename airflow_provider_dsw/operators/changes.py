@@ -21,9 +21,8 @@ from airflow_provider_dsw.arguments import check_id, check_image_url, check_snap
 from airflow_provider_dsw.details import default_details
 from airflow_provider_dsw.exceptions import DswError, DswRequestError, DswTransientError, DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
 from airflow_provider_dsw.polling import end_by, pause, result
-from airflow_provider_dsw.waiting import Waiting, by_default_deferrable
+from airflow_provider_dsw.waiting import Waiting, is_deferrable
 from airflow_provider_dsw.waits import (
     Outcome,
     Progress,
@@ -64,8 +63,6 @@ class DswChangeOperator(Waiting, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("instance_id", "dsw_conn_id", "region")
-    operator_extra_links = DSW_LINKS
-    ui_color = "#ffe8d6"
     stop_on_kill = False
 
     def __init__(
@@ -86,7 +83,7 @@ class DswChangeOperator(Waiting, BaseOperator):
         with naming(self.task_id):
             self.poke_interval = _seconds("poke_interval", poke_interval)
             self.timeout = _seconds("timeout", timeout)
-        self.deferrable = by_default_deferrable() if deferrable is None else deferrable
+        self.deferrable = is_deferrable(deferrable)
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         self._asked = False
@@ -122,7 +119,7 @@ class DswChangeOperator(Waiting, BaseOperator):
 
     def _look(self, context: Context) -> dict[str, Any]:
         instance = self._call(lambda: self.hook.get_instance(self.instance_id))
-        self.kept_links = keep_links(context, instance, self.hook.connection.region, self.kept_links)
+        self._keep_links(context, instance)
         return instance
 
     def _call(self, ask: Callable[[], T]) -> T:
@@ -174,7 +171,7 @@ class DswChangeOperator(Waiting, BaseOperator):
                     )
                 left = began + self.timeout - time.time()
                 if left <= 0:
-                    raise self._out_of_time("timeout", self._seen)
+                    raise self._out_of_time("timeout", self._course.seen)
                 time.sleep(min(pause(self.poke_interval), left))
 
     def _trigger(self, wait: Wait, **state: Any) -> DswInstanceTrigger:

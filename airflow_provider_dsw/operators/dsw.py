@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -11,12 +10,12 @@ from airflow.sdk import BaseOperator
 from airflow_provider_dsw.arguments import check_id, is_literal, naming
 from airflow_provider_dsw.details import check_fields, select
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links
 from airflow_provider_dsw.operators.changes import (
     DswCreateSnapshotOperator,
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
+from airflow_provider_dsw.waiting import Asking
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +28,7 @@ __all__ = [
 ]
 
 
-class DswGetInstanceOperator(BaseOperator):
+class DswGetInstanceOperator(Asking, BaseOperator):
     """
     Hand chosen details of a PAI-DSW instance to the next task.
 
@@ -46,8 +45,6 @@ class DswGetInstanceOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("instance_id", "dsw_conn_id", "region")
-    operator_extra_links = DSW_LINKS
-    ui_color = "#ffe8d6"
 
     def __init__(
         self,
@@ -71,13 +68,8 @@ class DswGetInstanceOperator(BaseOperator):
                 check_id("instance_id", instance_id)
             check_fields(fields)
 
-    @cached_property
-    def hook(self) -> DswHook:
-        """The hook of the rendered connection id."""
-        return DswHook(self.dsw_conn_id, region=self.region)
-
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask once and return the details."""
         answer = self.hook.get_instance(self.instance_id)
-        self.kept_links = keep_links(context, answer, self.hook.connection.region)
+        self._keep_links(context, answer)
         return select(answer, self.fields, include_sensitive=self.include_sensitive)

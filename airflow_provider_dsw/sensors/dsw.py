@@ -21,9 +21,8 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_dsw.arguments import is_literal, naming
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.links.dsw import DSW_LINKS
 from airflow_provider_dsw.polling import result
-from airflow_provider_dsw.waiting import Waiting, by_default_deferrable
+from airflow_provider_dsw.waiting import Waiting, is_deferrable
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_arguments, check_target
 
 if TYPE_CHECKING:
@@ -66,8 +65,6 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         "dsw_conn_id",
         "region",
     )
-    operator_extra_links = DSW_LINKS
-    ui_color = "#ffe8d6"
 
     def __init__(
         self,
@@ -95,9 +92,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         self.failure_statuses = failure_statuses
         self.dsw_conn_id = dsw_conn_id
         self.region = region
-        if deferrable is None:
-            deferrable = by_default_deferrable()
-        self.deferrable = deferrable or start_from_trigger
+        self.deferrable = is_deferrable(deferrable) or start_from_trigger
         self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
         self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
         with naming(self.task_id):
@@ -177,9 +172,9 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         :raises DswWaitFailedError: where the wait can't succeed any more.
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
-        wait, seen = self._wait(), self._seen
+        wait, seen = self._wait(), self._course.seen
         verdict = self._poll(context, wait, first=seen is None and not context.get("task_reschedule_count"))
-        if self._seen != seen:
+        if self._course.seen != seen:
             self._keep_seen(context)
         if verdict is None or verdict.outcome is not Outcome.MET:
             return PokeReturnValue(is_done=False)
@@ -188,7 +183,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
         self._forget_polls()
-        self._seen = self._recall_seen(context)
+        self._course.seen = self._recall_seen(context)
         with self._summed_up(context):
             return self._defer(context) if self.deferrable else super().execute(context)
 
@@ -201,7 +196,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
 
     def _keep_seen(self, context: Context) -> None:
         if self.reschedule and not self.deferrable and "task_state_store" in context:
-            context["task_state_store"].set(_SEEN, self._seen)
+            context["task_state_store"].set(_SEEN, self._course.seen)
 
     def _defer(self, context: Context) -> Any:
         began = time.time()

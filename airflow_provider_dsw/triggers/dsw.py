@@ -30,7 +30,7 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import akeep_links, links_of
-from airflow_provider_dsw.polling import Answers, aask, change, event_of, kind, next_due, pause, result, settle
+from airflow_provider_dsw.polling import Answers, Course, aask, event_of, kind, next_due, pause, result
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
 SCHEDULER_GRACE = 10.0
@@ -223,13 +223,13 @@ class DswInstanceTrigger(_DswTrigger):
         # Either it starts again or it starts late: there may have been polls before.
         late = time.time() - began > self.poke_interval
         polls = int(self.polled)
+        course = Course(self.log, self.seen)
         links = self.links
         earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
 
         async def until_it_ends() -> dict[str, Any]:
             nonlocal polls, links
             polled = self.polled or late
-            trouble: Hashable = None
             try:
                 wait = self.wait()
             except ValueError as error:
@@ -240,21 +240,13 @@ class DswInstanceTrigger(_DswTrigger):
                 if isinstance(answers, Answers) and answers.instance is not None:
                     links = links_of(answers.instance, answers.region)
                 try:
-                    verdict = settle(wait, answers)
-                except DswTransientError as error:
-                    if not polled:
-                        return event_of(error)
-                    if kind(error) != trouble:
-                        self.log.warning("Still waiting for %s. %s", wait, error)
-                    trouble = kind(error)
-                    continue
-                except DswWaitFailedError as error:
+                    verdict = course.take(wait, answers, first=not polled)
+                except (DswTransientError, DswWaitFailedError) as error:
                     return event_of(error)
+                if verdict is None:
+                    continue
                 polled = True
                 wait = wait.after(verdict)
-                if verdict.seen != self.seen or trouble:
-                    self.seen, trouble = verdict.seen, None
-                    self.log.info(change(wait, verdict))
                 if verdict.outcome is Outcome.MET:
                     return {"outcome": "met", "result": result(wait, verdict)}
                 del answers, verdict  # not to be held until the next poll
@@ -269,7 +261,7 @@ class DswInstanceTrigger(_DswTrigger):
         yield TriggerEvent(
             {
                 **event,
-                "seen": self.seen,
+                "seen": course.seen,
                 "began": began,
                 "polls": polls,
                 "more_polls": late,
