@@ -303,6 +303,19 @@ def progress(target: str, instance: Mapping[str, Any], *, saves: bool = False) -
     return Progress.ELSEWHERE
 
 
+def arrival(instance_id: str, target: str, *, saves: bool = False) -> Wait:
+    """
+    Return the wait for a status that was asked for.
+
+    :param instance_id: the ``InstanceId``.
+    :param target: as :func:`progress`'s, as is ``saves``: a save on the way that fails then fails the wait.
+    """
+    if not saves:
+        return Wait(instance_id, (target,))
+    failures = default_failure_statuses((target,)) | {"SaveFailed"}
+    return Wait(instance_id, (target,), failure_statuses=tuple(sorted(failures)))
+
+
 def end_of_a_save(instance_id: str, *, saves: bool) -> Wait:
     """
     Return the wait for the end of what :func:`progress` calls busy, whatever the end is.

@@ -26,6 +26,15 @@ for _name in [
 
 from airflow_provider_dsw.emulator import DswEmulator  # noqa: E402
 
+# Where a real Airflow runs.
+SLOW = [Path(__file__).parent / name for name in ("browser", "live")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(folder in item.path.parents for folder in SLOW):
+            item.add_marker("slow")
+
 
 @pytest.fixture
 def emulator() -> Iterator[DswEmulator]:

@@ -27,7 +27,7 @@ from airflow_provider_dsw.waits import (
     Outcome,
     Progress,
     Wait,
-    default_failure_statuses,
+    arrival,
     end_of_a_save,
     labelled,
     progress,
@@ -228,7 +228,7 @@ class _DswStatusOperator(DswChangeOperator):
         raise NotImplementedError
 
     def _wait(self) -> Wait:
-        return Wait(self.instance_id, (self.target,))
+        return arrival(self.instance_id, self.target, saves=self.save_image)
 
     def _run(self, context: Context) -> dict[str, Any]:
         return self._go_on_from(context, self._look(context))
@@ -313,12 +313,6 @@ class DswStopInstanceOperator(_DswStatusOperator):
         super().__init__(**kwargs)
         self.save_image = save_image
         self._check_literals()
-
-    def _wait(self) -> Wait:
-        if not self.save_image:
-            return super()._wait()
-        failures = default_failure_statuses((self.target,)) | {"SaveFailed"}
-        return Wait(self.instance_id, (self.target,), failure_statuses=tuple(sorted(failures)))
 
     def _request(self) -> None:
         self.hook.stop_instance(self.instance_id, save_image=self.save_image)

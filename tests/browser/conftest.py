@@ -13,19 +13,13 @@ from cryptography.fernet import Fernet
 
 from airflow_provider_dsw.emulator import DswEmulator
 from tests.distribution import path_with_provider
-from tests.live.real_airflow import REPOSITORY, Airflow, ending_on_sigterm
+from tests.live.real_airflow import REPOSITORY, Airflow
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
 HERE = Path(__file__).parent
 SCREENSHOTS = REPOSITORY / ".artifacts" / "screenshots"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker("slow")
 
 
 @pytest.fixture(scope="package")
@@ -49,12 +43,8 @@ def airflow(emulator: DswEmulator, tmp_path_factory: pytest.TempPathFactory) -> 
             "SSL_CERT_FILE": emulator.ca_file,
         },
     )
-    with ending_on_sigterm():
-        airflow.start()
-        try:
-            yield airflow
-        finally:
-            airflow.stop()
+    with airflow.running():
+        yield airflow
 
 
 # Not for the session: while it lives an event loop runs, and no other test may run one.

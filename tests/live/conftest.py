@@ -10,19 +10,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
-from tests.live.real_airflow import REPOSITORY, Airflow, ending_on_sigterm
+from tests.live.real_airflow import REPOSITORY, Airflow
 
 HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "begin(by): starts something before the first test")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +41,8 @@ def airflow(emulator: DswEmulator, tmp_path_factory: pytest.TempPathFactory) -> 
             "SSL_CERT_FILE": emulator.ca_file,
         },
     )
-    with ending_on_sigterm():
-        airflow.start()
-        try:
-            yield airflow
-        finally:
-            airflow.stop()
+    with airflow.running():
+        yield airflow
 
 
 @pytest.fixture(scope="session")

@@ -193,6 +193,16 @@ class Airflow:
             self.stop()
             raise
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Airflow]:
+        """Start, and stop at the end, also where SIGTERM ends the tests."""
+        with ending_on_sigterm():
+            self.start()
+            try:
+                yield self
+            finally:
+                self.stop()
+
     def stop(self) -> None:
         """End all processes, whatever state they are in, and keep the tasks' logs."""
         self._end(list(self._processes.values()))

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_dsw.emulator import DswEmulator
 from tests import secrets
 from tests.live.cases import FAILS, STARTS
-from tests.live.real_airflow import REPOSITORY, Airflow, Run, ending_on_sigterm
+from tests.live.real_airflow import REPOSITORY, Airflow, Run
 from tests.live.secret_uses import WAYS
 
 
@@ -50,12 +50,8 @@ def airflow(
             "SSL_CERT_FILE": emulator.ca_file,
         },
     )
-    with ending_on_sigterm():
-        airflow.start()
-        try:
-            yield airflow
-        finally:
-            airflow.stop()
+    with airflow.running():
+        yield airflow
 
 
 @pytest.fixture(scope="module")
