@@ -20,13 +20,15 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import Asset
 from airflow.sdk.bases.sensor import AirflowRescheduleException
+from pytest_mock import MockerFixture
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
 from airflow_provider_dsw.hooks import shared
-from airflow_provider_dsw.polling import Answers
+from airflow_provider_dsw.polling import Answers, Course
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
+from airflow_provider_dsw.waits import Wait
 from tests import tries
 
 Run = Callable[..., Any]
@@ -204,6 +206,20 @@ def test_a_template_that_renders_to_nothing_fails_before_any_request(emulator: D
     with pytest.raises(DswWaitArgumentError, match="instance_id"):
         sensor.execute({})
     assert emulator.requests == []
+
+
+def test_a_trouble_is_one_line_in_the_log_until_it_is_another_or_over(mocker: MockerFixture) -> None:
+    log, wait = mocker.Mock(), Wait(ID)
+    course = Course(log)
+    down, throttled = DswTransientError("down", status_code=503), DswTransientError("slower", status_code=429)
+    starting = Answers({"InstanceId": ID, "Status": "Starting"})
+
+    for found in (starting, down, down, throttled, throttled, starting, starting, down):
+        course.take(wait, found, first=False)
+
+    assert [call.args[-1] for call in log.warning.call_args_list] == [down, throttled, down]
+    # At first, and when the service answers again.
+    assert log.info.call_count == 2
 
 
 def test_whoever_takes_the_event_leaves_nothing_open(dsw_default: DswEmulator) -> None:
