@@ -7,6 +7,7 @@ The sensor, the operators and the triggers share it; what an answer means is in 
 from __future__ import annotations
 
 import json
+import logging
 import random
 from collections.abc import Hashable, Mapping
 from datetime import timedelta
@@ -124,27 +125,35 @@ def kind(error: DswError) -> Hashable:
     return type(error), error.code, error.status_code
 
 
+class Line(NamedTuple):
+    """A line for the log, as ``log`` and ``alog`` take it."""
+
+    level: int
+    text: str
+
+
 class Course:
     """
     A wait from poll to poll, and what of it is a line in the log: each change of status, each new trouble.
 
-    :param log: the task's or the trigger's.
+    Who polls writes the lines, because to write one can take a while: Airflow's supervisor has to read it.
+
     :param seen: the status that was logged last.
     """
 
-    def __init__(self, log: Any, seen: str | None = None) -> None:
-        self._log = log
+    def __init__(self, seen: str | None = None) -> None:
         self.seen = seen
         self.trouble: Hashable = None
 
-    def take(self, wait: Wait, found: Answers | DswError, *, first: bool) -> Verdict | None:
+    def take(self, wait: Wait, found: Answers | DswError, *, first: bool) -> tuple[Verdict | None, Line | None]:
         """
-        Settle one poll and log what is new.
+        Settle one poll, and say what is new.
 
         :param wait: what is waited for.
         :param found: what the service said, or the hook's error.
         :param first: whether no poll of this wait has worked before.
-        :return: None where the service can't answer now, and a poll has worked before.
+        :return: the verdict, None where the service can't answer now and a poll has worked before; and a line
+            for the log, if any.
         :raises DswWaitFailedError: where the wait can't succeed any more.
         :raises DswTransientError: where the service can't answer the first poll.
         """
@@ -153,14 +162,14 @@ class Course:
         except DswTransientError as error:
             if first:
                 raise
-            if kind(error) != self.trouble:
-                self._log.warning("Still waiting for %s. %s", wait, error)
+            if kind(error) == self.trouble:
+                return None, None
             self.trouble = kind(error)
-            return None
-        if verdict.seen != self.seen or self.trouble:
-            self.seen, self.trouble = verdict.seen, None
-            self._log.info(change(wait, verdict))
-        return verdict
+            return None, Line(logging.WARNING, f"Still waiting for {wait}. {error}")
+        if verdict.seen == self.seen and not self.trouble:
+            return verdict, None
+        self.seen, self.trouble = verdict.seen, None
+        return verdict, Line(logging.INFO, change(wait, verdict))
 
 
 def result(wait: Wait, verdict: Verdict) -> dict[str, Any]:

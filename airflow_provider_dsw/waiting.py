@@ -68,11 +68,11 @@ class Waiting(Asking):
 
     @cached_property
     def _course(self) -> Course:
-        return Course(self.log)
+        return Course()
 
     def _forget_polls(self) -> None:
         """Begin anew: a task's object may be executed more than once."""
-        self._course = Course(self.log)
+        self._course = Course()
         self.kept_links = {}
 
     def _poll(self, context: Context, wait: Wait, *, first: bool) -> Verdict | None:
@@ -88,7 +88,10 @@ class Waiting(Asking):
             self._keep_links(context, found.instance)
         except DswError as error:
             found = error
-        return self._course.take(wait, found, first=first)
+        verdict, line = self._course.take(wait, found, first=first)
+        if line:
+            self.log.log(*line)
+        return verdict
 
     @contextmanager
     def _summed_up(self, context: Context) -> Iterator[None]:

@@ -246,7 +246,10 @@ class DswHook(BaseHook):
             outcome = send(client, credentials, self._masker, call.request, deadline - time.monotonic())
             return self._conclude(call, outcome, retrying, tries)
 
-        retrying = Retrying(**self._retry_policy(tries, deadline))
+        def log_retry(state: RetryCallState) -> None:
+            self.log.info(_retry_line(state))
+
+        retrying = Retrying(**self._retry_policy(tries, deadline), before_sleep=log_retry)
         return retrying(attempt)
 
     async def _acall(self, call: calls.Call, tries: int = TRIES) -> dict[str, Any]:
@@ -266,7 +269,10 @@ class DswHook(BaseHook):
                     outcome = await wire.send(call.request, deadline - time.monotonic())
                 return self._conclude(call, outcome, retrying, tries)
 
-            retrying = AsyncRetrying(**self._retry_policy(tries, deadline))
+            async def log_retry(state: RetryCallState) -> None:
+                await self.log.ainfo(_retry_line(state))
+
+            retrying = AsyncRetrying(**self._retry_policy(tries, deadline), before_sleep=log_retry)
             try:
                 return await retrying(attempt)
             finally:
@@ -282,13 +288,8 @@ class DswHook(BaseHook):
             "stop": stop_after_attempt(tries) | stop_before_delay(deadline - time.monotonic()),
             "wait": _pause,
             "retry": _IS_TRANSIENT,
-            "before_sleep": self._log_retry,
             "reraise": True,
         }
-
-    def _log_retry(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self.log.info("%s Trying again in %.1f s.", error, state.upcoming_sleep)
 
     def _conclude(
         self,
@@ -351,6 +352,11 @@ class DswHook(BaseHook):
             return
         async with aclosing(self._new_wire()) as wire:
             yield wire
+
+
+def _retry_line(state: RetryCallState) -> str:
+    error = state.outcome.exception() if state.outcome else None
+    return f"{error} Trying again in {state.upcoming_sleep:.1f} s."
 
 
 def _pause(state: RetryCallState) -> float:

@@ -30,7 +30,7 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import akeep_links, links_of
-from airflow_provider_dsw.polling import Answers, Course, aask, event_of, kind, next_due, pause, result
+from airflow_provider_dsw.polling import Answers, Course, Line, aask, event_of, kind, next_due, pause, result
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
 SCHEDULER_GRACE = 10.0
@@ -211,7 +211,7 @@ class DswInstanceTrigger(_DswTrigger):
             async with shared_hook(self.dsw_conn_id, self.region) as hook:
                 await hook.astop_instance(self.instance_id)
         except DswError as error:
-            self.log.error("DSW instance %s could not be stopped. %s", self.instance_id, error)
+            await self.log.aerror("DSW instance %s could not be stopped. %s", self.instance_id, error)
 
     def shared_stream_key(self) -> Hashable | None:
         """None with ``exponential_backoff``: each such wait has a pace of its own."""
@@ -223,40 +223,44 @@ class DswInstanceTrigger(_DswTrigger):
         # Either it starts again or it starts late: there may have been polls before.
         late = time.time() - began > self.poke_interval
         polls = int(self.polled)
-        course = Course(self.log, self.seen)
+        course = Course(self.seen)
         links = self.links
         earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
 
-        async def until_it_ends() -> dict[str, Any]:
+        async def until_it_ends() -> tuple[dict[str, Any], Line | None]:
             nonlocal polls, links
             polled = self.polled or late
             try:
                 wait = self.wait()
             except ValueError as error:
-                return event_of(DswWaitArgumentError(str(error)))
+                return event_of(DswWaitArgumentError(str(error))), None
             while True:
                 answers = _unpacked(await anext(shared_stream))
                 polls += 1
                 if isinstance(answers, Answers) and answers.instance is not None:
                     links = links_of(answers.instance, answers.region)
                 try:
-                    verdict = course.take(wait, answers, first=not polled)
+                    verdict, line = course.take(wait, answers, first=not polled)
                 except (DswTransientError, DswWaitFailedError) as error:
-                    return event_of(error)
+                    return event_of(error), None
+                if verdict and verdict.outcome is Outcome.MET:
+                    return {"outcome": "met", "result": result(wait, verdict)}, line
+                if line:
+                    await self.log.alog(*line)
                 if verdict is None:
                     continue
                 polled = True
                 wait = wait.after(verdict)
-                if verdict.outcome is Outcome.MET:
-                    return {"outcome": "met", "result": result(wait, verdict)}
                 del answers, verdict  # not to be held until the next poll
                 self.links = await akeep_links(self.task_instance, links, self.links)
 
         try:
             async with asyncio.timeout(self._seconds_left()):
-                event = await until_it_ends()
+                event, line = await until_it_ends()
         except TimeoutError:
-            event = {"outcome": self._deadline_passed()}
+            event, line = {"outcome": self._deadline_passed()}, None
+        if line:
+            await self.log.alog(*line)
         await asyncio.sleep(earliest - time.time())
         yield TriggerEvent(
             {
@@ -378,7 +382,7 @@ class DswInstanceEventTrigger(_DswTrigger):
             if isinstance(answers, DswError):
                 # Nothing may end a watcher: Airflow would start it again at once.
                 if kind(answers) != trouble:
-                    self.log.warning("Still watching for %s. %s", wait, answers)
+                    await self.log.awarning("Still watching for %s. %s", wait, answers)
                 trouble = kind(answers)
                 continue
             trouble = None
@@ -386,7 +390,7 @@ class DswInstanceEventTrigger(_DswTrigger):
             if mark != last:
                 # Before the event: after a crash between the two, a lost event rather than a second one.
                 await memory.keep(mark)
-                self.log.info("DSW instance %s: %s (watching for %s)", wait.instance_id, mark or "none", wait)
+                await self.log.ainfo("DSW instance %s: %s (watching for %s)", wait.instance_id, mark or "none", wait)
             last = mark
             for verdict in entered:
                 yield TriggerEvent(result(wait, verdict))

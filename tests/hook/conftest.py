@@ -45,5 +45,11 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 @pytest.fixture
 def hook_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Let `caplog` see what the hook logs: Airflow's own loggers pass it by."""
-    monkeypatch.setattr(DswHook, "log", logging.getLogger("dsw-hook"))
+    log: Any = logging.getLogger("dsw-hook")
+
+    async def ainfo(text: str) -> None:
+        log.info(text)
+
+    monkeypatch.setattr(log, "ainfo", ainfo, raising=False)
+    monkeypatch.setattr(DswHook, "log", log)
     caplog.set_level("INFO")
