@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import zlib
 from collections.abc import Hashable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -32,19 +33,19 @@ class Answers(NamedTuple):
     snapshot: Mapping[str, Any] | None = None
     region: str | None = None
 
-    def packed(self) -> str:
+    def packed(self) -> bytes:
         """
-        Return them as text.
+        Return them as few bytes.
 
         From one poll to the next the triggerer holds the answer of every wait. As objects, those of a thousand
         keep Python's garbage collector looking through the whole process, and the event loop waits for it.
         """
-        return json.dumps(self)
+        return zlib.compress(json.dumps(self).encode(), level=1)
 
     @classmethod
-    def unpacked(cls, text: str) -> Answers:
-        """Return what :meth:`packed` made text of."""
-        return cls(*json.loads(text))
+    def unpacked(cls, packed: bytes) -> Answers:
+        """Return what :meth:`packed` made bytes of."""
+        return cls(*json.loads(zlib.decompress(packed)))
 
 
 def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trouble: bool = False) -> Answers:

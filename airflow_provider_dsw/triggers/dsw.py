@@ -11,10 +11,11 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -94,8 +95,9 @@ class _DswTrigger(BaseEventTrigger):
         }
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and what makes the trigger again."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", self._kwargs()
+        """Return the class and what makes the trigger again, without what is None anyway."""
+        kwargs = {name: value for name, value in self._kwargs().items() if value is not None}
+        return f"{type(self).__module__}.{type(self).__qualname__}", kwargs
 
     def wait(self) -> Wait:
         """
@@ -118,15 +120,11 @@ class _DswTrigger(BaseEventTrigger):
         return "dsw", self.dsw_conn_id, self.region, self.instance_id, self.snapshot_id, self.poke_interval
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[str | DswError]:
+    def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[bytes | DswError]:
         """Poll for as long as somebody listens; an error is an item like any other and ends nobody's stream."""
         interval = kwargs["poke_interval"]
-        if kwargs.get("polled"):
-            await asyncio.sleep(pause(interval * random.uniform(0.5, 1.0)))  # noqa: S311 - not for secrets
-        async with aclosing(_polls(kwargs)) as polls:
-            async for found in polls:
-                yield found
-                await asyncio.sleep(pause(interval, retry_after=_retry_after(found)))
+        first = pause(interval * random.uniform(0.5, 1.0)) if kwargs.get("polled") else 0.0  # noqa: S311 - not for secrets
+        return _polls(kwargs, first, partial(pause, interval))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll alone: on Airflow before 3.3, in ``dag.test()``, and where a wait has a pace of its own."""
@@ -134,7 +132,7 @@ class _DswTrigger(BaseEventTrigger):
             async for event in self.filter_shared_stream(stream):
                 yield event
 
-    def _own_stream(self) -> Any:
+    def _own_stream(self) -> AsyncGenerator[bytes | DswError]:
         return self.open_shared_stream(self._kwargs())
 
 
@@ -253,6 +251,8 @@ class DswInstanceTrigger(_DswTrigger):
                 wait = wait.after(verdict)
                 del answers, verdict  # not to be held until the next poll
                 self.links = await akeep_links(self.task_instance, links, self.links)
+                if links == self.links:
+                    links = self.links  # not to hold them twice
 
         try:
             async with asyncio.timeout(self._seconds_left()):
@@ -300,7 +300,7 @@ class DswInstanceTrigger(_DswTrigger):
         )
         return "execution_timeout" if execution_first else "timeout"
 
-    async def _own_stream(self) -> AsyncGenerator[str | DswError]:
+    def _own_stream(self) -> AsyncGenerator[bytes | DswError]:
         def seconds(retry_after: float | None = None) -> float:
             return pause(
                 self.poke_interval,
@@ -310,15 +310,12 @@ class DswInstanceTrigger(_DswTrigger):
                 retry_after=retry_after,
             )
 
-        began = self._began
+        began, first = self._began, 0.0
         if self.polled:
             # What is left of the pause that a restart of the triggerer broke off, not a new one.
             due = next_due(self.poke_interval, time.time() - began) if self.exponential_backoff else math.inf
-            await asyncio.sleep(min(seconds(), due))
-        async with aclosing(_polls(self._kwargs())) as polls:
-            async for found in polls:
-                yield found
-                await asyncio.sleep(seconds(_retry_after(found)))
+            first = min(seconds(), due)
+        return _polls(self._kwargs(), first, seconds)
 
 
 class DswInstanceEventTrigger(_DswTrigger):
@@ -414,12 +411,21 @@ class _Memory:
             await store.aset(self._key, {"at": time.time(), "mark": mark})
 
 
-async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[str | DswError]:
-    """Ask once for each item that is taken: packed answers, or an error."""
-    found: str | DswError | None = None
+async def _polls(
+    kwargs: dict[str, Any], first: float, seconds: Callable[..., float]
+) -> AsyncGenerator[bytes | DswError]:
+    """
+    Poll, and yield packed answers or an error.
+
+    :param kwargs: the trigger's.
+    :param first: seconds until the first poll.
+    :param seconds: returns those until the next one; takes ``retry_after``.
+    """
+    await asyncio.sleep(first)
+    found: bytes | DswError | None = None
     while True:
         try:
-            async with shared_hook(kwargs["dsw_conn_id"], kwargs["region"]) as hook:
+            async with shared_hook(kwargs["dsw_conn_id"], kwargs.get("region")) as hook:
                 while True:
                     in_trouble = isinstance(found, DswError)
                     try:
@@ -427,21 +433,20 @@ async def _polls(kwargs: dict[str, Any]) -> AsyncGenerator[str | DswError]:
                         found = answers.packed()
                         del answers  # not to be held until the next poll
                     except DswError as error:
-                        found = error
+                        found = error.with_traceback(None)  # which holds this frame
                     yield found
+                    await asyncio.sleep(seconds(retry_after=getattr(found, "retry_after", None)))
         except DswError as error:
-            yield error
+            found = error.with_traceback(None)
         except AirflowException as error:
             # Airflow knows no such connection.
-            yield DswConnectionError(str(error))
+            found = DswConnectionError(str(error))
+        yield found
+        await asyncio.sleep(seconds(retry_after=None))
 
 
-def _unpacked(found: str | DswError) -> Answers | DswError:
+def _unpacked(found: bytes | DswError) -> Answers | DswError:
     return found if isinstance(found, DswError) else Answers.unpacked(found)
-
-
-def _retry_after(found: str | DswError) -> float | None:
-    return getattr(found, "retry_after", None)
 
 
 def _as_json(statuses: str | Collection[str] | None) -> str | list[str] | None:
