@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import structlog
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.hooks import wire
 from airflow_provider_dsw.hooks.dsw import TRIES
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from tests.hook.stalls import longest_stall
 
 Run = Callable[[DswInstanceTrigger], Awaitable[dict[str, Any]]]
 
@@ -206,3 +211,25 @@ def test_a_restart_breaks_no_pause_of_exponential_backoff(service: Emulator) -> 
 
     assert asyncio.run(alone(trigger))["outcome"] == "met"
     assert 0.25 < time.monotonic() - began < 0.8
+
+
+def test_a_log_that_is_read_slowly_holds_up_no_other_wait(service: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's supervisor reads a trigger's log from a pipe, and is slow while it takes in many events."""
+    service.add_instance("dsw-0", "Running")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    os.write(writer, b"-" * (1 << 20))  # as much as there is room for
+    os.set_blocking(writer, True)
+    with open(reader, "rb", buffering=0) as supervisor, open(writer, "wb", buffering=0) as pipe:
+        log = structlog.wrap_logger(
+            structlog.BytesLogger(pipe),
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            processors=[lambda _, __, event: event["event"].encode()],
+        )
+        monkeypatch.setattr(DswInstanceTrigger, "log", log)
+        reads = threading.Timer(1.5, supervisor.read, [1 << 20])
+        reads.start()
+        stall = asyncio.run(longest_stall(alone(wait_for("dsw-0", 0.1))))
+        reads.join()
+
+    assert stall < 0.75

@@ -185,7 +185,9 @@ class AsyncWire:
             connector=aiohttp.TCPConnector(
                 ssl=context, limit=MOST_CONNECTIONS, ttl_dns_cache=300, keepalive_timeout=75
             ),
-            timeout=aiohttp.ClientTimeout(sock_connect=self._connection.connect_timeout),
+            timeout=aiohttp.ClientTimeout(
+                sock_connect=self._connection.connect_timeout, sock_read=self._connection.read_timeout
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         # aiohttp would replay a request whose connection closed, with a nonce that the service refuses.
@@ -193,36 +195,32 @@ class AsyncWire:
         return session
 
     async def send(self, request: Request, limit: float) -> dict[str, Any] | Failure:
-        """As :func:`send`, without blocking the event loop; connection and answer share the sum of their timeouts."""
-        deadline = asyncio.get_running_loop().time() + limit
+        """As :func:`send`, without blocking the event loop."""
         try:
-            outcome, credential = await self._send_once(request, deadline)
-            if says_expired(outcome) and await self._renewed(credential, deadline):
-                outcome, credential = await self._send_once(request, deadline)
+            async with asyncio.timeout(limit):
+                outcome, credential = await self._send_once(request)
+                if says_expired(outcome) and await self._renewed(credential):
+                    outcome, credential = await self._send_once(request)
         except CredentialsError as error:
             return error.failure
         except Exception as error:
             return from_exception(error)
         return self._credentials.explain(outcome, credential)
 
-    async def _send_once(self, request: Request, deadline: float) -> tuple[dict[str, Any] | Failure, Any]:
+    async def _send_once(self, request: Request) -> tuple[dict[str, Any] | Failure, Any]:
         session = self._session or await self._open()
-        credential = self._credentials.current or await self._fetched(deadline)
+        credential = self._credentials.current or await self._fetched()
         await self._masker.atell(secrets_of(credential))
-        # One timer for all, where aiohttp's for reading would be two or more: each leaves objects behind that
-        # Python's collector counts, and in a triggerer a full collection stops the event loop for a while.
-        timeout = self._connection.connect_timeout + self._connection.read_timeout
-        async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + timeout)):
-            status, headers, content = await self._exchange(session, request, credential)
+        status, headers, content = await self._exchange(session, request, credential)
         return _usable(status, parse_body(content), retry_after_of(headers)), credential
 
-    async def _fetched(self, deadline: float) -> Any:
+    async def _fetched(self) -> Any:
         # One thread fetches for all who wait here.
-        async with asyncio.timeout_at(deadline), self._fetching:
+        async with self._fetching:
             return self._credentials.current or await in_thread(self._credentials.get)
 
-    async def _renewed(self, refused: Any, deadline: float) -> bool:
-        async with asyncio.timeout_at(deadline), self._fetching:
+    async def _renewed(self, refused: Any) -> bool:
+        async with self._fetching:
             return await in_thread(self._credentials.renew, refused)
 
     async def _exchange(

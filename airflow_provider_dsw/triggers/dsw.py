@@ -419,7 +419,7 @@ async def _polls(
 
     :param kwargs: the trigger's.
     :param first: seconds until the first poll.
-    :param seconds: returns those until the next one; takes ``retry_after``.
+    :param seconds: returns those until the next one, given ``retry_after`` where the service asks for a pause.
     """
     await asyncio.sleep(first)
     found: bytes | DswError | None = None
@@ -437,12 +437,11 @@ async def _polls(
                     yield found
                     await asyncio.sleep(seconds(retry_after=getattr(found, "retry_after", None)))
         except DswError as error:
-            found = error.with_traceback(None)
+            yield error
         except AirflowException as error:
             # Airflow knows no such connection.
-            found = DswConnectionError(str(error))
-        yield found
-        await asyncio.sleep(seconds(retry_after=None))
+            yield DswConnectionError(str(error))
+        await asyncio.sleep(seconds())
 
 
 def _unpacked(found: bytes | DswError) -> Answers | DswError:
