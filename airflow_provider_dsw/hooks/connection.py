@@ -23,6 +23,8 @@ from airflow_provider_dsw.hooks.fields import (
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+USER_AGENT = "airflow-provider-dsw"
+
 _FIELD_OF = {
     "access_key_id": "login (the AccessKey id)",
     "access_key_secret": "password (the AccessKey secret)",
@@ -83,7 +85,7 @@ class DswConnection:
                 protocol=self.protocol,
                 connect_timeout=round(self.connect_timeout * 1000),
                 read_timeout=round(self.read_timeout * 1000),
-                user_agent="airflow-provider-dsw",
+                user_agent=USER_AGENT,
             )
         )
 

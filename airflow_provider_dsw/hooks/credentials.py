@@ -2,7 +2,8 @@
 A connection's credentials: fetched once for all who ask, and renewed when they end.
 
 What fetches them is ``alibabacloud_credentials``, by its synchronous way: its asynchronous one holds a thread's
-lock across an await, which stalls the event loop.
+lock across an await, which stalls the event loop. Keys that the connection itself holds need nothing of it but a
+name for them: to import the rest costs a triggerer 5 MB.
 """
 
 from __future__ import annotations
@@ -93,9 +94,9 @@ class Credentials:
 
     def _fetch(self) -> Any:
         try:
-            if self._client is None:
-                self._client = _client(self._connection)
-            self._current = self._client.get_credential()
+            self._current = (
+                _static(self._connection) if self._connection.is_static else self._library_client().get_credential()
+            )
         except Exception as error:
             failure = from_credentials_exception(error)
         else:
@@ -103,6 +104,11 @@ class Credentials:
             self._good_until = time.monotonic() + lifetime
             return self._current
         raise CredentialsError(replace(failure, advice=_advice(self._connection)))
+
+    def _library_client(self) -> Any:
+        if self._client is None:
+            self._client = _client(self._connection)
+        return self._client
 
     def for_sdk(self) -> Any:
         """Return a credential client for the SDK's own calls, which fetches no others than these."""
@@ -124,9 +130,8 @@ class Credentials:
 
             @property
             def cloud_credential(self) -> Any:
-                if credentials._client is None:
-                    self.get_credential()
-                return credentials._client.cloud_credential
+                with credentials._lock:
+                    return credentials._library_client().cloud_credential
 
         return OfConnection()
 
@@ -134,6 +139,14 @@ class Credentials:
 def secrets_of(credential: Any) -> tuple[str, ...]:
     """Return what of fetched credentials must never leave."""
     return tuple(filter(None, (credential.access_key_secret, credential.security_token)))
+
+
+def _static(connection: DswConnection) -> Any:
+    """Return the keys that the connection holds, as the library would."""
+    from alibabacloud_credentials.models import CredentialModel
+
+    provider_name = {"access_key": "static_ak", "sts": "static_sts"}[connection.auth_type]
+    return CredentialModel(**connection.credentials, provider_name=provider_name)
 
 
 def _client(connection: DswConnection) -> Any:

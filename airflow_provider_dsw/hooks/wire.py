@@ -1,16 +1,16 @@
 """
-One request to the service, and its answer: synchronous through the SDK, asynchronous with its signature.
+One request to the service, and its answer: synchronous through the SDK, asynchronous through aiohttp.
 
 The SDK's own asynchronous calls build a session and a TLS context each time and stall the event loop, so
-in async code one keep-alive session carries requests that the SDK has signed. Neither way retries, except once
-with new credentials where the service calls those that were fetched before expired.
+in async code one keep-alive session carries the requests. Neither way retries, except once with new credentials
+where the service calls those that were fetched before expired.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
+import json
 import ssl
 import threading
 import time
@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
 
+from airflow_provider_dsw.hooks.connection import USER_AGENT, DswConnection
 from airflow_provider_dsw.hooks.credentials import Credentials, CredentialsError, secrets_of
+from airflow_provider_dsw.hooks.deadlines import Deadline, Deadlines
 from airflow_provider_dsw.hooks.errors import (
     Failure,
     from_body,
@@ -29,17 +30,16 @@ from airflow_provider_dsw.hooks.errors import (
     retry_after_of,
     says_expired,
 )
+from airflow_provider_dsw.hooks.signature import canonical, signed
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from airflow_provider_dsw.hooks.connection import DswConnection
     from airflow_provider_dsw.hooks.masking import Masker
 
 VERSION = "2022-01-01"
 MOST_CONNECTIONS = 300
 """In one event loop, to one endpoint: so many slow answers hold no other wait up, and leave file descriptors."""
-_ALGORITHM = "ACS3-HMAC-SHA256"
 
 T = TypeVar("T")
 
@@ -164,6 +164,7 @@ class AsyncWire:
         self._proxy: str | None = None
         self._opening = asyncio.Lock()
         self._fetching = asyncio.Lock()
+        self._deadlines = Deadlines()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -181,13 +182,18 @@ class AsyncWire:
     def _new_session(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
         import aiohttp
 
+        async def expect_answer(_: aiohttp.ClientSession, call: Any, __: Any) -> None:
+            # For the answer's head as a whole: aiohttp says nothing of its parts.
+            call.trace_request_ctx.within(self._connection.read_timeout)
+
+        asked = aiohttp.TraceConfig()
+        asked.on_request_headers_sent.append(expect_answer)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=context, limit=MOST_CONNECTIONS, ttl_dns_cache=300, keepalive_timeout=75
             ),
-            timeout=aiohttp.ClientTimeout(
-                sock_connect=self._connection.connect_timeout, sock_read=self._connection.read_timeout
-            ),
+            timeout=aiohttp.ClientTimeout(sock_connect=self._connection.connect_timeout),
+            trace_configs=[asked],
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         # aiohttp would replay a request whose connection closed, with a nonce that the service refuses.
@@ -197,21 +203,22 @@ class AsyncWire:
     async def send(self, request: Request, limit: float) -> dict[str, Any] | Failure:
         """As :func:`send`, without blocking the event loop."""
         try:
-            async with asyncio.timeout(limit):
-                outcome, credential = await self._send_once(request)
+            async with Deadline(self._deadlines, limit) as deadline:
+                outcome, credential = await self._send_once(request, deadline)
                 if says_expired(outcome) and await self._renewed(credential):
-                    outcome, credential = await self._send_once(request)
+                    outcome, credential = await self._send_once(request, deadline)
         except CredentialsError as error:
             return error.failure
         except Exception as error:
             return from_exception(error)
         return self._credentials.explain(outcome, credential)
 
-    async def _send_once(self, request: Request) -> tuple[dict[str, Any] | Failure, Any]:
+    async def _send_once(self, request: Request, deadline: Deadline) -> tuple[dict[str, Any] | Failure, Any]:
         session = self._session or await self._open()
         credential = self._credentials.current or await self._fetched()
         await self._masker.atell(secrets_of(credential))
-        status, headers, content = await self._exchange(session, request, credential)
+        status, headers, content = await self._exchange(session, request, credential, deadline)
+        deadline.only_in_all()
         return _usable(status, parse_body(content), retry_after_of(headers)), credential
 
     async def _fetched(self) -> Any:
@@ -224,24 +231,37 @@ class AsyncWire:
             return await in_thread(self._credentials.renew, refused)
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, request: Request, credential: Any
+        self, session: aiohttp.ClientSession, request: Request, credential: Any, deadline: Deadline
     ) -> tuple[int, Mapping[str, str], bytes]:
         from yarl import URL
 
-        content = b"" if request.body is None else _json(request.body)
-        url = f"{self._connection.protocol}://{self._connection.endpoint}{request.path}"
-        if request.query:
-            url += f"?{urlencode(request.query, quote_via=quote, safe='~')}"
+        connection, query = self._connection, canonical(request.query)
+        url = f"{connection.protocol}://{connection.endpoint}{request.path}" + (f"?{query}" if query else "")
+        content = b"" if request.body is None else json.dumps(request.body).encode()
+        headers = {
+            "host": connection.endpoint,
+            "accept": "application/json",
+            "user-agent": USER_AGENT,
+            "x-acs-version": VERSION,
+            "x-acs-action": request.action,
+        }
+        if content:
+            headers["content-type"] = "application/json; charset=utf-8"
         async with session.request(
             request.method,
             URL(url, encoded=True),
-            headers=_signed_headers(request, content, self._connection.endpoint, credential),
+            headers=signed(headers, request.method, request.path, query, content, credential),
             data=content or None,
             proxy=self._proxy,
             # A redirect would carry the token to another host.
             allow_redirects=False,
+            trace_request_ctx=deadline,
         ) as response:
-            return response.status, response.headers, await response.read()
+            found = b""
+            async for part in response.content.iter_any():
+                deadline.within(connection.read_timeout)
+                found += part
+            return response.status, response.headers, found
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
@@ -263,48 +283,10 @@ def _proxy_of(connection: DswConnection) -> str | None:
 
 @functools.cache
 def _prepare() -> ssl.SSLContext:
-    """Import what takes half a second, and make the one TLS context, as the SDK makes its own for each call."""
+    """Import what takes a while, and make the one TLS context, as the SDK makes its own for each call."""
     import aiohttp  # noqa: F401
-    import alibabacloud_tea_openapi.utils  # noqa: F401
     import certifi
 
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
-
-
-def _json(body: Mapping[str, Any]) -> bytes:
-    from darabonba.core import DaraCore
-
-    return DaraCore.to_json_string(body).encode()
-
-
-def _signed_headers(request: Request, content: bytes, endpoint: str, credential: Any) -> dict[str, str]:
-    from alibabacloud_tea_openapi.utils import Utils
-    from darabonba.request import DaraRequest
-
-    digest = hashlib.sha256(content).hexdigest()
-    headers = {
-        "host": endpoint,
-        "accept": "application/json",
-        "user-agent": Utils.get_user_agent("airflow-provider-dsw"),
-        "x-acs-version": VERSION,
-        "x-acs-action": request.action,
-        "x-acs-date": Utils.get_timestamp(),
-        "x-acs-signature-nonce": Utils.get_nonce(),
-        "x-acs-content-sha256": digest,
-    }
-    if content:
-        headers["content-type"] = "application/json; charset=utf-8"
-    if credential.provider_name:
-        headers["x-acs-credentials-provider"] = credential.provider_name
-    if credential.security_token:
-        headers["x-acs-accesskey-id"] = credential.access_key_id
-        headers["x-acs-security-token"] = credential.security_token
-    to_sign = DaraRequest()
-    to_sign.method, to_sign.pathname = request.method, request.path
-    to_sign.query, to_sign.headers = dict(request.query), headers
-    headers["Authorization"] = Utils.get_authorization(
-        to_sign, _ALGORITHM, digest, credential.access_key_id, credential.access_key_secret
-    )
-    return headers

@@ -83,6 +83,21 @@ def test_a_call_leaves_nothing_to_python_s_garbage_collector(dsw_default):
         gc.enable()
 
 
+def test_a_call_leaves_no_cancelled_timer(dsw_default, mocker):
+    """asyncio frees those by the hundred, which Python's collector doesn't see: it looks through all the more often."""
+    dsw_default.add_instance(ID)
+
+    async def work() -> int:
+        async with DswHook() as hook:
+            await hook.aget_instance(ID)
+            timers = mocker.spy(asyncio.get_running_loop(), "call_at")
+            for _ in range(50):
+                await hook.aget_instance(ID)
+            return int(timers.call_count)
+
+    assert asyncio.run(work()) < 10
+
+
 COLD = """
 import asyncio, sys, time
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -93,7 +108,7 @@ print(asyncio.run(longest_stall(DswHook().aget_instance("dsw-abc"))), time.monot
 """
 
 
-def test_the_first_call_of_a_process_imports_the_sdk_beside_the_loop(dsw_default):
+def test_the_first_call_of_a_process_imports_beside_the_loop(dsw_default):
     dsw_default.add_instance(ID)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 

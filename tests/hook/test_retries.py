@@ -190,6 +190,34 @@ def test_the_read_timeout_is_kept(ask, monkeypatch, no_pauses):
     assert "no answer in time" in str(error)
 
 
+def test_the_read_timeout_is_kept_inside_an_answer(ask, monkeypatch, no_pauses):
+    def stops(connection: socket.socket, _: object) -> bool:
+        connection.sendall(GOOD[:-5])
+        return keeps_silent(connection, _)
+
+    with RawServer(stops) as server:
+        began = time.monotonic()
+        error = fails(ask, connect_to(monkeypatch, server.port, read_timeout=0.2))
+        took = time.monotonic() - began
+
+    assert 0.8 <= took < 2.0
+    assert "no answer in time" in str(error)
+
+
+def test_an_answer_may_take_longer_than_the_read_timeout_if_it_goes_on(ask, monkeypatch, no_pauses):
+    head, body = GOOD.split(b"\r\n\r\n", 1)
+
+    def in_parts(connection: socket.socket, _: object) -> bool:
+        connection.sendall(head + b"\r\n\r\n")
+        for start in range(0, len(body), 8):
+            time.sleep(0.15)
+            connection.sendall(body[start : start + 8])
+        return True
+
+    with RawServer(in_parts) as server:
+        assert ask(connect_to(monkeypatch, server.port, read_timeout=0.3))["InstanceId"] == ID
+
+
 def test_the_connect_timeout_is_kept(ask, monkeypatch, no_pauses):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
