@@ -15,7 +15,7 @@ from airflow_provider_dsw.exceptions import DswInstanceNotFoundError, DswTransie
 from airflow_provider_dsw.hooks import dsw
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.hook.conftest import Ask, ask_async, connect, connect_to
-from tests.hook.raw_server import RawServer, breaks_off, drips, http, in_turn, keeps_silent, sends
+from tests.hook.raw_server import RawServer, Received, breaks_off, drips, http, in_turn, keeps_silent, sends
 
 ID = "dsw-abc"
 GOOD = http(200, {"InstanceId": ID, "Status": "Running"})
@@ -191,9 +191,9 @@ def test_the_read_timeout_is_kept(ask, monkeypatch, no_pauses):
 
 
 def test_the_read_timeout_is_kept_inside_an_answer(ask, monkeypatch, no_pauses):
-    def stops(connection: socket.socket, _: object) -> bool:
+    def stops(connection: socket.socket, received: Received) -> bool:
         connection.sendall(GOOD[:-5])
-        return keeps_silent(connection, _)
+        return keeps_silent(connection, received)
 
     with RawServer(stops) as server:
         began = time.monotonic()
