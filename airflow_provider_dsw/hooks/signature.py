@@ -2,7 +2,7 @@
 The headers that prove who asks: the API's signature ``ACS3-HMAC-SHA256``. Pure, but for the time and a nonce.
 
 The SDK could sign too, and the tests hold this to what it makes. But to import that costs a triggerer 5 MB, which
-is a quarter of all that a thousand waits may take.
+is an eighth of all that a thousand waits may take.
 """
 
 from __future__ import annotations

@@ -204,6 +204,24 @@ def test_the_read_timeout_is_kept_inside_an_answer(ask, monkeypatch, no_pauses):
     assert "no answer in time" in str(error)
 
 
+def test_each_of_several_calls_keeps_its_own_read_timeout(monkeypatch):
+    async def seconds(hook: DswHook, after: float) -> float:
+        await asyncio.sleep(after)
+        began = time.monotonic()
+        with pytest.raises(DswTransientError):
+            await hook.aget_instance(ID, tries=1)
+        return time.monotonic() - began
+
+    async def work() -> list[float]:
+        async with connect_to(monkeypatch, server.port, read_timeout=0.5) as hook:
+            return await asyncio.gather(*(seconds(hook, after) for after in (0.0, 0.2, 0.4)))
+
+    with RawServer(keeps_silent) as server:
+        taken = asyncio.run(asyncio.wait_for(work(), 5))
+
+    assert all(0.5 <= took < 1.0 for took in taken)
+
+
 def test_an_answer_may_take_longer_than_the_read_timeout_if_it_goes_on(ask, monkeypatch, no_pauses):
     head, body = GOOD.split(b"\r\n\r\n", 1)
 
