@@ -21,7 +21,15 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 
 REPOSITORY = Path(__file__).parents[2]
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMPONENTS = {
+    "api-server": ("api-server", "--apps", "core"),
+    # In a process of its own: the API's event loop itself waits for the lock of a database that is SQLite, and would
+    # keep a worker's call from ending its transaction, which holds that lock.
+    "execution-api": ("api-server", "--apps", "execution"),
+    "scheduler": ("scheduler",),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer",),
+}
 HOST = "127.0.0.1"
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 # What the machine may have set, and what would reach the processes under test.
@@ -123,7 +131,7 @@ class Run:
 
 class Airflow:
     """
-    Airflow's four processes.
+    Airflow's processes.
 
     :param home: an empty directory.
     :param dags: the folder of the DAG files.
@@ -134,7 +142,7 @@ class Airflow:
     def __init__(self, home: Path, dags: Path, artifacts: Path, env: Mapping[str, str]) -> None:
         self.home = home
         self.artifacts = artifacts
-        self.port = _free_port()
+        self.port, self._execution_port = _free_port(), _free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
@@ -149,7 +157,7 @@ class Airflow:
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{self._execution_port}/execution/",
             "AIRFLOW__CORE__FERNET_KEY": "",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "6",
@@ -211,10 +219,13 @@ class Airflow:
         shutil.copytree(self.home / "logs", self.artifacts / "logs", dirs_exist_ok=True)
 
     def start_component(self, component: str) -> None:
+        env = self.env
+        if component == "execution-api":
+            env = {**env, "AIRFLOW__API__PORT": str(self._execution_port)}
         with (self.artifacts / f"{component}.log").open("ab") as log:
             self._processes[component] = subprocess.Popen(
-                [*_AIRFLOW, component],
-                env=self.env,
+                [*_AIRFLOW, *COMPONENTS[component]],
+                env=env,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
