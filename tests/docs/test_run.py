@@ -71,6 +71,7 @@ def left_behind(tmp_path: Path) -> list[str]:
     return [str(path) for name in ("tmp", "home") for path in (tmp_path / name).iterdir()]
 
 
+@pytest.mark.slow
 def test_it_shows_statuses_requests_tasks_and_values(
     dag_file: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
