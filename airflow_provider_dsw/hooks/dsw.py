@@ -259,7 +259,7 @@ class DswHook(BaseHook):
         async with self._open_wire() as wire:
             first: dict[str, Any] | Failure | None = await wire.send(call.request, deadline - time.monotonic())
             if isinstance(first, dict) and call.check(first) is None:
-                # tenacity takes as long as the signature, which counts where a thousand waits poll.
+                # tenacity takes longer than the signature, which counts where a thousand waits poll.
                 return first
 
             async def attempt() -> dict[str, Any]:
