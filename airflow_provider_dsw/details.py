@@ -7,10 +7,12 @@ before anything is selected.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.urls import HIDDEN, hide_secrets
 
 # The top-level response elements of the GetInstance page (pai-dsw/2022-01-01), in its order.
 DOCUMENTED_FIELDS = (
@@ -102,16 +104,12 @@ DEFAULT_FIELDS = (
     "RequestId",
 )
 
-# Paths to what is secret; every item where the value on the way is a list.
-SECRET_PATHS = (
-    ("CredentialConfig",),
-    ("ImageAuth",),
-    ("EnvironmentVariables",),
-    ("ServiceConfig",),
-    ("UserVpc", "ForwardInfos", "SSHPublicKey"),
-    ("Datasets", "Options"),
-)
-REDACTED = "***"
+# Fields that are secret as a whole, and the key under which others hold a secret, at any depth: the shape that the
+# API page documents is not the only one that has been seen.
+SECRET_FIELDS = frozenset({"CredentialConfig", "ImageAuth", "EnvironmentVariables", "ServiceConfig"})
+SECRET_KEYS = {"UserVpc": "SSHPublicKey", "Datasets": "Options", "DynamicMount": "Options"}
+DEEPEST = 64
+"""Levels of an answer that are looked through; what lies deeper is replaced whole."""
 
 
 def default_details(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,25 +119,43 @@ def default_details(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def redact(answer: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return a copy of GetInstance's answer with every secret value replaced by ``***``.
+    Return a copy of the service's answer with every secret value replaced by ``***``.
 
-    Where a secret value is an object or a list its leaves are replaced, so that its shape stays visible.
+    Where a secret value is an object or a list its leaves are replaced, so that its shape stays visible. JSON in a
+    string is looked through like an object. Of a URL the password or token is replaced, whatever the field.
+
+    :param answer: GetInstance's answer, or a snapshot.
     """
-    redacted = dict(answer)
-    for name, *path in SECRET_PATHS:
-        if name in redacted:
-            redacted[name] = _redact_at(redacted[name], path)
-    return redacted
+    return {
+        name: _redact(value, SECRET_KEYS.get(name), name in SECRET_FIELDS, DEEPEST) for name, value in answer.items()
+    }
 
 
-def _redact_at(value: Any, path: list[str]) -> Any:
-    if isinstance(value, list):
-        return [_redact_at(item, path) for item in value]
+def _redact(value: Any, secret_key: str | None, secret: bool, levels: int) -> Any:
+    if levels == 0:
+        return HIDDEN
     if isinstance(value, Mapping):
         return {
-            name: _redact_at(item, path[1:]) if not path or name == path[0] else item for name, item in value.items()
+            name: _redact(item, secret_key, secret or name == secret_key, levels - 1) for name, item in value.items()
         }
-    return value if path else REDACTED
+    if isinstance(value, (list, tuple)):
+        return [_redact(item, secret_key, secret, levels - 1) for item in value]
+    if secret:
+        return HIDDEN
+    if not isinstance(value, str):
+        return value
+    return hide_secrets(value) if secret_key is None else _redact_json(value, secret_key, levels - 1)
+
+
+def _redact_json(text: str, secret_key: str, levels: int) -> str:
+    if text.lstrip()[:1] not in ("{", "[", '"'):
+        return HIDDEN if secret_key in text else hide_secrets(text)
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return HIDDEN
+    redacted = _redact(parsed, secret_key, False, levels)
+    return text if redacted == parsed else json.dumps(redacted)
 
 
 def check_fields(fields: Collection[str] | Mapping[str, str] | None) -> None:
@@ -193,6 +209,30 @@ def select(
     if isinstance(fields, Mapping):
         return {name: _search(name, expression, answer) for name, expression in fields.items()}
     return {name: answer.get(name) for name in fields}
+
+
+def unknown_field_warnings(fields: Mapping[str, str], details: Mapping[str, Any]) -> list[str]:
+    """
+    Return a warning for each expression whose value is None because its first field is mistyped.
+
+    :param fields: name → JMESPath expression.
+    :param details: what :func:`select` returned for them.
+    """
+    warnings = []
+    for name, expression in fields.items():
+        first = _first_field(_compile(name, expression).parsed)
+        if details[name] is None and first is not None and first not in DOCUMENTED_FIELDS:
+            near = nearest(first, DOCUMENTED_FIELDS)
+            warnings.append(f"fields[{name!r}] is None: GetInstance documents no field {first!r}.{near}")
+    return warnings
+
+
+def _first_field(node: Any) -> str | None:
+    while node["type"] != "field":
+        if not node["children"]:
+            return None
+        node = node["children"][0]
+    return str(node["value"])
 
 
 def _search(name: str, expression: str, answer: Mapping[str, Any]) -> Any:

@@ -6,7 +6,14 @@ import json
 import pytest
 
 from airflow_provider_dsw.arguments import nearest
-from airflow_provider_dsw.details import DOCUMENTED_FIELDS, check_fields, default_details, redact, select
+from airflow_provider_dsw.details import (
+    DOCUMENTED_FIELDS,
+    check_fields,
+    default_details,
+    redact,
+    select,
+    unknown_field_warnings,
+)
 from airflow_provider_dsw.emulator import SAMPLE_SECRET
 
 # The API page's response elements, one level deep, as it stood on 2026-01 (pai-dsw/2022-01-01).
@@ -248,3 +255,65 @@ def test_all_of_it_is_selected_where_the_author_asks_for_what_is_sensitive(answe
 
 def test_the_default_details_hold_no_secret(answer):
     assert SAMPLE_SECRET not in json.dumps(default_details(answer))
+
+
+# Secrets in whatever shape
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"Datasets": {"Options": SAMPLE_SECRET}},
+        {"Datasets": {"Items": [{"Options": {"key": SAMPLE_SECRET}}]}},
+        {"Datasets": json.dumps([{"Options": SAMPLE_SECRET}])},
+        {"Datasets": [json.dumps({"Options": SAMPLE_SECRET})]},
+        {"Datasets": '{"Opt\\u0069ons": "' + SAMPLE_SECRET + '"}'},
+        {"Datasets": "{'Options': '" + SAMPLE_SECRET + "'}"},
+        {"Datasets": "Options=" + SAMPLE_SECRET},
+        {"DynamicMount": {"MountPoints": [{"Options": SAMPLE_SECRET}]}},
+        {"UserVpc": {"ForwardInfos": {"Items": [{"SSHPublicKey": SAMPLE_SECRET}]}}},
+        {"UserVpc": json.dumps({"ForwardInfos": [{"SSHPublicKey": SAMPLE_SECRET}]})},
+        {"CredentialConfig": json.dumps({"SecurityToken": SAMPLE_SECRET})},
+        {"EnvironmentVariables": [{"Name": "A", "Value": SAMPLE_SECRET}]},
+        {"ImageAuth": SAMPLE_SECRET},
+        {"InstanceUrl": f"https://host/?token={SAMPLE_SECRET}"},
+        {"ReasonMessage": f"no access to https://me:{SAMPLE_SECRET}@registry/a"},
+        {"LatestSnapshot": {"ImageUrl": f"https://me:{SAMPLE_SECRET}@registry/a"}},
+    ],
+    ids=lambda answer: json.dumps(answer)[:60],
+)
+def test_a_secret_is_replaced_in_whatever_shape_the_service_sends_it(answer):
+    redacted = json.dumps(redact(answer))
+
+    assert SAMPLE_SECRET not in redacted
+    assert "***" in redacted
+
+
+def test_json_in_a_string_without_a_secret_stays_as_it_was_sent():
+    answer = {"Datasets": '[ {"MountPath": "/mnt"} ]', "UserVpc": "vpc-1"}
+
+    assert redact(answer) == answer
+
+
+@pytest.mark.parametrize("name", ["Datasets", "CredentialConfig", "Labels"])
+def test_what_lies_too_deep_to_be_looked_at_is_replaced_whole(name):
+    nested: object = SAMPLE_SECRET
+    for _ in range(1500):
+        nested = {"Options": [nested]}
+
+    assert SAMPLE_SECRET not in json.dumps(redact({name: nested}))
+
+
+# Mistyped expressions
+
+
+@pytest.mark.parametrize("expression", ["Statu", "Statu.deeper", "not_null(Statu, Driver)"])
+def test_an_expression_with_a_mistyped_field_is_told_with_the_nearest(expression):
+    (warning,) = unknown_field_warnings({"s": expression}, {"s": None})
+
+    assert warning == "fields['s'] is None: GetInstance documents no field 'Statu'. Did you mean 'Status'?"
+
+
+@pytest.mark.parametrize(("expression", "value"), [("Statu", 1), ("Driver", None), ("`null`", None), ("@", None)])
+def test_an_expression_with_a_value_or_a_documented_field_is_not(expression, value):
+    assert unknown_field_warnings({"s": expression}, {"s": value}) == []

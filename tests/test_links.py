@@ -68,6 +68,9 @@ def test_each_url_of_the_answer_is_a_link_and_so_is_the_workspace():
         "https://gateway.example.com/lab/?a=1&SecurityToken=abc",
         "https://gateway.example.com/lab/#/?access_token=abc",
         "https://gateway.example.com/lab/?Signature=abc",
+        "https://gateway.example.com/lab/?%74oken=abc",
+        "https://gateway.example.com/token/abc",
+        "https://gateway.example.com/lab/?a=" + "1" * 2048,
     ],
 )
 def test_what_is_no_page_of_the_web_or_lets_in_whoever_has_it_is_no_link(url: Any):

@@ -46,6 +46,15 @@ def test_expressions_are_pushed_under_their_names(dsw_default):
     assert details(fields={"disk": "CloudDisks[0].Capacity", "gone": "No.Such"}) == {"disk": "30Gi", "gone": None}
 
 
+def test_a_mistyped_field_of_an_expression_is_a_warning(dsw_default, mocker):
+    dsw_default.add_instance(ID)
+    operator = DswGetInstanceOperator(task_id="t", instance_id=ID, fields={"status": "Statu"})
+    warning = mocker.patch.object(operator.log, "warning")
+
+    assert operator.execute({}) == {"status": None}
+    assert "Did you mean 'Status'?" in warning.call_args.args[0]
+
+
 SECRET_FIELDS = ["CredentialConfig", "ImageAuth", "EnvironmentVariables", "ServiceConfig", "UserVpc", "Datasets"]
 
 

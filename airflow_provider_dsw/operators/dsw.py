@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_dsw.arguments import check_id, is_literal, naming
-from airflow_provider_dsw.details import check_fields, select
+from airflow_provider_dsw.details import check_fields, select, unknown_field_warnings
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.changes import (
     DswCreateSnapshotOperator,
@@ -72,4 +72,8 @@ class DswGetInstanceOperator(Asking, BaseOperator):
         """Ask once and return the details."""
         answer = self.hook.get_instance(self.instance_id)
         self._keep_links(context, answer)
-        return select(answer, self.fields, include_sensitive=self.include_sensitive)
+        details = select(answer, self.fields, include_sensitive=self.include_sensitive)
+        if isinstance(self.fields, Mapping):
+            for warning in unknown_field_warnings(self.fields, details):
+                self.log.warning(warning)
+        return details
