@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow_provider_dsw.version_compat import AirflowException, AirflowFailException
 
 
 class DswError(AirflowException):

@@ -10,14 +10,20 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, TaskDeferred, conf
 from airflow.sdk import BaseOperator
-from airflow.sdk.bases.sensor import AirflowRescheduleException, TaskDeferralTimeout
 
 from airflow_provider_dsw.exceptions import DswError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links, show_links
 from airflow_provider_dsw.polling import Answers, Course, ask, error_of, summary
+from airflow_provider_dsw.version_compat import (
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+    TaskDeferred,
+    conf,
+)
 from airflow_provider_dsw.waits import Verdict, Wait
 
 if TYPE_CHECKING:

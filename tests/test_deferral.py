@@ -11,22 +11,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    AirflowTaskTimeout,
-    TaskDeferred,
-)
 from airflow.sdk import DAG
-from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.version_compat import (
+    STARTS_FROM_TRIGGER,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
 
 ID = "dsw-abc"
-STARTS_IN_TRIGGERER = hasattr(BaseEventTrigger, "shared_stream_key")  # Airflow 3.3
 
 
 def restarted(trigger: DswInstanceTrigger) -> DswInstanceTrigger:
@@ -127,7 +126,7 @@ def sensor_from_trigger(**arguments: Any) -> DswInstanceSensor:
     return DswInstanceSensor(**{"task_id": "wait", "instance_id": ID, "start_from_trigger": True, **arguments})
 
 
-@pytest.mark.skipif(not STARTS_IN_TRIGGERER, reason="Airflow 3.3 starts tasks in the triggerer")
+@pytest.mark.skipif(not STARTS_FROM_TRIGGER, reason="Airflow 3.3 starts tasks in the triggerer")
 @pytest.mark.parametrize("arguments", [{}, {"instance_id": "{{ params.id }}", "snapshot_image": "a/{{params.tag}}:1"}])
 def test_what_the_triggerer_can_render_starts_there(arguments: dict[str, Any]) -> None:
     with warnings.catch_warnings():
@@ -141,7 +140,7 @@ def test_what_the_triggerer_can_render_starts_there(arguments: dict[str, Any]) -
     assert json.loads(json.dumps(kwargs))["instance_id"] == sensor.instance_id
 
 
-@pytest.mark.skipif(not STARTS_IN_TRIGGERER, reason="Airflow 3.3 starts tasks in the triggerer")
+@pytest.mark.skipif(not STARTS_FROM_TRIGGER, reason="Airflow 3.3 starts tasks in the triggerer")
 @pytest.mark.parametrize(("timeout", "execution_timeout", "first"), [(60, 90, 60), (90, 60, 60), (60, None, 60)])
 def test_what_starts_in_the_triggerer_ends_by_the_deadline_that_comes_first(
     timeout: float, execution_timeout: float | None, first: float
@@ -174,7 +173,7 @@ def test_what_only_a_worker_can_render_is_deferred_by_one(value: Any) -> None:
     assert sensor.deferrable
 
 
-@pytest.mark.skipif(STARTS_IN_TRIGGERER, reason="Airflow 3.3 can do it")
+@pytest.mark.skipif(STARTS_FROM_TRIGGER, reason="Airflow 3.3 can do it")
 def test_an_airflow_that_can_t_start_tasks_in_the_triggerer_defers_them() -> None:
     with pytest.warns(UserWarning, match="needs Airflow 3.3"):
         sensor = sensor_from_trigger()

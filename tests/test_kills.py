@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.operators.dsw import (
@@ -19,6 +18,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswStopInstanceOperator,
 )
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.version_compat import TaskDeferred
 from tests.tries import context, first_event
 
 ID = "dsw-abc"

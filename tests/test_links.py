@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.bases.xcom import BaseXCom
 
@@ -18,6 +17,7 @@ from airflow_provider_dsw.links.dsw import DSW_LINKS, links_of
 from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.version_compat import TaskDeferred
 
 ID = "dsw-abc"
 TI: Any = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=3)
@@ -95,8 +95,8 @@ class Page:
         self.writes.append((key, value))
         self.rows.append(row)
 
-    async def aset(self, key: str, value: str, ti: Any) -> None:
-        self.set(key, value, **links._row(ti))
+    async def aset(self, key: str, value: str, **row: Any) -> None:
+        self.set(key, value, **row)
 
     def of(self, link: type[BaseOperatorLink]) -> list[str]:
         return [value for key, value in self.writes if key == link().xcom_key]
@@ -106,7 +106,7 @@ class Page:
 def page(monkeypatch: pytest.MonkeyPatch) -> Page:
     written = Page()
     monkeypatch.setattr(BaseXCom, "set", written.set)
-    monkeypatch.setattr(links, "_aset", written.aset)
+    monkeypatch.setattr(links, "aset_xcom", written.aset)
     return written
 
 
@@ -171,7 +171,7 @@ def test_no_task_fails_for_its_links(
         raise RuntimeError("no API server")
 
     monkeypatch.setattr(BaseXCom, "set", fail)
-    monkeypatch.setattr(links, "_aset", fail)
+    monkeypatch.setattr(links, "aset_xcom", fail)
     dsw_default.add_instance(ID, per_poll=["Starting", "Running"])
 
     assert wait()

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from airflow.sdk import Asset
 from pytest_mock import MockerFixture
 
@@ -21,6 +20,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
+from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from tests.tries import carried_over, context, run
 
 ID = "dsw-abc"

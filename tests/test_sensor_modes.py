@@ -13,12 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    AirflowTaskTimeout,
-)
 from airflow.sdk import Asset
 from airflow.sdk.bases.sensor import AirflowRescheduleException
 
@@ -28,6 +22,12 @@ from airflow_provider_dsw.hooks import shared
 from airflow_provider_dsw.polling import Answers, Course
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
+from airflow_provider_dsw.version_compat import (
+    AirflowException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from airflow_provider_dsw.waits import Wait
 from tests import tries
 

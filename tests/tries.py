@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.version_compat import TaskDeferred
 
 STARTED = datetime(2026, 1, 31, 8, tzinfo=UTC)
 

@@ -5,16 +5,16 @@ The command starts it as a process of its own, with Airflow's home and connectio
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from airflow.listeners import hookimpl
+
+from airflow_provider_dsw.version_compat import dag_bag_class, listener_manager
 
 
 def main(dag_file: str, dag_id: str | None = None) -> None:
@@ -41,8 +41,7 @@ class ProblemError(Exception):
 
 
 def load(path: Path, dag_id: str | None) -> Any:
-    DagBag = _first_of("airflow.dag_processing.dagbag", "airflow.models.dagbag").DagBag
-    bag = DagBag(str(path), safe_mode=False)
+    bag = dag_bag_class()(str(path), safe_mode=False)
     if bag.import_errors:
         error = next(iter(bag.import_errors.values())).rstrip()
         before, own, after = error.partition(f'  File "{path}"')
@@ -101,16 +100,7 @@ class _Listener:
 
 
 def _watch_tasks() -> None:
-    listeners = _first_of("airflow.sdk.listener", "airflow.listeners.listener")
-    listeners.get_listener_manager().add_listener(_Listener())
-
-
-def _first_of(*modules: str) -> Any:
-    """Import the first module that there is: the place in newer Airflow, then that in older."""
-    for name in modules[:-1]:
-        with suppress(ModuleNotFoundError):
-            return importlib.import_module(name)
-    return importlib.import_module(modules[-1])
+    listener_manager().add_listener(_Listener())
 
 
 def _name(task_instance: Any) -> str:

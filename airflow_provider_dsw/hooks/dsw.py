@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk import BaseHook
 from tenacity import (
     AsyncRetrying,
@@ -29,6 +28,7 @@ from airflow_provider_dsw.hooks.credentials import Credentials
 from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
 from airflow_provider_dsw.hooks.masking import Masker
 from airflow_provider_dsw.hooks.wire import AsyncWire, send
+from airflow_provider_dsw.version_compat import AirflowException, HookFormMixin, aget_connection
 
 TRIES = 4
 TOTAL_TIME_LIMIT = 60.0
@@ -37,7 +37,7 @@ _BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
 _IS_TRANSIENT = retry_if_exception_type(DswTransientError)
 
 
-class DswHook(BaseHook):
+class DswHook(HookFormMixin, BaseHook):
     """
     Calls PAI-DSW (``pai-dsw/2022-01-01``) through a connection of type ``dsw``.
 
@@ -64,16 +64,6 @@ class DswHook(BaseHook):
         self._fetched: Credentials | None = None
         self._client: Any = None
         self._wire: AsyncWire | None = None
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the connection form's own fields for Airflow 3.1; newer ones read the provider's metadata."""
-        return fields.widgets()
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return what becomes of the form's standard fields, for Airflow 3.1."""
-        return {name.replace("-", "_"): value for name, value in fields.field_behaviour().items()}
 
     # The connection and its clients
 
@@ -324,9 +314,7 @@ class DswHook(BaseHook):
         :raises DswConnectionError: where the connection lacks a field.
         """
         if self._connection is None:
-            from airflow.providers.common.compat.connection import get_async_connection
-
-            connection = connections.parse(await get_async_connection(self.dsw_conn_id), self.region)
+            connection = connections.parse(await aget_connection(self.dsw_conn_id), self.region)
             await self._masker.atell(connection.secrets)
             self._connection = connection
         return self

@@ -91,28 +91,6 @@ def field_behaviour() -> dict[str, Any]:
     }
 
 
-def widgets() -> dict[str, Any]:
-    """
-    Return :func:`form_fields` as ``get_connection_form_widgets`` has to.
-
-    :raises ModuleNotFoundError: without wtforms. Airflow then does not ask, and 3.1's UI brings a stand-in for it.
-    """
-    from wtforms import IntegerField, PasswordField, StringField
-    from wtforms.validators import any_of
-
-    found = {}
-    for name, field in form_fields().items():
-        schema = field["schema"]
-        widget = PasswordField if "format" in schema else StringField if "string" in schema["type"] else IntegerField
-        found[name] = widget(
-            field["label"],
-            validators=[any_of(schema["enum"])] if "enum" in schema else [],
-            description=field["description"],
-            default=schema.get("default"),
-        )
-    return found
-
-
 def _field(label: str, description: str, *, kind: str = "string", **schema: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
 

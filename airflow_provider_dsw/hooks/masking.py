@@ -6,6 +6,8 @@ import logging
 import re
 from collections.abc import Iterable
 
+from airflow_provider_dsw.version_compat import amask_secret
+
 
 class Masker:
     """Tells Airflow of secrets, of each once: it passes them on to the process that supervises this one."""
@@ -21,19 +23,9 @@ class Masker:
             mask_secret(secret)
 
     async def atell(self, secrets: Iterable[str]) -> None:
-        """
-        Mask these, in the event loop.
-
-        Never in a thread: on Airflow 3.1 a message from a thread gets its answer mixed up with the loop's own,
-        and the triggerer dies of it. There, as with Airflow's own secrets, the supervisor is not told.
-        """
-        from airflow.sdk import log
-
+        """Mask these, in the event loop."""
         for secret in self._untold(secrets):
-            if hasattr(log, "amask_secret"):  # from 3.3 on
-                await log.amask_secret(secret)
-            else:
-                log.mask_secret(secret)
+            await amask_secret(secret)
 
     def _untold(self, secrets: Iterable[str]) -> list[str]:
         found = [secret for secret in dict.fromkeys(secrets) if secret and secret not in self._told]

@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.sdk import AirflowException
-
 from airflow_provider_dsw.exceptions import DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.version_compat import AirflowException
 
 # The triggerer looks connections up one at a time, so a thousand triggers that start together share one
 # look-up. One that starts later sees what was changed in the meantime.

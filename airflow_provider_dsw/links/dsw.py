@@ -18,6 +18,7 @@ from airflow.sdk import BaseOperatorLink
 from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_dsw.urls import holds_secret
+from airflow_provider_dsw.version_compat import aset_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -179,7 +180,7 @@ async def akeep_links(ti: Any, links: Mapping[str, str], kept: Mapping[str, str]
     shown = dict(kept)
     try:
         for key, url in _changed(ti, links, shown):
-            await _aset(key, url, ti)
+            await aset_xcom(key, url, **_row(ti))
             shown[key] = url
     except Exception as error:
         _warn(error)
@@ -192,16 +193,6 @@ def _changed(ti: Any, links: Mapping[str, str], shown: Mapping[str, str]) -> lis
 
 def _row(ti: Any) -> dict[str, Any]:
     return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
-
-
-async def _aset(key: str, url: str, ti: Any) -> None:
-    if hasattr(BaseXCom, "aset"):  # Airflow 3.3
-        await BaseXCom.aset(key, url, **_row(ti))
-        return
-    from airflow.sdk.execution_time.comms import SetXCom
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-    await SUPERVISOR_COMMS.asend(SetXCom(key=key, value=url, **_row(ti)))  # type: ignore[attr-defined,unused-ignore]
 
 
 def _warn(error: Exception) -> None:

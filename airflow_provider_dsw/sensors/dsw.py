@@ -10,18 +10,20 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    conf,
-)
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_dsw.arguments import is_literal, naming
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.polling import result
+from airflow_provider_dsw.version_compat import (
+    STARTS_FROM_TRIGGER,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    conf,
+    task_state_store,
+)
 from airflow_provider_dsw.waiting import Waiting, is_deferrable
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_arguments, check_target
 
@@ -122,11 +124,11 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
 
     def _start_from_trigger(self) -> None:
         """Let the scheduler hand the wait to the triggerer, where Airflow can; elsewhere a worker defers it."""
-        from airflow.triggers.base import BaseEventTrigger, StartTriggerArgs
+        from airflow.triggers.base import StartTriggerArgs
 
         given = {name: getattr(self, name) for name in (*_ARGUMENTS, *self._narrowed_by, "dsw_conn_id", "region")}
         unfit = [name for name, value in given.items() if not _renders_in_triggerer(value)]
-        if unfit or not hasattr(BaseEventTrigger, "shared_stream_key"):
+        if unfit or not STARTS_FROM_TRIGGER:
             why = f"{' and '.join(unfit)} can only be rendered by a worker" if unfit else "it needs Airflow 3.3"
             warnings.warn(f"{self.task_id}: no start_from_trigger, {why}; the task defers itself.", stacklevel=3)
             return
@@ -189,14 +191,16 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
 
     def _recall_seen(self, context: Context) -> str | None:
         """Return the status that the try before a reschedule has logged, where Airflow remembers it (3.3+)."""
-        if not context.get("task_reschedule_count") or "task_state_store" not in context:
+        store = task_state_store(context)
+        if store is None or not context.get("task_reschedule_count"):
             return None
-        seen = context["task_state_store"].get(_SEEN)
+        seen = store.get(_SEEN)
         return str(seen) if seen else None
 
     def _keep_seen(self, context: Context) -> None:
-        if self.reschedule and not self.deferrable and "task_state_store" in context:
-            context["task_state_store"].set(_SEEN, self._course.seen)
+        store = task_state_store(context)
+        if store is not None and self.reschedule and not self.deferrable:
+            store.set(_SEEN, self._course.seen)
 
     def _defer(self, context: Context) -> Any:
         began = time.time()

@@ -18,7 +18,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_dsw.exceptions import (
@@ -32,6 +31,7 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import akeep_links, links_of
 from airflow_provider_dsw.polling import Answers, Course, Line, aask, event_of, kind, next_due, pause, result
+from airflow_provider_dsw.version_compat import AirflowException, TaskQueueMixin, asset_state_store
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
 
 SCHEDULER_GRACE = 10.0
@@ -48,8 +48,6 @@ class _DswTrigger(BaseEventTrigger):
     The attributes have the names of the sensor's templated fields, so that Airflow can render them for a wait
     that starts in the triggerer.
     """
-
-    supports_triggerer_queue = True
 
     def __init__(
         self,
@@ -136,7 +134,7 @@ class _DswTrigger(BaseEventTrigger):
         return self.open_shared_stream(self._kwargs())
 
 
-class DswInstanceTrigger(_DswTrigger):
+class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
     """
     Waits for one deferred task, and fires once: met, failed, or out of time.
 
@@ -371,7 +369,7 @@ class DswInstanceEventTrigger(_DswTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Compare each poll's answers with what was seen last."""
         wait = self.wait()
-        memory = _Memory(getattr(self, "asset_state_store", None), f"dsw: {wait}")
+        memory = _Memory(asset_state_store(self), f"dsw: {wait}")
         last = await memory.recall()
         trouble: Hashable = None
         async for found in shared_stream:

@@ -484,7 +484,7 @@ def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, wor
     if mode == "poke":
         assert sensor.execute({})["Status"] == "Running"
     else:
-        from airflow.providers.common.compat.sdk import TaskDeferred
+        from airflow_provider_dsw.version_compat import TaskDeferred
 
         sensor.deferrable = True
         with pytest.raises(TaskDeferred) as raised:

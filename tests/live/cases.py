@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from airflow.triggers.base import BaseEventTrigger
+from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER
 
-SHARES_POLLS = hasattr(BaseEventTrigger, "shared_stream_key")  # Airflow 3.3, and what came with it
+SHARES_POLLS = STARTS_FROM_TRIGGER  # and what else came with Airflow 3.3
 # What the instance answers to one poll after the other: no case depends on how fast the machine is.
 STARTS = ("Starting", "Running")
 STARTS_SLOWLY = ("Creating", "EnvPreparing", "Starting", "Running")

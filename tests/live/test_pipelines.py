@@ -8,9 +8,9 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
-from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_dsw.emulator import DswEmulator, Request
+from airflow_provider_dsw.version_compat import CALLS_ON_KILL
 from tests.live.real_airflow import Airflow, Run, wait_until
 
 HELD: set[str] = set()
@@ -139,9 +139,7 @@ def test_without_stock_a_start_fails_within_one_poll_and_says_why(begun: Run, em
         assert word in log
 
 
-KILLS_TRIGGERS = pytest.mark.skipif(
-    not hasattr(BaseTrigger, "on_kill"), reason="Airflow 3.3 tells a trigger that its task was killed"
-)
+KILLS_TRIGGERS = pytest.mark.skipif(not CALLS_ON_KILL, reason="Airflow 3.3 tells a trigger that its task was killed")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,178 @@
+"""
+Every difference between the Airflow versions that the package supports, and nothing else.
+
+Each entry names the version that it is for: when that version is no longer supported, its lines go. No other module
+asks which Airflow is installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airflow import __version__
+from airflow.sdk import BaseHook
+
+from airflow_provider_dsw.hooks import fields
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection, Context
+
+_AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
+
+if TYPE_CHECKING or _AIRFLOW >= (3, 2):
+    from airflow.sdk import conf
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowRescheduleException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+        TaskDeferralTimeout,
+        TaskDeferred,
+    )
+else:  # 3.1
+    from airflow.configuration import conf
+    from airflow.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowRescheduleException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+        TaskDeferralTimeout,
+        TaskDeferred,
+    )
+
+__all__ = [
+    "CALLS_ON_KILL",
+    "STARTS_FROM_TRIGGER",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowRescheduleException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "HookFormMixin",
+    "TaskDeferralTimeout",
+    "TaskDeferred",
+    "TaskQueueMixin",
+    "aget_connection",
+    "amask_secret",
+    "aset_xcom",
+    "asset_state_store",
+    "conf",
+    "dag_bag_class",
+    "listener_manager",
+    "task_state_store",
+]
+
+# 3.1 and 3.2: a task starts in a worker, and each trigger polls alone.
+STARTS_FROM_TRIGGER = _AIRFLOW >= (3, 3)
+# 3.1 and 3.2: a trigger is not told that a person has ended its task.
+CALLS_ON_KILL = _AIRFLOW >= (3, 3)
+
+
+async def aget_connection(conn_id: str) -> Connection:
+    """Look a connection up without blocking the event loop."""
+    if _AIRFLOW >= (3, 2):
+        return await BaseHook.aget_connection(conn_id)
+    # 3.1.0 needs a triggerer's supervisor for it, even where the environment holds the connection; there is none in
+    # a plain process, and that of dag.test() can't be awaited.
+    try:
+        return await BaseHook.aget_connection(conn_id)
+    except (ImportError, AttributeError):
+        return await asyncio.to_thread(BaseHook.get_connection, conn_id)
+
+
+async def amask_secret(secret: str) -> None:
+    """Tell Airflow's masker of a secret, in the event loop."""
+    from airflow.sdk import log
+
+    if _AIRFLOW >= (3, 3):
+        await log.amask_secret(secret)
+    else:
+        # Never in a thread: on 3.1 a message from a thread gets its answer mixed up with the loop's own, and the
+        # triggerer dies of it. Here, as with Airflow's own secrets, the supervisor is not told.
+        log.mask_secret(secret)
+
+
+async def aset_xcom(key: str, value: str, **row: Any) -> None:
+    """Write an XCom from a trigger; ``row`` names the task instance, as ``BaseXCom.set`` takes it."""
+    if _AIRFLOW >= (3, 3):
+        from airflow.sdk.bases.xcom import BaseXCom
+
+        await BaseXCom.aset(key, value, **row)
+        return
+    from airflow.sdk.execution_time.comms import SetXCom
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    await SUPERVISOR_COMMS.asend(SetXCom(key=key, value=value, **row))  # type: ignore[attr-defined,unused-ignore]
+
+
+def task_state_store(context: Context) -> Any:
+    """Return where a task keeps what its next try needs; None on 3.1 and 3.2, which have no such thing."""
+    return context.get("task_state_store")
+
+
+def asset_state_store(trigger: Any) -> Any:
+    """Return where an asset's trigger keeps what it saw; None on 3.1 and 3.2, and for a trigger without assets."""
+    return getattr(trigger, "asset_state_store", None)
+
+
+class TaskQueueMixin:
+    """An event trigger that a task defers to as well: its queue is the task's, where Airflow has trigger queues."""
+
+    supports_triggerer_queue = True  # 3.2 and 3.3
+    trigger_queue_inherited_from_task = True  # from 3.4 on
+
+
+class HookFormMixin:
+    """3.1 reads the connection form from the hook, newer Airflow from the provider's metadata."""
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """
+        Return the form's own fields.
+
+        :raises ModuleNotFoundError: without wtforms. Airflow then does not ask; 3.1's UI brings a stand-in for it.
+        """
+        from wtforms import IntegerField, PasswordField, StringField
+        from wtforms.validators import any_of
+
+        found = {}
+        for name, field in fields.form_fields().items():
+            schema = field["schema"]
+            text = PasswordField if "format" in schema else StringField
+            widget = text if "string" in schema["type"] else IntegerField
+            found[name] = widget(
+                field["label"],
+                validators=[any_of(schema["enum"])] if "enum" in schema else [],
+                description=field["description"],
+                default=schema.get("default"),
+            )
+        return found
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return what becomes of the form's standard fields."""
+        return {name.replace("-", "_"): value for name, value in fields.field_behaviour().items()}
+
+
+def dag_bag_class() -> Any:
+    """Return Airflow's ``DagBag``."""
+    if TYPE_CHECKING or _AIRFLOW >= (3, 2):
+        from airflow.dag_processing.dagbag import DagBag
+    else:
+        from airflow.models.dagbag import DagBag
+    return DagBag
+
+
+def listener_manager() -> Any:
+    """Return the manager of those who listen to task instances."""
+    if TYPE_CHECKING or _AIRFLOW >= (3, 2):
+        from airflow.sdk.listener import get_listener_manager
+    else:
+        from airflow.listeners.listener import get_listener_manager
+    return get_listener_manager()
