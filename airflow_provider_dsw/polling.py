@@ -167,7 +167,8 @@ class Course:
                 return None, None
             self.trouble = kind(error)
             return None, Line(logging.WARNING, f"Still waiting for {wait}. {error}")
-        if verdict.seen == self.seen and not self.trouble:
+        says_nothing = not verdict.evidence and self.seen is not None
+        if says_nothing or (verdict.seen == self.seen and not self.trouble):
             return verdict, None
         self.seen, self.trouble = verdict.seen, None
         return verdict, Line(logging.INFO, change(wait, verdict))

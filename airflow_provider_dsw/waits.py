@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -22,6 +22,9 @@ ASSUMPTIONS = (
     "GetInstanceSnapshot and the items of InstanceSnapshotList use the statuses of LatestSnapshot.",
     "LatestSnapshot may be an older, finished snapshot; the newest GmtCreateTime is the latest push.",
     "GmtCreateTime is cut to whole seconds, so a snapshot of the same second is not older.",
+    "A snapshot is known by its ImageId, else by its ImageUrl or ImageName, and by its GmtCreateTime. Once it is Saved "
+    "it does not change any more: its GmtModifiedTime is when it was finished.",
+    "An answer may come from a replica that is behind; its GmtModifiedTime is older than that of the answer before.",
     "After StartInstance or StopInstance the old status may still be read, and with it the old GmtModifiedTime; "
     "when the status changes, GmtModifiedTime does too.",
     "On its way from StartInstance to Running an instance shows Creating, Queuing, ResourceAllocating, "
@@ -192,12 +195,14 @@ class Verdict:
     :param seen: the status that decided, in words for a log line; it changes when the status does.
     :param found: the service's object that decided: the instance, or the snapshot with ``InstanceId`` added.
     :param outdated: whether the instance is, or is still read, as it was before the request.
+    :param evidence: whether the answer holds a status at all; without one it says nothing new.
     """
 
     outcome: Outcome
     seen: str
     found: Mapping[str, Any] = field(default_factory=dict)
     outdated: bool = False
+    evidence: bool = True
 
     @property
     def reason(self) -> str:
@@ -223,7 +228,10 @@ def judge(wait: Wait, instance: Mapping[str, Any] | None, snapshot: Mapping[str,
     if wait.snapshot:
         if wait.snapshot_id is None:
             snapshot = _newest_matching_snapshot(wait, instance or {})
-        verdict = judge_snapshot(snapshot, InstanceId=wait.instance_id)
+        if snapshot is None:
+            verdict = _judge_absence(wait, instance or {})
+        else:
+            verdict = judge_snapshot(snapshot, InstanceId=wait.instance_id)
         if verdict.outcome is Outcome.FAILED and instance is not None:
             return replace(verdict, found={"RequestId": instance.get("RequestId"), **verdict.found})
         if verdict.outcome is not Outcome.NOT_YET or instance is None:
@@ -235,48 +243,55 @@ def judge(wait: Wait, instance: Mapping[str, Any] | None, snapshot: Mapping[str,
     return _judge_instance(wait, instance or {}, targets=wait.target_statuses)
 
 
-def judge_snapshot(snapshot: Mapping[str, Any] | None, **added: str) -> Verdict:
+def judge_snapshot(snapshot: Mapping[str, Any], **added: str) -> Verdict:
     """
-    Say what one snapshot, or its absence, means for a wait for its push.
+    Say what one snapshot means for a wait for its push.
 
     :param snapshot: as the service sent it.
     :param added: fields to add to what was found.
     """
-    if snapshot is None:
-        return Verdict(Outcome.NOT_YET, "no such snapshot yet")
-    status = snapshot.get("Status")
-    outcome = {"Saved": Outcome.MET, "Failed": Outcome.FAILED}.get(str(status), Outcome.NOT_YET)
+    status = status_in(snapshot)
+    found = {**snapshot, **added}
+    if status is None:
+        return Verdict(Outcome.NOT_YET, "snapshot without a status", found, evidence=False)
+    outcome = {"Saved": Outcome.MET, "Failed": Outcome.FAILED}.get(status, Outcome.NOT_YET)
     known = "" if status in SNAPSHOT_STATUSES else " (a status that this provider does not know)"
-    return Verdict(outcome, f"snapshot {status}{known}", {**snapshot, **added})
+    return Verdict(outcome, f"snapshot {status}{known}", found)
 
 
-def watch(wait: Wait, instance: Mapping[str, Any], last: str | None) -> tuple[str, list[Verdict]]:
+def status_in(answer: Mapping[str, Any]) -> str | None:
     """
-    Say whether an instance has entered what a watcher looks for, since it was looked at last.
+    Return the status that an answer gives; None where it gives none, which is no evidence of any change.
 
-    Returns what to remember for the next call, and a verdict for each time that it has: one for a status, one
-    for each snapshot that was finished, oldest first.
+    :param answer: an instance or a snapshot, as the service sent it.
+    """
+    status = answer.get("Status")
+    return status if isinstance(status, str) and status.strip() else None
 
-    :param wait: the status or snapshot to look for.
+
+def time_in(answer: Mapping[str, Any], name: str) -> datetime | None:
+    """
+    Return a time that an answer gives, in UTC; None where it can't be read.
+
+    :param answer: an instance or a snapshot, as the service sent it.
+    :param name: the field, e.g. ``GmtCreateTime``.
+    """
+    try:
+        moment = datetime.fromisoformat(answer.get(name, ""))
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    # The last year that can be written stands for "never".
+    return None if moment.year == MAXYEAR else moment
+
+
+def shows_snapshots(instance: Mapping[str, Any]) -> bool:
+    """
+    Return whether an answer says anything of snapshots; an empty list says that there are none.
+
     :param instance: GetInstance's answer.
-    :param last: what the last call said to remember; None at the first look, which never finds a change.
     """
-    if not wait.snapshot:
-        verdict = judge(wait, instance)
-        mark = str(instance.get("Status"))
-        entered = verdict.outcome is Outcome.MET and last not in (None, mark)
-        return mark, [verdict] if entered else []
-    saved: dict[str, Mapping[str, Any]] = {}
-    for snapshot in _matching_snapshots(wait, instance):
-        if snapshot.get("Status") == "Saved":
-            # LatestSnapshot has a twin in the list.
-            saved.setdefault(_created(snapshot).astimezone(UTC).isoformat(timespec="microseconds"), snapshot)
-    newest = max(saved, default="")
-    if last is None:
-        return newest, []
-    # An older one comes to the front again when the newest is deleted: that is no new snapshot.
-    new = sorted(created for created in saved if created > last)
-    return max(newest, last), [judge_snapshot(saved[created], InstanceId=wait.instance_id) for created in new]
+    return isinstance(instance.get("InstanceSnapshotList"), list) or any(_snapshots(instance))
 
 
 def state_of(instance: Mapping[str, Any]) -> str:
@@ -340,7 +355,9 @@ def labelled(snapshots: Iterable[Mapping[str, Any]], key: str, value: str) -> Ma
 
 
 def _judge_instance(wait: Wait, instance: Mapping[str, Any], *, targets: Iterable[str]) -> Verdict:
-    status = instance.get("Status")
+    status = status_in(instance)
+    if status is None:
+        return Verdict(Outcome.NOT_YET, "no status", instance, evidence=False)
     if wait.outdated is not None and state_of(instance) == wait.outdated:
         return Verdict(Outcome.NOT_YET, f"{status}, as before the request", instance, outdated=True)
     if status in tuple(targets):
@@ -353,12 +370,34 @@ def _judge_instance(wait: Wait, instance: Mapping[str, Any], *, targets: Iterabl
     return Verdict(outcome, f"{status}{known}", instance)
 
 
+def _judge_absence(wait: Wait, instance: Mapping[str, Any]) -> Verdict:
+    """Say how far the newest is from being the one: the clock that set the limit may be ahead of the service's."""
+    seen = "no such snapshot yet"
+    if wait.snapshot_created_after is not None:
+        newest = _newest_matching_snapshot(replace(wait, snapshot_created_after=None), instance)
+        created = time_in(newest or {}, "GmtCreateTime")
+        if created is not None:
+            too_old = _whole_seconds(wait.snapshot_created_after) - created
+            seen += f", the newest is {too_old.total_seconds():.0f} s too old"
+    return Verdict(Outcome.NOT_YET, seen, evidence=shows_snapshots(instance))
+
+
 def _newest_matching_snapshot(wait: Wait, instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    # max() keeps the first of equals: LatestSnapshot before its twin in the list.
-    return max(_matching_snapshots(wait, instance), key=_created, default=None)
+    # max() keeps the first of equals: LatestSnapshot before its twin in the list, unless it lacks the status.
+    return max(
+        matching_snapshots(wait, instance),
+        key=lambda snapshot: (_created(snapshot), status_in(snapshot) is not None),
+        default=None,
+    )
 
 
-def _matching_snapshots(wait: Wait, instance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def matching_snapshots(wait: Wait, instance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """
+    Iterate over the snapshots that a wait may be for, ``LatestSnapshot`` first; it has a twin in the list.
+
+    :param wait: what is waited for.
+    :param instance: GetInstance's answer.
+    """
     return (snapshot for snapshot in _snapshots(instance) if _matches(wait, snapshot))
 
 
@@ -375,16 +414,16 @@ def _matches(wait: Wait, snapshot: Mapping[str, Any]) -> bool:
         return False
     if wait.snapshot_created_after is None:
         return True
-    return _created(snapshot) >= wait.snapshot_created_after.replace(microsecond=0)
+    return _created(snapshot) >= _whole_seconds(wait.snapshot_created_after)
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
 
 
 def _created(snapshot: Mapping[str, Any]) -> datetime:
     """A snapshot whose time can't be read counts as older than any other: it is never taken for a new one."""
-    try:
-        created = datetime.fromisoformat(snapshot.get("GmtCreateTime", ""))
-    except (TypeError, ValueError):
-        return datetime.min.replace(tzinfo=UTC)
-    return created if created.tzinfo else created.replace(tzinfo=UTC)
+    return time_in(snapshot, "GmtCreateTime") or datetime.min.replace(tzinfo=UTC)
 
 
 def check_target(target_status: object, waits_for_snapshot: bool) -> None:

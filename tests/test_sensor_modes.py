@@ -222,6 +222,21 @@ def test_a_trouble_is_one_line_in_the_log_until_it_is_another_or_over() -> None:
     assert all(str(found) in line.text for found, line in zip(polls, lines, strict=True) if line and found != starting)
 
 
+def test_an_answer_without_a_status_is_no_line_in_the_log_between_two_that_have_one() -> None:
+    wait, course = Wait(ID), Course()
+    starting, nothing, running = (Answers({"InstanceId": ID, "Status": each}) for each in ("Starting", None, "Running"))
+
+    lines = [course.take(wait, found, first=False)[1] for found in (nothing, starting, nothing, starting, running)]
+
+    assert [line and line.text.split(" (")[0] for line in lines] == [
+        f"DSW instance {ID}: no status",
+        f"DSW instance {ID}: Starting",
+        None,
+        None,
+        f"DSW instance {ID}: Running",
+    ]
+
+
 def test_whoever_takes_the_event_leaves_nothing_open(dsw_default: DswEmulator) -> None:
     dsw_default.add_instance(ID, status="Running")
     troubles: list[Any] = []

@@ -31,8 +31,9 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import akeep_links, links_of
 from airflow_provider_dsw.polling import Answers, Course, Line, aask, event_of, kind, next_due, pause, result
+from airflow_provider_dsw.transitions import LastSeen, detect_transitions
 from airflow_provider_dsw.version_compat import AirflowException, TaskQueueMixin, asset_state_store
-from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, watch
+from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, judge
 
 SCHEDULER_GRACE = 10.0
 """
@@ -370,7 +371,7 @@ class DswInstanceEventTrigger(_DswTrigger):
         """Compare each poll's answers with what was seen last."""
         wait = self.wait()
         memory = _Memory(asset_state_store(self), f"dsw: {wait}")
-        last = await memory.recall()
+        last_seen = await memory.recall()
         trouble: Hashable = None
         async for found in shared_stream:
             answers = _unpacked(found)
@@ -381,12 +382,14 @@ class DswInstanceEventTrigger(_DswTrigger):
                 trouble = kind(answers)
                 continue
             trouble = None
-            mark, entered = watch(wait, answers.instance or {}, last)
-            if mark != last:
+            instance = answers.instance or {}
+            seen, entered = detect_transitions(wait, instance, last_seen)
+            if seen is not None and seen != last_seen:
                 # Before the event: after a crash between the two, a lost event rather than a second one.
-                await memory.keep(mark)
-                await self.log.ainfo("DSW instance %s: %s (watching for %s)", wait.instance_id, mark or "none", wait)
-            last = mark
+                await memory.keep(seen)
+                found_now = judge(wait, instance).seen
+                await self.log.ainfo("DSW instance %s: %s (watching for %s)", wait.instance_id, found_now, wait)
+            last_seen = seen
             for verdict in entered:
                 yield TriggerEvent(result(wait, verdict))
 
@@ -399,14 +402,14 @@ class _Memory:
         self._stores = list(getattr(store, "_by_name", {}).values()) or [store] * (store is not None)
         self._key = key
 
-    async def recall(self) -> str | None:
+    async def recall(self) -> LastSeen | None:
         kept = [found for store in self._stores if isinstance(found := await store.aget(self._key), dict)]
         # Another asset may have been without this watcher for a while, and remember what was before.
-        return max(kept, key=lambda found: found["at"])["mark"] if kept else None
+        return max(kept, key=lambda found: found["at"])["last_seen"] if kept else None
 
-    async def keep(self, mark: str) -> None:
+    async def keep(self, last_seen: LastSeen) -> None:
         for store in self._stores:
-            await store.aset(self._key, {"at": time.time(), "mark": mark})
+            await store.aset(self._key, {"at": time.time(), "last_seen": last_seen})
 
 
 async def _polls(
