@@ -7,7 +7,7 @@ of the Alibaba Cloud SDK, or of the rest of this package.
         emulator.add_instance("dsw-abc", timeline=[("Starting", 30), ("Running", None)])
         os.environ["AIRFLOW_CONN_DSW_DEFAULT"] = json.dumps(emulator.connection())
 
-What it assumes where the documentation is silent, all of it:
+What it assumes where the documentation is silent, all of it. Much of this can be chosen: see `Options`.
 
 Instances
     A start goes Creating, ResourceAllocating, EnvPreparing, Starting, Running; a stop Stopping, Stopped.
@@ -41,12 +41,14 @@ Refusals
     Throttling says how long to wait in the two headers that SDKs read.
 """
 
+from airflow_provider_dsw.emulator.clock import Clock, ManualClock
 from airflow_provider_dsw.emulator.faults import Fault
+from airflow_provider_dsw.emulator.options import Options
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.server import DswEmulator
 from airflow_provider_dsw.emulator.signature import Credential
 
-__all__ = ["SAMPLE_SECRET", "Credential", "DswEmulator", "Fault", "Request"]
+__all__ = ["SAMPLE_SECRET", "Clock", "Credential", "DswEmulator", "Fault", "ManualClock", "Options", "Request"]
 
 # In every secret of the default instance, except for ImageAuth, which is Base64.
 SAMPLE_SECRET = "emulator-secret"  # noqa: S105

@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.console import changes, fail, request_line, say, say_now
+from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options, check_choice
 from airflow_provider_dsw.emulator.run import DagRun
 from airflow_provider_dsw.emulator.scene import SceneEmulator, Steps
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
 from airflow_provider_dsw.emulator.service import DEFAULT_CREDENTIALS
-from airflow_provider_dsw.emulator.state import parse_steps
+from airflow_provider_dsw.emulator.timeline import parse_steps
 from airflow_provider_dsw.waits import INSTANCE_STATUSES
 
 DEFAULT_PORT = 8765
 RUN_SPEED = 2.0
+# A list of ways is for a program.
+ASSUMABLE = frozenset(name for name in OPTION_NAMES if not name.startswith("next_"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,6 +88,17 @@ def add_emulator_options(parser: argparse.ArgumentParser, *, port: int, speed: f
     )
     add("--access-key-id", default=key_id, help="that requests must be signed with (default: %(default)s)")
     add("--access-key-secret", default=secret, help="not a real one (default: %(default)s)")
+    add(
+        "--assume",
+        dest="options",
+        metavar="NAME=VALUE",
+        type=_option,
+        action="append",
+        default=[],
+        help="how it behaves where the documentation is silent, e.g. modified_time=missing (repeatable): "
+        + ", ".join(sorted(ASSUMABLE)),
+    )
+    add("--clock-offset", type=float, default=0.0, help="by how many seconds the service's clock is ahead")
     add("--region", default="cn-hangzhou", help="shown in URLs (default: %(default)s)")
 
 
@@ -98,6 +113,8 @@ def make_emulator(arguments: argparse.Namespace, *, begins_when_asked: bool = Fa
         credentials={arguments.access_key_id: arguments.access_key_secret},
         region=arguments.region,
         record_limit=1000,
+        clock=Clock(arguments.clock_offset),
+        **dict(arguments.options),
     )
     if not begins_when_asked:
         emulator.begin()
@@ -207,14 +224,37 @@ def _speed(text: str) -> float:
     return speed
 
 
+def _option(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    if name not in ASSUMABLE:
+        raise argparse.ArgumentTypeError(f"there is no {name!r} to assume.{nearest(name, sorted(ASSUMABLE))}")
+    default = getattr(Options, name)
+    try:
+        if isinstance(default, bool):
+            return name, {"true": True, "false": False}[value.lower()]
+        if isinstance(default, tuple):
+            return name, _steps(value)
+        parsed = type(default)(value)
+        check_choice(name, parsed)
+    except (KeyError, ValueError) as error:
+        told = "true or false" if isinstance(error, KeyError) else error
+        raise argparse.ArgumentTypeError(f"{text!r}: {told}") from None
+    return name, parsed
+
+
+def _steps(path: str) -> list[tuple[str, float | None]]:
+    steps: list[tuple[str, float | None]] = []
+    for item in path.split(","):
+        status, colon, seconds = (part.strip() for part in item.partition(":"))
+        steps.append((status, float(seconds) if colon else None))
+    parse_steps(steps, 1.0)
+    return steps
+
+
 def _instance(text: str) -> tuple[str, Steps]:
     instance_id, equals, path = text.partition("=")
-    steps: list[tuple[Any, ...]] = []
     try:
-        for item in path.split(",") if equals else ["Running"]:
-            status, colon, seconds = (part.strip() for part in item.partition(":"))
-            steps.append((status, float(seconds) if colon else None))
-        parse_steps(steps, 1.0)
+        steps = _steps(path if equals else "Running")
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}. Write it like dsw-abc=Starting:20,Running") from None
     if not instance_id:

@@ -8,6 +8,8 @@ from typing import Any
 # ValidationError, with the HTTP statuses 400 and 404. What a missing instance gets follows from that wording.
 NOT_FOUND = (404, "InternalError")
 INVALID = (400, "ValidationError")
+# Assumed: the code that other products answer for lack of stock.
+NO_STOCK = (400, "OperationDenied.NoStock")
 
 
 class ServiceError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any
@@ -81,15 +82,19 @@ class Fault:
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str | None = None
-    retry_after_ms: int | None = None
+    retry_after_ms: int | float | str | None = None
     delay: float | None = None
+    hold: bool = False
     drop: bool = False
     truncate: bool = False
     drip: float | None = None
     success_false: bool = False
     before_auth: bool = False
     performed: bool | None = None
+    performed_after: float | None = None
+    ends: float | None = None  # by the emulator's clock
     hits: int = 0
+    released: Future[None] = field(default_factory=Future)
 
     def __post_init__(self) -> None:
         if self.times is not None and self.times < 1:
@@ -97,11 +102,16 @@ class Fault:
         if self.drop + self.truncate + (self.drip is not None) > 1:
             raise ValueError("give one of drop, truncate and drip")
         if not (self.own_answer or self.drop or self.truncate or self.headers) and (
-            self.delay is None and self.drip is None
+            self.delay is None and self.drip is None and not self.hold
         ):
             raise ValueError("this fault would change nothing")
-        if self.performed is False and not (self.own_answer or self.drop):
-            raise ValueError("without its operation a fault needs an answer of its own, or drop")
+        if (self.performed is False or self.performed_after is not None) and not (self.own_answer or self.drop):
+            raise ValueError("without its operation's answer a fault needs an answer of its own, or drop")
+
+    def release(self) -> None:
+        """Let the answers go that `hold` keeps, and those to come."""
+        if not self.released.done():
+            self.released.set_result(None)
 
     @property
     def own_answer(self) -> bool:
@@ -119,10 +129,11 @@ class Fault:
         """Whether the operation is carried out. By default not when its answer is replaced or dropped."""
         return self.performed if self.performed is not None else not (self.own_answer or self.drop)
 
-    def matches(self, action: str | None, instance_id: str | None, *, before_auth: bool) -> bool:
+    def matches(self, action: str | None, instance_id: str | None, now: float, *, before_auth: bool) -> bool:
         return (
             self.before_auth == before_auth
             and (self.times is None or self.hits < self.times)
+            and (self.ends is None or now < self.ends)
             and self.action in (None, action)
             and self.instance_id in (None, instance_id)
         )

@@ -1,4 +1,4 @@
-"""Filters, order and pages of the list operations. Pure."""
+"""Filters, order and pages of the list operations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_dsw.emulator.errors import invalid
-from airflow_provider_dsw.emulator.state import ENVELOPE, template
+from airflow_provider_dsw.emulator.instance import ENVELOPE, Instance, template
+from airflow_provider_dsw.emulator.snapshot import Snapshot
 
 MAX_PAGE_SIZE = 100  # Not documented; 100 is what public code asks for. More is read as 100.
 # What an item of ListInstances lacks, compared with GetInstance.
@@ -35,6 +36,14 @@ _EQUAL = {
     "PaymentType": "PaymentType",
     "Status": "Status",
 }
+
+
+def is_in_this_list(item: Instance | Snapshot) -> bool:
+    """Whether a list that is asked for now shows it: a new one may come late."""
+    if item.late_lists:
+        item.late_lists -= 1
+        return False
+    return True
 
 
 def list_instances(

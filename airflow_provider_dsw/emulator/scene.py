@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from airflow_provider_dsw.emulator.faults import Answer, Fault
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.server import DswEmulator
 from airflow_provider_dsw.emulator.signature import Received
-from airflow_provider_dsw.emulator.state import FAILED_STATUSES
+from airflow_provider_dsw.emulator.timeline import FAILED_STATUSES
 
 Steps = Sequence[tuple[Any, ...]]
 
@@ -76,10 +75,10 @@ class SceneEmulator(DswEmulator):
             if len(steps) > 1:
                 self.set_instance(instance_id, timeline=steps)
             self._saves_to_come += [
-                (time.monotonic() + after / self.speed, instance_id, pushing) for after, pushing in _saves_in(steps)
+                (self.clock.now() + after / self.speed, instance_id, pushing) for after, pushing in _saves_in(steps)
             ]
         if self._saves:
-            self._next_push = time.monotonic()
+            self._next_push = self.clock.now()
         self.go_on()
 
     def go_on(self) -> None:
@@ -88,14 +87,14 @@ class SceneEmulator(DswEmulator):
             self._take_snapshots()
 
     def _take_snapshots(self) -> None:
-        for save in [save for save in self._saves_to_come if save[0] <= time.monotonic()]:
+        for save in [save for save in self._saves_to_come if save[0] <= self.clock.now()]:
             self._saves_to_come.remove(save)
             _, instance_id, pushing = save
             if self.status(instance_id) == "Saving":
                 self.add_snapshot(instance_id, timeline=pushing)
-        if time.monotonic() < self._next_push or self.status(SAVING) != "Running":
+        if self.clock.now() < self._next_push or self.status(SAVING) != "Running":
             return
-        self._next_push = time.monotonic() + EVERY / self.speed
+        self._next_push = self.clock.now() + EVERY / self.speed
         self._pushes += 1
         number = "" if self._pushes == 1 else f"-{self._pushes}"
         self.add_snapshot(SAVING, f"{SNAPSHOT}{number}", timeline=PUSHING)

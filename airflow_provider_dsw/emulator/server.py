@@ -14,12 +14,14 @@ from typing import Any
 
 from aiohttp import web
 
+from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.faults import Answer, Fault
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.service import CredentialLike, Service
 from airflow_provider_dsw.emulator.signature import Received
 
 HOST = "127.0.0.1"
+BACKLOG = 1024
 
 
 class DswEmulator(Service):
@@ -27,6 +29,7 @@ class DswEmulator(Service):
 
     port: 0 takes a free one. speed: how many times faster than real time the timelines run. credentials:
     AccessKey ids and secrets. record_limit: how many of the last requests `requests` remembers.
+    clock: another than the machine's, such as a ManualClock. options: see `Options`.
     """
 
     def __init__(
@@ -38,8 +41,12 @@ class DswEmulator(Service):
         credentials: Mapping[str, CredentialLike] | None = None,
         region: str = "cn-hangzhou",
         record_limit: int = 50_000,
+        clock: Clock | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(speed=speed, region=region, credentials=credentials, record_limit=record_limit)
+        super().__init__(
+            speed=speed, region=region, credentials=credentials, record_limit=record_limit, clock=clock, **options
+        )
         self.host = HOST
         self.port = port
         self.tls = tls
@@ -49,6 +56,11 @@ class DswEmulator(Service):
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._server: web.Server
+        self._listener: socket.socket
+        self._context: ssl.SSLContext | None = None
+        self._listening: asyncio.Server | None = None
+        self._reopening: asyncio.TimerHandle | None = None
 
     # Its life
 
@@ -56,19 +68,17 @@ class DswEmulator(Service):
         """Listen and serve. An OSError says that the port is taken."""
         if self._thread is not None:
             return self
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._listener = _bound_socket(self.port)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((HOST, self.port))
-            listener.listen(1024)
-            context = self._server_context() if self.tls else None
+            self._listener.listen(BACKLOG)
+            self._context = self._server_context() if self.tls else None
         except BaseException:
-            listener.close()
+            self._listener.close()
             raise
-        self.port = listener.getsockname()[1]
+        self.port = self._listener.getsockname()[1]
         ready = threading.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(listener, context, ready)),
+            target=lambda: asyncio.run(self._serve(ready)),
             name="dsw-emulator",
             daemon=True,
         )
@@ -87,6 +97,27 @@ class DswEmulator(Service):
         if self._directory is not None:
             self._directory.cleanup()
         self._directory, self.ca_file = None, None
+
+    def outage(self, seconds: float) -> None:
+        """Be down for so many seconds: every connection is cut, and none is accepted. Return at once.
+
+        For a service that answers, but with an error, there is `fault(status=503, times=None, seconds=...)`.
+        """
+        loop, closed = self._loop, threading.Event()
+        if self._thread is None or loop is None:
+            raise RuntimeError("the emulator does not run")
+
+        def begin() -> None:
+            self._close()
+            self._listener = _bound_socket(self.port)  # not listening yet, so that nobody else takes the port
+            self._reopening = loop.call_later(seconds, self._reopen)
+            closed.set()
+
+        if threading.current_thread() is self._thread:  # called by `on_request`
+            begin()
+        else:
+            loop.call_soon_threadsafe(begin)
+            closed.wait()
 
     def __enter__(self) -> DswEmulator:
         return self.start()
@@ -134,19 +165,36 @@ class DswEmulator(Service):
         self.ca_file = str(certificate)
         return context
 
-    async def _serve(self, listener: socket.socket, context: ssl.SSLContext | None, ready: threading.Event) -> None:
+    async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        server = web.Server(self._handle, access_log=None)
-        listening = await self._loop.create_server(server, sock=listener, ssl=context, backlog=1024)
+        self._server = web.Server(self._handle, access_log=None)
+        await self._listen()
         ready.set()
         await self._stopping.wait()
-        listening.close()
-        for connection in server.connections:  # a client that is gone would not answer TLS's farewell
+        self._close()
+        await self._server.shutdown(timeout=0.01)
+        await asyncio.sleep(0.01)  # for what closes itself, such as after a TLS handshake that failed
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(
+            self._server, sock=self._listener, ssl=self._context, backlog=BACKLOG
+        )
+
+    def _reopen(self) -> None:
+        self._opening = asyncio.ensure_future(self._listen())
+
+    def _close(self) -> None:
+        """Listen no more, and cut every connection. In the server's thread."""
+        if self._reopening is not None:
+            self._reopening.cancel()
+        if self._listening is not None:
+            self._listening.close()
+        self._listener.close()
+        for connection in self._server.connections:  # a client that is gone would not answer TLS's farewell
             if connection.transport is not None:
                 connection.transport.abort()
-        await server.shutdown(timeout=0.01)
-        await asyncio.sleep(0.01)  # for what closes itself, such as after a TLS handshake that failed
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
@@ -158,11 +206,24 @@ class DswEmulator(Service):
         answer, fault, entry = self.answer(received)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
+        if fault is not None and fault.hold:
+            await asyncio.shield(asyncio.wrap_future(fault.released))
         if self.on_request is not None:
             self.on_request(entry)
         if fault is None:
             return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         return await _deliver(request, answer, fault)
+
+
+def _bound_socket(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 async def _deliver(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:

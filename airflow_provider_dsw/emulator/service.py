@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import EllipsisType
 from typing import Any
 from urllib.parse import parse_qsl
 
+from airflow_provider_dsw.emulator.calls import Call
+from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.errors import ServiceError
 from airflow_provider_dsw.emulator.faults import Answer, Fault, error_answer, json_answer, new_request_id
-from airflow_provider_dsw.emulator.operations import ACTIONS, Call, perform, route
+from airflow_provider_dsw.emulator.operations import ACTIONS, perform, route
 from airflow_provider_dsw.emulator.record import Request, record
 from airflow_provider_dsw.emulator.signature import Credential, Received, verify
 from airflow_provider_dsw.emulator.world import World
@@ -30,8 +33,10 @@ class Service(World):
         region: str = "cn-hangzhou",
         credentials: Mapping[str, CredentialLike] | None = None,
         record_limit: int = 50_000,
+        clock: Clock | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(speed=speed, region=region)
+        super().__init__(speed=speed, region=region, clock=clock, **options)
         self.credentials: dict[str, CredentialLike] = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
         self._nonces: dict[str, datetime] = {}
         self._faults: list[Fault] = []
@@ -53,6 +58,12 @@ class Service(World):
         with self._lock:
             self.credentials[access_key_id] = credential
 
+    def set_credentials(self, credentials: Mapping[str, CredentialLike]) -> None:
+        """Know these AccessKeys and no others from now on: the keys were rotated."""
+        with self._lock:
+            self.credentials.clear()
+            self.credentials.update(credentials)
+
     # Faults
 
     def fault(
@@ -68,26 +79,33 @@ class Service(World):
         body: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         content_type: str | None = None,
-        retry_after_ms: int | None = None,
+        retry_after_ms: int | float | str | None = None,
         delay: float | None = None,
+        hold: bool = False,
         drop: bool = False,
         truncate: bool = False,
         drip: float | None = None,
         success_false: bool = False,
         before_auth: bool = False,
         performed: bool | None = None,
+        performed_after: float | None = None,
+        seconds: float | None = None,
     ) -> Fault:
         """Let the next `times` matching requests (None: all until `clear_faults`) get this.
+
+        seconds: the fault is over after so many.
 
         What is answered. status, code, message: the service's error (request_id=None: no RequestId).
         body: this body as it is, with status 200 unless given. success_false: HTTP 200 with "Success": false.
         retry_after_ms: the headers that say how long to wait, with 429 Throttling.User unless given. None of them: the
         operation's own answer.
 
-        How it is sent. headers: with these too. delay: so many seconds later. drop: the connection is closed
-        instead. truncate: half of it. drip: with so many seconds between two bytes.
+        How it is sent. headers: with these too. delay: so many seconds later, as it was when the request came. hold:
+        likewise, but not before the fault's `release()`. drop: the connection is closed instead. truncate: half of it.
+        drip: with so many seconds between two bytes.
 
-        performed: whether the operation is carried out; by default only when its own answer is sent.
+        performed: whether the operation is carried out; by default only when its own answer is sent. performed_after:
+        so many seconds later, whatever is answered now.
         before_auth: also to a request that is not signed well. The first fault that fits a request is taken.
         """
         if action is not None and action not in ACTIONS:
@@ -105,12 +123,15 @@ class Service(World):
             content_type=content_type,
             retry_after_ms=retry_after_ms,
             delay=delay,
+            hold=hold,
             drop=drop,
             truncate=truncate,
             drip=drip,
             success_false=success_false,
             before_auth=before_auth,
             performed=performed,
+            performed_after=performed_after,
+            ends=None if seconds is None else self.clock.now() + seconds,
         )
         with self._lock:
             self._faults.append(fault)
@@ -157,6 +178,7 @@ class Service(World):
             request_id=new_request_id(),
         )
         with self._lock:
+            self._catch_up()
             self._requests.append(entry)
             fault = self._take_fault(entry, before_auth=True)
             answer = Answer(200, b"", {})
@@ -164,7 +186,9 @@ class Service(World):
                 if fault is None or fault.performs:
                     self._authorize(received, call.action)
                     fault = fault or self._take_fault(entry, before_auth=False)
-                if fault is None or fault.performs:
+                if fault is not None and fault.performed_after is not None:
+                    self._later(fault.performed_after, lambda: self._perform_quietly(call))
+                elif fault is None or fault.performs:
                     answer = json_answer(perform(self, call), call.request_id)
                     entry.shown = call.shown
             except ServiceError as error:
@@ -182,9 +206,14 @@ class Service(World):
                 entry.status, entry.code = answer.status, answer.code
         return answer, fault, entry
 
+    def _perform_quietly(self, call: Call) -> None:
+        """Carry out an operation whose answer nobody gets."""
+        with contextlib.suppress(ServiceError):
+            perform(self, call)
+
     def _authorize(self, received: Received, action: str | None) -> None:
         known = {key_id: self._credential(key_id) for key_id in self.credentials}
-        credential = verify(received, known, self._nonces, datetime.now(UTC))
+        credential = verify(received, known, self._nonces, datetime.now(UTC) + timedelta(seconds=self.clock.offset))
         ram_action = f"paidsw:{action}"
         if ram_action in credential.denied:
             raise ServiceError(
@@ -209,7 +238,7 @@ class Service(World):
 
     def _take_fault(self, entry: Request, *, before_auth: bool) -> Fault | None:
         for fault in self._faults:
-            if fault.matches(entry.action, entry.instance_id, before_auth=before_auth):
+            if fault.matches(entry.action, entry.instance_id, self.clock.now(), before_auth=before_auth):
                 fault.hits += 1
                 return fault
         return None

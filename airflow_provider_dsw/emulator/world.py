@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_dsw.emulator.state import (
-    Instance,
-    Snapshot,
-    Step,
-    StepSpec,
-    Timeline,
-    parse_steps,
-    stamp,
-    template,
-)
-
-Steps = Sequence[StepSpec]
+from airflow_provider_dsw.emulator.clock import Clock, write_time
+from airflow_provider_dsw.emulator.instance import Instance, template
+from airflow_provider_dsw.emulator.options import Options, Steps, check_options
+from airflow_provider_dsw.emulator.snapshot import Snapshot
+from airflow_provider_dsw.emulator.timeline import Step, Timeline, parse_steps
 
 
-class World:
+class World(Options):
     """All instances. The public methods take the lock; those with an underscore expect it to be held."""
 
-    def __init__(self, *, speed: float = 1.0, region: str = "cn-hangzhou") -> None:
+    def __init__(
+        self, *, speed: float = 1.0, region: str = "cn-hangzhou", clock: Clock | None = None, **options: Any
+    ) -> None:
         if not speed > 0:
             raise ValueError(f"speed must be more than 0, not {speed!r}")
+        super().__init__(**options)
         self.speed = speed
         self.region = region
-        # What StartInstance, StopInstance and CreateInstanceSnapshot set going. A test may replace each.
-        self.start_timeline: Steps = [
-            ("Creating", 2),
-            ("ResourceAllocating", 3),
-            ("EnvPreparing", 3),
-            ("Starting", 5),
-            ("Running", None),
-        ]
-        self.stop_timeline: Steps = [("Stopping", 3), ("Stopped", None)]
-        self.snapshot_timeline: Steps = [("Committing", 3), ("Pushing", 6), ("Saved", None)]
-        self.saved_seconds = 2.0  # how long an instance shows Saved or SaveFailed before it goes on
-        self.stale_reads = 0  # how many GetInstance answers still show the old status after a start or stop
+        self.clock = clock or Clock()
         self._lock = threading.RLock()
         self._instances: dict[str, Instance] = {}
+        self._due: list[tuple[float, Callable[[], None]]] = []
 
     def add_instance(
         self,
@@ -55,6 +40,7 @@ class World:
         per_poll: Steps | None = None,
         omit: Iterable[str] = (),
         old_snapshot: bool = True,
+        options: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> str:
         """Add an instance, or replace the one with this id. Return its id.
@@ -65,11 +51,14 @@ class World:
         fields: values under the API's names, in place of the default ones. omit: names of fields to leave
         out.
         old_snapshot: whether it has a finished snapshot of 2021: the latest one until another is added.
+        options: what it does otherwise than the other instances; see `Options`.
         """
         if not isinstance(instance_id, str) or not instance_id:
             raise ValueError(f"an instance id is a string that is not empty, not {instance_id!r}")
         with self._lock:
-            instance = Instance(instance_id, self.region, self._timeline(status, timeline, per_poll, "Running"))
+            steps = self._timeline(status, timeline, per_poll, "Running")
+            instance = Instance(instance_id, self.region, steps, self.clock, self)
+            instance.options = check_options(dict(options or {}))
             instance.overrides = fields
             instance.omit = frozenset(omit)
             if old_snapshot:
@@ -84,13 +73,23 @@ class World:
         *,
         timeline: Steps | None = None,
         per_poll: Steps | None = None,
+        stale_reads: int | Sequence[int] = 0,
+        options: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> None:
-        """Change an instance now. A status, timeline or per_poll ends the timeline that it has."""
+        """Change an instance now. A status, timeline or per_poll ends the timeline that it has.
+
+        stale_reads: which of the next GetInstance answers show an older state; see `Options`. options: as for
+        `add_instance`, beside those that it has.
+        """
         with self._lock:
             instance = self._known(instance_id)
-            if status is not None or timeline is not None or per_poll is not None:
-                instance.move(self._timeline(status, timeline, per_poll, "Running"))
+            instance.options |= check_options(dict(options or {}))
+            moved = status is not None or timeline is not None or per_poll is not None
+            if moved or stale_reads:
+                instance.fall_behind(stale_reads)
+            if moved:
+                instance.timeline = self._timeline(status, timeline, per_poll, "Running")
             instance.overrides.update(fields)
             instance.touch()
 
@@ -124,7 +123,7 @@ class World:
         """
         with self._lock:
             instance = self._known(instance_id)
-            snapshot_id = snapshot_id or _new_snapshot_id()
+            snapshot_id = snapshot_id or new_snapshot_id()
             name = snapshot_name or image_name or snapshot_id
             snapshot = Snapshot(
                 snapshot_id=snapshot_id,
@@ -132,12 +131,13 @@ class World:
                 image_id=image_id or f"image-{uuid.uuid4().hex[:16]}",
                 image_name=image_name or name,
                 image_url=image_url or f"registry.{self.region}.aliyuncs.com/emulator/images:{name}",
-                created=created if isinstance(created, str) else stamp(created or time.monotonic()),
+                created=created if isinstance(created, str) else write_time(created or self.clock.utc()),
                 timeline=self._timeline(status, timeline, per_poll, "Pushing"),
+                clock=self.clock,
                 reason_code=reason_code,
                 reason_message=reason_message,
             )
-            _attach(instance, snapshot, latest=latest)
+            attach(instance, snapshot, latest=latest)
         return snapshot_id
 
     def set_snapshot(
@@ -169,13 +169,15 @@ class World:
     def status(self, instance_id: str) -> str | None:
         """The true status now (None: no such instance). Looking is not a poll."""
         with self._lock:
+            self._catch_up()
             instance = self._instances.get(instance_id)
-            return instance.status(time.monotonic()) if instance else None
+            return instance.status(self.clock.now()) if instance else None
 
     def statuses(self) -> dict[str, str | None]:
         """The true status of each instance, and of each snapshot under "instance id/snapshot id"."""
-        now = time.monotonic()
+        now = self.clock.now()
         with self._lock:
+            self._catch_up()
             found: dict[str, str | None] = {}
             for instance_id, instance in self._instances.items():
                 found[instance_id] = instance.status(now)
@@ -185,54 +187,22 @@ class World:
 
     # What the operations do
 
-    def _begin_start(self, instance: Instance) -> None:
-        instance.overrides.pop("ReasonCode", None)
-        instance.overrides.pop("ReasonMessage", None)
-        steps = parse_steps(self.start_timeline, self.speed)
-        instance.move(Timeline(steps, time.monotonic()), self.stale_reads)
+    def _steps(self, instance: Instance, kind: str) -> list[Step]:
+        """The way through a start, a stop or a snapshot that begins now."""
+        waiting = instance.option(f"next_{kind}s")
+        return parse_steps(waiting.pop(0) if waiting else instance.option(f"{kind}_timeline"), self.speed)
 
-    def _begin_stop(self, instance: Instance) -> None:
-        steps = parse_steps(self.stop_timeline, self.speed)
-        instance.move(Timeline(steps, time.monotonic()), self.stale_reads)
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        """Do this when so many seconds have passed: with the first look after that."""
+        self._due.append((self.clock.now() + seconds, what))
 
-    def _begin_save(
-        self,
-        instance: Instance,
-        *,
-        name: str,
-        image_url: str,
-        then_stop: bool = False,
-        labels: Sequence[Any] = (),
-        exclude_paths: Sequence[str] = (),
-    ) -> str:
-        """Take a snapshot: the instance is Saving while it is pushed, then Saved, then goes on."""
-        now = time.monotonic()
-        steps = parse_steps(self.snapshot_timeline, self.speed)
-        snapshot = Snapshot(
-            snapshot_id=_new_snapshot_id(),
-            name=name,
-            image_id=f"image-{uuid.uuid4().hex[:16]}",
-            image_name=name,
-            image_url=image_url,
-            created=stamp(now),
-            timeline=Timeline(steps, now),
-            labels=labels,
-            exclude_paths=exclude_paths,
-        )
-        failed = steps[-1].status == "Failed"
-        saving = [Step("Saving", step.seconds, {}, step.per_poll) for step in steps[:-1]]
-        per_poll = any(step.per_poll for step in steps)
-        saved = Step(
-            "SaveFailed" if failed else "Saved",
-            None if per_poll else self.saved_seconds / self.speed,
-            {},
-            per_poll,
-        )
-        then = self.stop_timeline if then_stop and not failed else [("Running", None)]
-        path = [*saving, saved, *parse_steps(then, self.speed)]
-        instance.move(Timeline(path, now), self.stale_reads if then_stop else 0)
-        _attach(instance, snapshot, latest=True)
-        return snapshot.snapshot_id
+    def _catch_up(self) -> None:
+        """Do what it is time for."""
+        now = self.clock.now()
+        due = [entry for entry in self._due if entry[0] <= now]
+        self._due = [entry for entry in self._due if entry[0] > now]
+        for _, what in sorted(due, key=lambda entry: entry[0]):
+            what()
 
     def _known(self, instance_id: str) -> Instance:
         try:
@@ -250,28 +220,29 @@ class World:
             items = per_poll
         else:
             items = [(status or default, None)]
-        return Timeline(parse_steps(items, self.speed), time.monotonic())
+        return Timeline(parse_steps(items, self.speed), self.clock.now())
 
     def _add_old_snapshot(self, instance: Instance) -> None:
         old = template()["LatestSnapshot"]
         snapshot = Snapshot(
-            snapshot_id=_new_snapshot_id(),
+            snapshot_id=new_snapshot_id(),
             name="training-data-2021",
             image_id=old["ImageId"],
             image_name=old["ImageName"],
             image_url=old["ImageUrl"],
             created=old["GmtCreateTime"],
             timeline=self._timeline(old["Status"], None, None, ""),
+            clock=self.clock,
             repository_url=old["RepositoryUrl"],
         )
-        _attach(instance, snapshot, latest=True)
+        attach(instance, snapshot, latest=True)
 
 
-def _new_snapshot_id() -> str:
+def new_snapshot_id() -> str:
     return f"snp-{uuid.uuid4().hex[:16]}"
 
 
-def _attach(instance: Instance, snapshot: Snapshot, *, latest: bool) -> None:
+def attach(instance: Instance, snapshot: Snapshot, *, latest: bool) -> None:
     instance.snapshots[snapshot.snapshot_id] = snapshot
     if latest:
         instance.latest = snapshot

@@ -140,6 +140,11 @@ def test_a_taken_port_is_told_in_one_line():
         ("--instance", "dsw=Starting:nan,Running", "not a step"),
         ("--instance", "dsw=", "not a step"),
         ("--instance", "=Running", "no instance id"),
+        ("--assume", "modifed_time=missing", "Did you mean 'modified_time'?"),
+        ("--assume", "modified_time=sometimes", "is one of"),
+        ("--assume", "unique_names=perhaps", "true or false"),
+        ("--assume", "no_stock=x", "'x'"),
+        ("--assume", "start_timeline=Starting,Running", "last step"),
     ],
 )
 def test_a_malformed_argument_is_told(capsys, option, value, told):
@@ -148,6 +153,29 @@ def test_a_malformed_argument_is_told(capsys, option, value, told):
 
     assert raised.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_what_is_assumed_may_be_chosen():
+    given = {
+        "modified_time": "missing",
+        "unique_names": "false",
+        "no_stock": "2",
+        "saved_seconds": "0.5",
+        "stop_timeline": "Stopping:60,Stopped",
+    }
+    options = [f"--assume={name}={value}" for name, value in given.items()]
+    arguments = cli.build_parser().parse_args(["serve", *options, "--clock-offset=-3"])
+
+    emulator = cli.make_emulator(arguments)
+
+    assert {name: getattr(emulator, name) for name in given} == {
+        "modified_time": "missing",
+        "unique_names": False,
+        "no_stock": 2,
+        "saved_seconds": 0.5,
+        "stop_timeline": [("Stopping", 60.0), ("Stopped", None)],
+    }
+    assert emulator.clock.offset == -3
 
 
 def test_a_blank_after_a_comma_or_colon_is_no_part_of_a_status():

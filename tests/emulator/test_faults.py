@@ -125,13 +125,11 @@ def test_a_delay_comes_before_the_right_answer(emulator):
 
 
 def test_a_delay_holds_up_nobody_else(emulator, caller):
-    emulator.fault("ListInstances", delay=5)
+    emulator.fault("ListInstances", delay=3600)
     connection = http.client.HTTPConnection(emulator.host, emulator.port)
     connection.request("GET", "/api/v2/instances", headers=sign(emulator, "ListInstances", "/api/v2/instances"))
-    begin = time.monotonic()
 
     assert caller.status() == "Running"
-    assert time.monotonic() - begin < 1
     connection.close()
 
 

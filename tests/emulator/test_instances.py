@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_dsw.emulator import SAMPLE_SECRET, DswEmulator
+from airflow_provider_dsw.emulator import SAMPLE_SECRET, DswEmulator, ManualClock
 from tests.emulator.helpers import ROOT, Caller, refused, sdk_call, wait_for
 
 # Every top-level field that the API page documents for GetInstance's answer.
@@ -217,39 +217,39 @@ def test_a_timeline_goes_by_the_clock(emulator, caller):
     emulator.add_instance("dsw-abc", timeline=[("Creating", 0.15), ("Starting", 0.15), ("Running", None)])
     begin = time.monotonic()
 
-    assert caller.status() == "Creating"
-    wait_for(caller.status, "Starting")
+    wait_for(caller.status, "Starting", timeout=10)
     assert time.monotonic() - begin >= 0.15
-    wait_for(caller.status, "Running")
-    assert 0.3 <= time.monotonic() - begin < 1
-
-
-def test_a_timeline_that_nobody_watched_is_where_it_should_be(emulator, caller):
-    emulator.add_instance("dsw-abc", timeline=[("Creating", 0.05), ("Starting", 0.05), ("Running", None)])
-
-    time.sleep(0.2)
-
-    assert caller.status() == "Running"
+    wait_for(caller.status, "Running", timeout=10)
+    assert time.monotonic() - begin >= 0.3
 
 
 def test_speed_makes_timelines_faster():
-    with DswEmulator(speed=100) as emulator:
+    clock = ManualClock()
+    with DswEmulator(speed=100, clock=clock) as emulator:
         emulator.add_instance("dsw-abc", timeline=[("Starting", 100), ("Running", 100)])
         caller = Caller(emulator)
 
+        clock.advance(0.9)
         assert caller.status() == "Starting"
-        wait_for(caller.status, "Running", timeout=10)
+        clock.advance(0.1)
+        assert caller.status() == "Running"
 
 
-def test_a_step_of_a_timeline_shows_its_fields_while_it_lasts(emulator, caller):
-    emulator.add_instance(
-        "dsw-abc",
-        timeline=[("Starting", 0.1), ("Failed", 0.1, {"ReasonMessage": "no stock"}), ("Stopped", None)],
-    )
+def test_a_step_of_a_timeline_shows_its_fields_while_it_lasts():
+    clock = ManualClock()
+    with DswEmulator(clock=clock) as emulator:
+        emulator.add_instance(
+            "dsw-abc",
+            timeline=[("Starting", 10), ("Failed", 10, {"ReasonMessage": "no stock"}), ("Stopped", None)],
+        )
+        caller = Caller(emulator)
 
-    assert caller.get()["ReasonMessage"] == ""
-    wait_for(lambda: caller.get()["ReasonMessage"], "no stock")
-    wait_for(lambda: caller.get()["ReasonMessage"], "")
+        seen = []
+        for seconds in (0, 10, 10):
+            clock.advance(seconds)
+            seen.append(caller.get()["ReasonMessage"])
+
+    assert seen == ["", "no stock", ""]
 
 
 def test_an_instance_may_go_away_at_the_end(emulator, caller):
@@ -270,10 +270,9 @@ def test_the_modification_time_is_that_of_the_last_change(emulator, caller):
 
 
 def test_set_instance_ends_the_timeline_and_keeps_the_fields(emulator, caller):
-    emulator.add_instance("dsw-abc", timeline=[("Starting", 0.05), ("Running", None)], InstanceName="mine")
+    emulator.add_instance("dsw-abc", timeline=[("Starting", 0), ("Running", None)], InstanceName="mine")
 
     emulator.set_instance("dsw-abc", "Failed", ReasonCode="X")
-    time.sleep(0.1)
 
     fields = caller.get()
     assert (fields["Status"], fields["ReasonCode"], fields["InstanceName"]) == ("Failed", "X", "mine")

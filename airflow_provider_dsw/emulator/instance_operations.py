@@ -1,0 +1,87 @@
+"""What the operations on instances do and answer. The caller holds the world's lock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_dsw.emulator import listing
+from airflow_provider_dsw.emulator.calls import Call, envelope, find, need_status
+from airflow_provider_dsw.emulator.errors import NO_STOCK, ServiceError, invalid, not_found
+from airflow_provider_dsw.emulator.instance import Instance
+from airflow_provider_dsw.emulator.snapshot_operations import begin_save
+from airflow_provider_dsw.emulator.timeline import Timeline
+from airflow_provider_dsw.emulator.world import World
+
+CAN_START = frozenset({"Stopped", "Failed"})
+CAN_STOP = frozenset(
+    {
+        "Creating",
+        "Queuing",
+        "ResourceAllocating",
+        "EnvPreparing",
+        "Starting",
+        "Running",
+        "Updating",
+        "Recovering",
+    }
+    | {"Saved", "SaveFailed"}
+)
+
+
+def get_instance(world: World, call: Call) -> bytes:
+    instance = find(world, call)
+    fields = instance.show(world.clock.now(), poll=True)
+    if fields is None:
+        raise not_found("instance", instance.instance_id)
+    call.shown = fields.get("Status")
+    return instance.encoded(call.request_id)
+
+
+def list_instances(world: World, call: Call) -> dict[str, Any]:
+    now = world.clock.now()
+    listed = [instance for instance in world._instances.values() if listing.is_in_this_list(instance)]
+    shown = [fields for instance in listed if (fields := instance.show(now, poll=False)) is not None]
+    items, total = listing.list_instances(shown, call.query)
+    return {**envelope(call), "TotalCount": total, "Instances": items}
+
+
+def start_instance(world: World, call: Call) -> dict[str, Any]:
+    instance = find(world, call)
+    need_status(instance, CAN_START, "started")
+    take_stock(world, instance)
+    steps = world._steps(instance, "start")
+    instance.move(Timeline(steps, world.clock.now()), instance.option("stale_reads"))
+    instance.overrides.pop("ReasonCode", None)
+    instance.overrides.pop("ReasonMessage", None)
+    instance.touch()
+    call.shown = instance.status(world.clock.now())
+    return {**envelope(call), "InstanceId": instance.instance_id}
+
+
+def take_stock(world: World, instance: Instance | None) -> None:
+    """Refuse a start or a creation for lack of stock, as often as the options say."""
+    if instance is not None and instance.options.get("no_stock"):
+        instance.options["no_stock"] -= 1
+    elif world.no_stock:
+        world.no_stock -= 1
+    else:
+        return
+    raise ServiceError(*NO_STOCK, "The requested resource is out of stock.")
+
+
+def stop_instance(world: World, call: Call) -> dict[str, Any]:
+    instance = find(world, call)
+    save = call.query.get("SaveImage", "false").lower()
+    if save not in ("true", "false", ""):
+        raise invalid("SaveImage is neither true nor false.")
+    if save == "true":
+        need_status(instance, {"Running"}, "saved")
+        name = f"{instance.instance_id.lower()}-stop-{len(instance.snapshots) + 1}"
+        image_url = f"registry.{world.region}.aliyuncs.com/emulator/images:{name}"
+        begin_save(world, instance, name=name, image_url=image_url, then_stop=True)
+    else:
+        need_status(instance, CAN_STOP, "stopped")
+        steps = world._steps(instance, "stop")
+        instance.move(Timeline(steps, world.clock.now()), instance.option("stale_reads"))
+    call.shown = instance.status(world.clock.now())
+    return {**envelope(call), "InstanceId": instance.instance_id}

@@ -1,0 +1,112 @@
+"""What an emulator, or one of its instances, does where the documentation leaves it open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_dsw.emulator.timeline import StepSpec
+
+Steps = Sequence[StepSpec]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "modified_time": ("status", "frozen", "always", "missing"),
+    "latest_snapshot": ("created", "modified"),
+    "after_failed_save": ("running", "stop", "stay"),
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Options:
+    """Arguments of the constructor, and attributes that may be changed at any time.
+
+    For one instance, in place of the emulator's: `add_instance(..., options={"modified_time": "missing"})`, or
+    `set_instance`.
+
+    ==================== ==============================================================================
+    start_timeline       The way of an instance through a start. By time, [("Starting", seconds), ...,
+    stop_timeline        ("Running", None)], or by poll, ["Starting", "Running"]. Likewise of a stop, and
+    snapshot_timeline    of a snapshot.
+    next_starts          Ways of the next starts, stops and snapshots, one for each, before the above
+    next_stops           apply: `next_starts=[[("Queuing", 5), ("Failed", None)]]` fails once. For
+    next_snapshots       snapshots, several may so be on their way at once and end in any order.
+    no_stock             How many of the next StartInstance and CreateInstance are refused for lack of
+                         stock, with HTTP 400 and a Code.
+    modified_time        GmtModifiedTime: "status": when the present status began; "frozen": that of the
+                         creation for ever; "always": the time of the answer; "missing": not there.
+    failure_reasons      Whether a Failed instance has a ReasonCode and a ReasonMessage. (A real one had
+                         none.)
+    stale_reads          Which GetInstance answers after an operation come from a replica that is behind.
+                         3: the next three show the state from before the operation. [0, 2, 1, 0]: how
+                         many states behind each one is; a number that is too great is that state from
+                         before. In `set_instance(..., stale_reads=...)`: from now on.
+    late_lists           How many lists (ListInstances, ListInstanceSnapshot) still lack what was created.
+    saving_status        Whether an instance is Saving while it is saved, or keeps Running.
+    saved_seconds        How long it is Saved or SaveFailed before it goes on; 0: never seen.
+    after_failed_save    After a save that failed: "running": SaveFailed, then Running, also if it was to
+                         be stopped; "stop": SaveFailed, and then it is stopped if it was to be;
+                         "stay": it stays SaveFailed.
+    concurrent_snapshots Whether another snapshot may be created while one is in progress.
+    unique_names         Whether the name of a snapshot, and its image URL, may be taken once only (by
+    unique_image_urls    an instance). If so, Overwrite=true replaces the older snapshot.
+    latest_snapshot      LatestSnapshot: "created": the one that was created last; "modified": the one
+                         whose status changed last.
+    ==================== ==============================================================================
+    """
+
+    start_timeline: Steps = (
+        ("Creating", 2),
+        ("ResourceAllocating", 3),
+        ("EnvPreparing", 3),
+        ("Starting", 5),
+        ("Running", None),
+    )
+    stop_timeline: Steps = (("Stopping", 3), ("Stopped", None))
+    snapshot_timeline: Steps = (("Committing", 3), ("Pushing", 6), ("Saved", None))
+    next_starts: list[Steps] = field(default_factory=list)
+    next_stops: list[Steps] = field(default_factory=list)
+    next_snapshots: list[Steps] = field(default_factory=list)
+    no_stock: int = 0
+    modified_time: str = "status"
+    failure_reasons: bool = True
+    stale_reads: int | Sequence[int] = 0
+    late_lists: int = 0
+    saving_status: bool = True
+    saved_seconds: float = 2.0
+    after_failed_save: str = "running"
+    concurrent_snapshots: bool = False
+    unique_names: bool = True
+    unique_image_urls: bool = False
+    latest_snapshot: str = "created"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check_choice(name, value)
+        object.__setattr__(self, name, value)
+
+
+OPTION_NAMES = frozenset(Options.__dataclass_fields__)
+
+
+def check_choice(name: str, value: Any) -> None:
+    if name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}, not {value!r}")
+
+
+def check_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of one instance, checked."""
+    for name, value in options.items():
+        if name not in OPTION_NAMES:
+            raise TypeError(f"the emulator has no option {name!r}; it has {', '.join(sorted(OPTION_NAMES))}")
+        check_choice(name, value)
+    return options
+
+
+def reads_behind(stale_reads: int | Sequence[int]) -> list[int]:
+    """For each of the next answers, how many states it is behind."""
+    if isinstance(stale_reads, int):
+        return [FARTHEST] * stale_reads
+    return list(stale_reads)
+
+
+FARTHEST = 1_000_000  # more states than there are: the state from before the operation
