@@ -17,7 +17,7 @@ os.environ["AIRFLOW_HOME"] = _HOME.name
 
 from tests.bench.measure import Cost, Plan, deferred, minimal, provider, sdk, workers  # noqa: E402
 from tests.bench.server import Server, serving  # noqa: E402
-from tests.live.real_airflow import ending_on_sigterm  # noqa: E402
+from tests.support.processes import ending_on_signals  # noqa: E402
 
 HEAD = (
     "waits",
@@ -50,7 +50,7 @@ def main() -> int:
     print(f"Every {plan.interval:g} s a poll, over TLS; each row measured for {plan.seconds:g} s.")
     print("CPU time and memory are what the waits add to a triggerer, or a scheduler, that has none.")
     print(f"{'':28}" + "".join(f"{name:>12}" for name in HEAD))
-    with ending_on_sigterm(), serving() as server:
+    with ending_on_signals(), serving() as server:
         for name, cells in rows(arguments.waits, arguments.only, server, plan):
             print(f"{name:28}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
     return 0

@@ -7,8 +7,6 @@ import itertools
 import os
 import secrets
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,8 +18,13 @@ from typing import Any, TypeVar
 import httpx
 import psutil  # type: ignore[import-untyped]
 
+from tests.support import processes
+from tests.support.processes import HOST, ending_on_signals, free_port
+
 REPOSITORY = Path(__file__).parents[2]
-COMPONENTS = {
+# What the command `airflow` is called with, for each component.
+Components = Mapping[str, tuple[str, ...]]
+LIGHT: Components = {
     "api-server": ("api-server", "--apps", "core"),
     # In a process of its own: the API's event loop itself waits for the lock of a database that is SQLite, and would
     # keep a worker's call from ending its transaction, which holds that lock.
@@ -30,7 +33,6 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer",),
 }
-HOST = "127.0.0.1"
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 # What the machine may have set, and what would reach the processes under test.
 _FOREIGN = ("AIRFLOW", "ALIBABA_CLOUD_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_", "PYTEST_")
@@ -137,12 +139,26 @@ class Airflow:
     :param dags: the folder of the DAG files.
     :param artifacts: where the logs of the components and the tasks are kept.
     :param env: further environment variables.
+    :param components: what it is made of, by default what a test needs that is not about production.
+    :param database: URL of an empty database; by default one of SQLite is made.
     """
 
-    def __init__(self, home: Path, dags: Path, artifacts: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        artifacts: Path,
+        env: Mapping[str, str],
+        *,
+        components: Components = LIGHT,
+        database: str | None = None,
+    ) -> None:
         self.home = home
         self.artifacts = artifacts
-        self.port, self._execution_port = _free_port(), _free_port()
+        self.components = components
+        self._sqlite = None if database else home / "airflow.db"
+        self.port, self._execution_port = free_port(), free_port()
+        execution_port = self._execution_port if "execution-api" in components else self.port
         self.url = f"http://{HOST}:{self.port}"
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
@@ -157,17 +173,17 @@ class Airflow:
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{self._execution_port}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{execution_port}/execution/",
             "AIRFLOW__CORE__FERNET_KEY": "",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "6",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=120",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{self._sqlite}?timeout=120",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
             **env,
@@ -184,16 +200,17 @@ class Airflow:
         self.artifacts.mkdir(parents=True)
         with (self.artifacts / "db-migrate.log").open("wb") as log:
             subprocess.run([*_AIRFLOW, "db", "migrate"], env=self.env, stdout=log, stderr=log, check=True)
-        # So many tasks at once would find the database locked otherwise.
-        with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
-            database.execute("PRAGMA journal_mode=WAL")
+        if self._sqlite:
+            # So many tasks at once would find the database locked otherwise.
+            with contextlib.closing(sqlite3.connect(self._sqlite)) as database:
+                database.execute("PRAGMA journal_mode=WAL")
 
     def start(self, timeout: float = 60) -> None:
         """Make the database, start the components, and wait until they are ready and the DAGs are there."""
-        self.migrate()
-        for component in COMPONENTS:
-            self.start_component(component)
         try:
+            self.migrate()
+            for component in self.components:
+                self.start_component(component)
             wait_until(
                 self._is_ready, timeout, lambda: f"Airflow is not ready; its logs end so:\n{self._ends_of_logs()}"
             )
@@ -202,10 +219,10 @@ class Airflow:
             raise
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[Airflow]:
-        """Start, and stop at the end, also where SIGTERM ends the tests."""
-        with ending_on_sigterm():
-            self.start()
+    def running(self, timeout: float = 60) -> Iterator[Airflow]:
+        """Start, and stop at the end, also where a signal ends the tests."""
+        with ending_on_signals():
+            self.start(timeout)
             try:
                 yield self
             finally:
@@ -213,18 +230,20 @@ class Airflow:
 
     def stop(self) -> None:
         """End all processes, whatever state they are in, and keep the tasks' logs."""
-        self._end(list(self._processes.values()))
+        processes.end(self._processes.values())
+        processes.sweep(self.home)
         self._processes.clear()
         self._client.close()
-        shutil.copytree(self.home / "logs", self.artifacts / "logs", dirs_exist_ok=True)
+        if (self.home / "logs").exists():
+            shutil.copytree(self.home / "logs", self.artifacts / "logs", dirs_exist_ok=True)
 
     def start_component(self, component: str) -> None:
-        env = self.env
+        env = {**self.env, "AIRFLOW_COMPONENT": component}
         if component == "execution-api":
-            env = {**env, "AIRFLOW__API__PORT": str(self._execution_port)}
+            env["AIRFLOW__API__PORT"] = str(self._execution_port)
         with (self.artifacts / f"{component}.log").open("ab") as log:
             self._processes[component] = subprocess.Popen(
-                [*_AIRFLOW, *COMPONENTS[component]],
+                [*_AIRFLOW, *self.components[component]],
                 env=env,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -235,24 +254,18 @@ class Airflow:
 
     def stop_component(self, component: str) -> None:
         """Stop one component as a service manager does, with SIGTERM."""
-        self._end([self._processes.pop(component)])
+        processes.end([self._processes.pop(component)])
+
+    def kill_component(self, component: str) -> None:
+        """Kill one component with all its children at once, as a power cut does."""
+        processes.kill(self._processes.pop(component))
+
+    def suspended(self, component: str) -> contextlib.AbstractContextManager[None]:
+        """Suspend one component with all its children for a `with` block."""
+        return processes.suspended(self._processes[component].pid)
 
     def process(self, component: str) -> psutil.Process:
         return psutil.Process(self._processes[component].pid)
-
-    def _end(self, processes: list[subprocess.Popen[bytes]]) -> None:
-        family: list[psutil.Process] = []
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                parent = psutil.Process(process.pid)
-                family += [*parent.children(recursive=True), parent]
-            process.send_signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=10)
-        for left in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                left.kill()
-        for process in processes:
-            process.wait()
 
     def _is_ready(self) -> bool:
         for component, process in self._processes.items():
@@ -269,7 +282,17 @@ class Airflow:
         broken = self.get("/importErrors")["import_errors"]
         assert not broken, broken[0]["stack_trace"]
         healthy = all(health[name]["status"] == "healthy" for name in ("scheduler", "triggerer", "dag_processor"))
-        return healthy and bool(self.dag_ids())
+        return healthy and self._all_triggerers_beat() and self._workers_are_ready() and bool(self.dag_ids())
+
+    def _all_triggerers_beat(self) -> bool:
+        """The health check is content with one."""
+        wanted = sum(command[0] == "triggerer" for command in self.components.values())
+        return len(self.get("/jobs", job_type="TriggererJob", is_alive=True)["jobs"]) >= wanted
+
+    def _workers_are_ready(self) -> bool:
+        """Only a Celery worker's own log tells."""
+        workers = [component for component, command in self.components.items() if command[0] == "celery"]
+        return all(" ready." in (self.artifacts / f"{worker}.log").read_text() for worker in workers)
 
     def _ends_of_logs(self) -> str:
         logs = sorted(self.artifacts.glob("*.log"))
@@ -316,13 +339,6 @@ class Airflow:
 _AIRFLOW = (sys.executable, "-m", "airflow")
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def _log_line(entry: Any) -> str:
     if not isinstance(entry, dict):
         return str(entry)
@@ -330,17 +346,3 @@ def _log_line(entry: Any) -> str:
     for error in entry.get("error_detail") or ():
         text += f"\n{error['exc_type']}: {error['exc_value']}"
     return text
-
-
-@contextlib.contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the tests as Ctrl-C does, so that nothing is left running."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,125 @@
+"""Processes that tests start: to suspend them, to kill them, and to leave none behind."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import psutil  # type: ignore[import-untyped]
+
+HOST = "127.0.0.1"
+_PORTS = range(15_000, 32_000)  # below those that the kernel gives to outgoing connections
+
+
+def free_port() -> int:
+    """Return a port that nobody uses now, nor any outgoing connection later."""
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind((HOST, port))
+            return port
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and all its descendants, the eldest first; none if it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        eldest = psutil.Process(pid)
+        return [eldest, *eldest.children(recursive=True)]
+    return []
+
+
+def working_in(directory: Path) -> list[psutil.Process]:
+    """
+    Return the processes whose working directory is this one or lies in it.
+
+    A process inherits it, so that one that has lost its parents is found too.
+    """
+    return [process for process in psutil.process_iter() if _works_in(process, directory)]
+
+
+def _works_in(process: psutil.Process, directory: Path) -> bool:
+    try:
+        return Path(process.cwd()).is_relative_to(directory)
+    except psutil.Error:
+        return False  # gone, or a zombie
+
+
+def send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def suspend(pid: int) -> list[psutil.Process]:
+    """Suspend a process and all its descendants, those too that it makes meanwhile, and return them."""
+    suspended: list[psutil.Process] = []
+    while new := [process for process in family(pid) if process not in suspended]:
+        send(new, signal.SIGSTOP)
+        suspended += new
+    return suspended
+
+
+@contextlib.contextmanager
+def suspended(pid: int) -> Iterator[None]:
+    """Suspend a process and all its descendants for a `with` block."""
+    processes = suspend(pid)
+    try:
+        yield
+    finally:
+        send(processes, signal.SIGCONT)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all its descendants at once, as a power cut does."""
+    killed = suspend(process.pid)
+    send(killed, signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(killed, timeout=10)
+
+
+def end(processes: Iterable[subprocess.Popen[bytes]], number: signal.Signals = signal.SIGTERM) -> None:
+    """End processes with all their descendants: ask them, suspended ones too, and kill after 10 seconds."""
+    started = list(processes)
+    families = [member for process in started for member in family(process.pid)]
+    send(families, signal.SIGCONT)
+    for process in started:
+        process.send_signal(number)
+    _, alive = psutil.wait_procs(families, timeout=10)
+    send(alive, signal.SIGKILL)
+    for process in started:
+        process.wait()
+
+
+def sweep(directory: Path) -> None:
+    """Kill what works in a directory, until nothing does."""
+    while left := working_in(directory):
+        send(left, signal.SIGKILL)
+        psutil.wait_procs(left, timeout=10)
+
+
+@contextlib.contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """
+    Let SIGTERM end the tests as Ctrl-C does, so that nothing is left running.
+
+    Only the first signal counts: a second one would break off what cleans up after the first.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for other in numbers:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

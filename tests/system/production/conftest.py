@@ -1,0 +1,25 @@
+"""One production for all tests here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.production import bed
+from tests.system.production.bed import Bed
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run these where they are asked for only: they need servers that a developer's machine may not have."""
+    if "production" in config.option.markexpr:
+        return
+    asked_for = [item for item in items if not item.get_closest_marker("production")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in asked_for])
+    items[:] = asked_for
+
+
+@pytest.fixture(scope="package", name="bed")
+def running_bed() -> Iterator[Bed]:
+    with bed.running() as running:
+        yield running
