@@ -54,7 +54,6 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
-    "HookFormMixin",
     "TaskDeferralTimeout",
     "TaskDeferred",
     "TaskQueueMixin",
@@ -63,9 +62,12 @@ __all__ = [
     "aset_xcom",
     "asset_state_store",
     "conf",
+    "connection_form_widgets",
     "dag_bag_class",
     "listener_manager",
+    "serialize_dags",
     "task_state_store",
+    "ui_field_behaviour",
 ]
 
 # 3.1 and 3.2: a task starts in a worker, and each trigger polls alone.
@@ -128,36 +130,31 @@ class TaskQueueMixin:
     trigger_queue_inherited_from_task = True  # from 3.4 on
 
 
-class HookFormMixin:
-    """3.1 reads the connection form from the hook, newer Airflow from the provider's metadata."""
+def connection_form_widgets() -> dict[str, Any]:
+    """
+    Return the connection form's own fields for 3.1, which reads the form from the hook; 3.2 reads the metadata.
 
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """
-        Return the form's own fields.
+    :raises ModuleNotFoundError: without wtforms. Airflow then does not ask; 3.1's UI brings a stand-in for it.
+    """
+    from wtforms import IntegerField, PasswordField, StringField
+    from wtforms.validators import any_of
 
-        :raises ModuleNotFoundError: without wtforms. Airflow then does not ask; 3.1's UI brings a stand-in for it.
-        """
-        from wtforms import IntegerField, PasswordField, StringField
-        from wtforms.validators import any_of
+    found = {}
+    for name, field in fields.form_fields().items():
+        schema = field["schema"]
+        widget = PasswordField if "format" in schema else StringField if "string" in schema["type"] else IntegerField
+        found[name] = widget(
+            field["label"],
+            validators=[any_of(schema["enum"])] if "enum" in schema else [],
+            description=field["description"],
+            default=schema.get("default"),
+        )
+    return found
 
-        found = {}
-        for name, field in fields.form_fields().items():
-            schema = field["schema"]
-            text = PasswordField if "format" in schema else StringField
-            widget = text if "string" in schema["type"] else IntegerField
-            found[name] = widget(
-                field["label"],
-                validators=[any_of(schema["enum"])] if "enum" in schema else [],
-                description=field["description"],
-                default=schema.get("default"),
-            )
-        return found
 
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return what becomes of the form's standard fields."""
-        return {name.replace("-", "_"): value for name, value in fields.field_behaviour().items()}
+def ui_field_behaviour() -> dict[str, Any]:
+    """Return what becomes of the form's standard fields, for 3.1."""
+    return {name.replace("-", "_"): value for name, value in fields.field_behaviour().items()}
 
 
 def dag_bag_class() -> Any:
@@ -176,3 +173,20 @@ def listener_manager() -> Any:
     else:
         from airflow.listeners.listener import get_listener_manager
     return get_listener_manager()
+
+
+def serialize_dags() -> None:
+    """Write all bundles' DAGs to the database, as ``dag.test()`` does by itself on every version but 3.1.0."""
+    if TYPE_CHECKING or __version__ != "3.1.0":
+        return
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.models.dagbag import DagBag, sync_bag_to_db
+    from airflow.utils.session import create_session
+
+    manager = DagBundlesManager()
+    with create_session() as session:
+        manager.sync_bundles_to_db(session=session)
+    for bundle in manager.get_all_dag_bundles():
+        bundle.initialize()
+        bag = DagBag(dag_folder=bundle.path, bundle_path=bundle.path, include_examples=False)
+        sync_bag_to_db(bag, bundle.name, bundle.version)

@@ -13,6 +13,7 @@ from airflow_provider_dsw.emulator import SAMPLE_SECRET, DswEmulator
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswInstanceNotFoundError, DswTransientError
 from airflow_provider_dsw.links.dsw import DSW_LINKS
 from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
+from airflow_provider_dsw.version_compat import dag_bag_class, serialize_dags
 
 ID = "dsw-abc"
 
@@ -164,15 +165,12 @@ def test_in_a_dag_run_each_detail_is_an_xcom_of_its_own(
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # Airflow 3.1
-        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
     dsw_default.add_instance(ID, omit=["Driver"], Labels=[{"Key": "a", "Value": "b"}])
     (tmp_path / "details.py").write_text(textwrap.dedent(DAG))
     monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(tmp_path))  # dag.test() runs nothing from elsewhere
     initdb()
-    bag = DagBag(str(tmp_path))
+    serialize_dags()
+    bag = dag_bag_class()(str(tmp_path))
     assert bag.import_errors == {}
 
     run = bag.dags["details"].test()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.version_compat import dag_bag_class, serialize_dags
 from tests import secrets
 
 DAG = """
@@ -57,10 +58,6 @@ def test_no_secret_is_found_in_what_a_dag_run_says_and_stores(
 ) -> None:
     from airflow.utils.db import initdb
 
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # Airflow 3.1
-        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
     known = secrets.new_secrets()
     secrets.teach(emulator, known)
     for name in secrets.CONNECTIONS:
@@ -81,8 +78,9 @@ def test_no_secret_is_found_in_what_a_dag_run_says_and_stores(
     (tmp_path / "uses_secrets.py").write_text(textwrap.dedent(DAG))
     monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(tmp_path))
     initdb()
+    serialize_dags()
     with caplog.at_level(logging.DEBUG):
-        run = DagBag(str(tmp_path)).dags["uses_secrets"].test()
+        run = dag_bag_class()(str(tmp_path)).dags["uses_secrets"].test()
 
     out, err = capfd.readouterr()
     home = Path(os.environ["AIRFLOW_HOME"])

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
-from airflow_provider_dsw.version_compat import dag_bag_class, listener_manager
+from airflow_provider_dsw.version_compat import dag_bag_class, listener_manager, serialize_dags
 
 
 def main(dag_file: str, dag_id: str | None = None) -> None:
@@ -32,6 +32,7 @@ def main(dag_file: str, dag_id: str | None = None) -> None:
     from airflow.utils.db import initdb
 
     initdb()
+    serialize_dags()
     dag_run = dag.test()
     _tell("end", state=str(dag_run.state), tasks=_results(dag_run))
 

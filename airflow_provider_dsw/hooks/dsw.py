@@ -28,7 +28,12 @@ from airflow_provider_dsw.hooks.credentials import Credentials
 from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
 from airflow_provider_dsw.hooks.masking import Masker
 from airflow_provider_dsw.hooks.wire import AsyncWire, send
-from airflow_provider_dsw.version_compat import AirflowException, HookFormMixin, aget_connection
+from airflow_provider_dsw.version_compat import (
+    AirflowException,
+    aget_connection,
+    connection_form_widgets,
+    ui_field_behaviour,
+)
 
 TRIES = 4
 TOTAL_TIME_LIMIT = 60.0
@@ -37,7 +42,7 @@ _BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
 _IS_TRANSIENT = retry_if_exception_type(DswTransientError)
 
 
-class DswHook(HookFormMixin, BaseHook):
+class DswHook(BaseHook):
     """
     Calls PAI-DSW (``pai-dsw/2022-01-01``) through a connection of type ``dsw``.
 
@@ -64,6 +69,16 @@ class DswHook(HookFormMixin, BaseHook):
         self._fetched: Credentials | None = None
         self._client: Any = None
         self._wire: AsyncWire | None = None
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the connection form's own fields, where Airflow reads them here."""
+        return connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return what becomes of the form's standard fields, where Airflow reads it here."""
+        return ui_field_behaviour()
 
     # The connection and its clients
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from airflow_provider_dsw.version_compat import dag_bag_class, serialize_dags
 
 POKE_INTERVAL = 0.05
 
@@ -26,10 +26,7 @@ def airflow_db() -> None:
 
 def load(path: Path) -> Any:
     """The only DAG of a file, as Airflow's DagBag finds it."""
-    module = "airflow.models.dagbag"
-    with suppress(ModuleNotFoundError):  # Airflow 3.1
-        module = importlib.import_module("airflow.dag_processing.dagbag").__name__
-    bag = importlib.import_module(module).DagBag(str(path))
+    bag = dag_bag_class()(str(path))
     assert bag.import_errors == {}
     (dag,) = bag.dags.values()
     return dag
@@ -50,6 +47,7 @@ def run_dag(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
                 task.partial_kwargs["poke_interval"] = POKE_INTERVAL
             elif hasattr(task, "poke_interval"):
                 task.poke_interval = POKE_INTERVAL
+        serialize_dags()
         dag_run = dag.test()
         instances = dag_run.get_task_instances()
         assert (dag_run.state, {str(ti.state) for ti in instances}) == ("success", {"success"})

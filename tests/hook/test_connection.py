@@ -9,8 +9,10 @@ import pytest
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswError
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.version_compat import AirflowException
 from tests.hook.conftest import KEY, connect
 from tests.hook.raw_server import RawServer, http, sends
+from tests.support.versions import LOOKS_UP_IN_A_TASK_ONLY
 
 ID = "dsw-abc"
 LOGIN, PASSWORD = "emulator-key-id", "emulator-key-secret"
@@ -245,9 +247,8 @@ def test_the_client_of_the_hook_works_by_itself(dsw_default):
     assert DswHook().get_conn().get_instance(ID, GetInstanceRequest()).body.instance_id == ID
 
 
+@LOOKS_UP_IN_A_TASK_ONLY
 def test_a_connection_that_does_not_exist_is_airflow_s_own_error(ask):
-    from airflow.sdk.exceptions import AirflowException
-
     with pytest.raises(AirflowException, match="no_such_connection") as raised:
         ask(DswHook("no_such_connection"))
 
