@@ -11,6 +11,8 @@ from airflow_provider_dsw.emulator.errors import invalid, not_found
 from airflow_provider_dsw.emulator.instance import Instance
 from airflow_provider_dsw.emulator.world import World
 
+MAX_DEPTH = 100
+
 
 @dataclass
 class Call:
@@ -42,7 +44,34 @@ def json_body(call: Call) -> dict[str, Any]:
         raise invalid("The body is not JSON.") from None
     if not isinstance(body, dict):
         raise invalid("The body is not a JSON object.")
+    if _is_deep(body):
+        raise invalid(f"The body is nested more than {MAX_DEPTH} levels deep.")
     return body
+
+
+def _is_deep(body: Any) -> bool:
+    """Whether it can't be shown again without a recursion that is too deep."""
+    level = [body]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, dict | list)
+        ]
+    return bool(level)
+
+
+def check_labels(labels: Any) -> None:
+    """Refuse what is no list of labels, as the documentation describes them."""
+    if not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):
+        raise invalid("Labels is not a list of objects.")
+    for label in labels:
+        key, value = label.get("Key"), label.get("Value")
+        if not isinstance(key, str) or not 1 <= len(key) <= 128 or key.startswith(("aliyun", "acs:")):
+            raise invalid("The Key of a label is not of 1 to 128 characters, or begins with aliyun or acs:.")
+        if not isinstance(value, str) or len(value) > 128:
+            raise invalid("The Value of a label is not a string of up to 128 characters.")
 
 
 def find(world: World, call: Call) -> Instance:

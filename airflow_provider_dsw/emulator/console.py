@@ -27,11 +27,16 @@ def fail(text: str) -> int:
 def request_line(request: Request) -> str:
     answered = "dropped" if request.status is None else str(request.status)
     parts = [request.action or f"{request.method} {request.path}", request.instance_id, answered]
-    return "  ".join(part for part in [*parts, request.code, request.shown] if part)
+    return _printable("  ".join(part for part in [*parts, request.code, request.shown] if part))
 
 
 def changes(before: Mapping[str, str | None], now: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
     """Each name whose status changed, and a line about it."""
     for name in {**before, **now}:
         if now.get(name) != before.get(name):
-            yield name, f"{name}: {before.get(name) or 'new'} -> {now.get(name) or 'gone'}"
+            yield name, _printable(f"{name}: {before.get(name) or 'new'} -> {now.get(name) or 'gone'}")
+
+
+def _printable(text: str) -> str:
+    """An id may hold what a terminal would obey."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

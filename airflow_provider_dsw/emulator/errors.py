@@ -27,5 +27,9 @@ def invalid(message: str) -> ServiceError:
     return ServiceError(*INVALID, message)
 
 
+def no_such_action() -> ServiceError:
+    return ServiceError(404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
+
+
 def not_found(what: str, name: str) -> ServiceError:
     return ServiceError(*NOT_FOUND, f"The {what} {name} does not exist.")

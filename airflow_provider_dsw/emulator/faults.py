@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any
+
+from airflow_provider_dsw.emulator.encoding import json_bytes
 
 # The code of an error that is given by its status only.
 _CODES = {
@@ -63,7 +64,7 @@ def error_answer(
         "Recommend": f"https://api.aliyun.com/troubleshoot?q={code}&product=pai-dsw",
         **(extra or {}),
     }
-    answer = json_answer(json.dumps(content, ensure_ascii=False).encode(), request_id)
+    answer = json_answer(json_bytes(content), request_id)
     answer.status, answer.code = status, code
     return answer
 
@@ -153,7 +154,7 @@ class Fault:
                 "Message": self.message,
                 "HttpStatusCode": status,
             }
-            answer = json_answer(json.dumps(content).encode(), request_id)
+            answer = json_answer(json_bytes(content), request_id)
             answer.status, answer.code = status, self.code
         elif status < 400 and self.code is None:
             answer = Answer(status, b"", {})

@@ -11,13 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_dsw.emulator.clock import Clock
-from airflow_provider_dsw.emulator.options import Options, reads_behind
+from airflow_provider_dsw.emulator.history import History
+from airflow_provider_dsw.emulator.options import Options
+from airflow_provider_dsw.emulator.replicas import REQUEST_ID, Replicas, Shown
 from airflow_provider_dsw.emulator.snapshot import Snapshot
+from airflow_provider_dsw.emulator.ssh import HAS_SSH, user_vpc
 from airflow_provider_dsw.emulator.timeline import FAILED_STATUSES, Step, Timeline
+from airflow_provider_dsw.emulator.timers import IdleCuller, ShutdownTimer
 
+# The options that an answer depends on.
+SHOWN_OPTIONS = (
+    "modified_time",
+    "failure_reasons",
+    "failure_event",
+    "latest_snapshot",
+    "absent_timer",
+    "ssh_endpoint",
+)
 # The fields of an answer that are about the request, not about the instance.
 ENVELOPE = ("RequestId", "Success", "Message", "Code", "HttpStatusCode")
-_REQUEST_ID = "(request id)"
 
 
 @cache
@@ -29,7 +41,7 @@ def template() -> dict[str, Any]:
 
 
 class Instance:
-    """The default answer, what its maker overrode, its timeline and its snapshots."""
+    """The default answer, what its maker overrode, its way and its snapshots."""
 
     def __init__(self, instance_id: str, region: str, timeline: Timeline, clock: Clock, options: Options) -> None:
         self.instance_id = instance_id
@@ -41,11 +53,15 @@ class Instance:
         self.omit: frozenset[str] = frozenset()
         self.snapshots: dict[str, Snapshot] = {}
         self.latest: Snapshot | None = None
+        self.history = History()
+        self.timer: ShutdownTimer | None = None
+        self.culler: IdleCuller | None = None
+        self.idle_from: float | None = None  # set by hand; or else it is idle since it runs
+        self.is_busy = False
         self.late_lists = 0  # how many lists still lack it
         self._emulator_options = options
-        self._behind: list[int] = []  # by how many states each of the next polls is behind
-        self._earlier: list[Shown] = []  # what those may show, oldest first; the first is from before the operation
-        self._polled: Shown | None = None
+        self._replicas = Replicas()
+        self._recorded = 0
         self._revision = 0
         self._built_from: tuple[Any, ...] = ()
         self._built = Shown({})
@@ -54,6 +70,8 @@ class Instance:
     def option(self, name: str) -> Any:
         return self.options[name] if name in self.options else getattr(self._emulator_options, name)
 
+    # Its way
+
     def status(self, now: float) -> str | None:
         """The true status: that of a stale read may be an older one."""
         return self.timeline.peek(now).status
@@ -61,14 +79,33 @@ class Instance:
     def move(self, timeline: Timeline, stale_reads: int | Sequence[int] = 0) -> None:
         """Go another way from now on, which the next polls may not show yet."""
         self.fall_behind(stale_reads)
-        self.timeline = timeline
+        self.follow(timeline)
+
+    def follow(self, timeline: Timeline) -> None:
+        """Go another way from that timeline's beginning on."""
+        self.record(timeline.entered)
+        self.timeline, self._recorded = timeline, 0
+        self.idle_from, self.is_busy = None, False
 
     def fall_behind(self, stale_reads: int | Sequence[int]) -> None:
-        """Let the next polls be behind: see `Options.stale_reads`."""
-        self._behind = reads_behind(stale_reads)
-        self._earlier, self._polled = [], None
-        if self._behind and self._look(self.clock.now(), Timeline.peek) is not None:
-            self._earlier = [self._built]
+        self._replicas.fall_behind(stale_reads, self._look(self.clock.now(), Timeline.peek) if stale_reads else None)
+
+    def record(self, now: float) -> None:
+        """Write into the history what was passed since the last time."""
+        self.timeline.peek(now)
+        for step, entered in self.timeline.passed[self._recorded :]:
+            code, message = self._reason(step)
+            cause = self.option("failure_event") if step.status == "Failed" else "Failed to save the image."
+            self.history.enter(step.status, entered, code, message, message or cause)
+        self._recorded = len(self.timeline.passed)
+
+    def idle_since(self, now: float) -> float | None:
+        """Since when nobody has used it; None: it does not run, or is busy."""
+        if self.culler is None or self.is_busy or self.status(now) != "Running":
+            return None
+        return max(self.timeline.entered, self.culler.created) if self.idle_from is None else self.idle_from
+
+    # How it is shown
 
     def touch(self) -> None:
         """Forget the built answer: something other than a timeline has changed."""
@@ -79,21 +116,15 @@ class Instance:
 
         poll: this is an answered GetInstance, which per-poll timelines count.
         """
-        behind = self._behind.pop(0) if poll and self._behind else 0
-        look = Timeline.read if poll and not behind else Timeline.peek
-        present = self._look(now, look)
-        earlier = self._earlier
-        if self._polled is not None and self._polled is not present:
-            earlier = [*earlier, self._polled]
-        if behind and earlier:
-            self._shown = earlier[max(len(earlier) - behind, 0)]
-            return self._shown.fields
-        if present is None:
+        behind = self._replicas.next_behind() if poll else 0
+        present = self._look(now, Timeline.read if poll and not behind else Timeline.peek)
+        shown = self._replicas.earlier(behind, present)
+        if shown is None:
             return None
-        if poll and self._behind:
-            self._earlier, self._polled = earlier, present
-        self._shown = present
-        return present.fields
+        if poll and not behind:
+            self._replicas.show(shown)
+        self._shown = shown
+        return shown.fields
 
     def encoded(self, request_id: str) -> bytes:
         """The JSON of the fields that `show` returned last, under this request id."""
@@ -102,20 +133,29 @@ class Instance:
     def _look(self, now: float, look: Callable[[Timeline, float], Step]) -> Shown | None:
         """The present state, or None when the instance is gone."""
         step = look(self.timeline, now)
+        if len(self.timeline.passed) > self._recorded:
+            self.record(now)
         if step.status is None:
             return None
         steps = [look(snapshot.timeline, now) for snapshot in self.snapshots.values()]
         modified = self.option("modified_time")
-        second = self.clock.stamp() if modified == "always" else None
-        depends_on = (modified, second, self.option("failure_reasons"), self.option("latest_snapshot"))
-        built_from = (self._revision, depends_on, step, *steps)
+        built_from = (
+            self._revision,
+            step,
+            *steps,
+            tuple(self.option(name) for name in SHOWN_OPTIONS),
+            self.clock.stamp() if modified == "always" else None,
+            now if self.timer is not None else None,
+            self.idle_since(now) and int(now),
+            self._ssh_is_ready(step, now),
+        )
         if built_from != self._built_from:
-            self._built = Shown(self._build(step, steps))
+            self._built = Shown(self._build(step, steps, now))
             self._built_from = built_from
         return self._built
 
-    def _build(self, step: Step, steps: Sequence[Step]) -> dict[str, Any]:
-        reasons = step.status in FAILED_STATUSES and self.option("failure_reasons")
+    def _build(self, step: Step, steps: Sequence[Step], now: float) -> dict[str, Any]:
+        code, message = self._reason(step)
         summaries = {
             snapshot.snapshot_id: snapshot.summary(at)
             for snapshot, at in zip(self.snapshots.values(), steps, strict=True)
@@ -125,15 +165,29 @@ class Instance:
             **self.base,
             "Status": step.status,
             "GmtModifiedTime": self._modified_time(),
-            "ReasonCode": "InternalError" if reasons else "",
-            "ReasonMessage": "Resource queue timeout, lack of sufficient resources" if reasons else "",
             "LatestSnapshot": summaries[latest.snapshot_id] if latest else None,
             "InstanceSnapshotList": list(summaries.values()),
+            "UserVpc": self._user_vpc(step, now),
+            **self._timers(now),
             **self.overrides,
+            "ReasonCode": code,
+            "ReasonMessage": message,
             **step.fields,
         }
-        missing = {"GmtModifiedTime"} if self.option("modified_time") == "missing" else set()
-        return {name: value for name, value in fields.items() if name not in self.omit and name not in missing}
+        omit = set(self.omit)
+        if self.option("modified_time") == "missing":
+            omit.add("GmtModifiedTime")
+        if self.option("absent_timer") == "missing":
+            omit |= {name for name in ("InstanceShutdownTimer", "IdleInstanceCuller") if fields[name] is None}
+        return {name: value for name, value in fields.items() if name not in omit}
+
+    def _reason(self, step: Step) -> tuple[Any, Any]:
+        failed = step.status in FAILED_STATUSES and self.option("failure_reasons")
+        given = {**self.overrides, **step.fields}
+        return (
+            given.get("ReasonCode", "InternalError" if failed else ""),
+            given.get("ReasonMessage", self.option("failure_event") if failed else ""),
+        )
 
     def _modified_time(self) -> str:
         meaning = self.option("modified_time")
@@ -149,19 +203,25 @@ class Instance:
             return self.latest
         return max(self.snapshots.values(), key=lambda snapshot: snapshot.timeline.entered)
 
+    def _timers(self, now: float) -> dict[str, Any]:
+        """The shutdown timer and the idle culler, as far as there are any."""
+        timer, culler = self.timer, self.culler
+        absent: dict[str, Any] | None = {} if self.option("absent_timer") == "empty" else None
+        return {
+            "InstanceShutdownTimer": timer.shown(self.instance_id, self.clock) if timer else absent,
+            "IdleInstanceCuller": culler.shown(self.instance_id, self.clock, self.idle_since(now))
+            if culler
+            else absent,
+        }
 
-class Shown:
-    """A state of an instance, as an answer shows it."""
+    def _ssh_is_ready(self, step: Step, now: float) -> bool:
+        since = self.history.since(HAS_SSH) if step.status in HAS_SSH else None
+        return since is not None and now >= since + self.option("ssh_seconds") / self.option("speed")
 
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self.fields = fields
-        self._parts: tuple[bytes, bytes, bytes] | None = None
-
-    def encoded(self, request_id: str) -> bytes:
-        if self._parts is None:
-            self._parts = json_bytes(self.fields).partition(_REQUEST_ID.encode())
-        head, placeholder, tail = self._parts
-        return head + request_id.encode() + tail if placeholder else head
+    def _user_vpc(self, step: Step, now: float) -> Any:
+        return user_vpc(
+            self.base["UserVpc"], is_ready=self._ssh_is_ready(step, now), endpoint=self.option("ssh_endpoint")
+        )
 
 
 def _base_fields(instance_id: str, region: str) -> dict[str, Any]:
@@ -175,15 +235,6 @@ def _base_fields(instance_id: str, region: str) -> dict[str, Any]:
         WebIDEUrl=f"{gateway}/ide/",
         TerminalUrl=f"{gateway}/tty/",
         ProxyPath=f"dsw-{number}/proxy/",
-        RequestId=_REQUEST_ID,
+        RequestId=REQUEST_ID,
     )
-    fields["InstanceShutdownTimer"]["InstanceId"] = instance_id
-    fields["IdleInstanceCuller"]["InstanceId"] = instance_id
     return fields
-
-
-def json_bytes(value: Any) -> bytes:
-    try:
-        return json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # a lone surrogate, which only an escape can write
-        return json.dumps(value).encode()

@@ -6,26 +6,13 @@ from typing import Any
 
 from airflow_provider_dsw.emulator import listing
 from airflow_provider_dsw.emulator.calls import Call, envelope, find, need_status
+from airflow_provider_dsw.emulator.encoding import json_bytes
 from airflow_provider_dsw.emulator.errors import NO_STOCK, ServiceError, invalid, not_found
 from airflow_provider_dsw.emulator.instance import Instance
 from airflow_provider_dsw.emulator.snapshot_operations import begin_save
+from airflow_provider_dsw.emulator.statuses import CAN_SAVE, CAN_START, CAN_STOP, CANNOT_DELETE
 from airflow_provider_dsw.emulator.timeline import Timeline
 from airflow_provider_dsw.emulator.world import World
-
-CAN_START = frozenset({"Stopped", "Failed"})
-CAN_STOP = frozenset(
-    {
-        "Creating",
-        "Queuing",
-        "ResourceAllocating",
-        "EnvPreparing",
-        "Starting",
-        "Running",
-        "Updating",
-        "Recovering",
-    }
-    | {"Saved", "SaveFailed"}
-)
 
 
 def get_instance(world: World, call: Call) -> bytes:
@@ -34,6 +21,10 @@ def get_instance(world: World, call: Call) -> bytes:
     if fields is None:
         raise not_found("instance", instance.instance_id)
     call.shown = fields.get("Status")
+    names = call.query.get("Fields")
+    if names and instance.option("fields_parameter") == "selects":
+        wanted = {name.strip() for name in names.split(",")}
+        return json_bytes({**{name: fields[name] for name in fields if name in wanted}, "RequestId": call.request_id})
     return instance.encoded(call.request_id)
 
 
@@ -41,7 +32,8 @@ def list_instances(world: World, call: Call) -> dict[str, Any]:
     now = world.clock.now()
     listed = [instance for instance in world._instances.values() if listing.is_in_this_list(instance)]
     shown = [fields for instance in listed if (fields := instance.show(now, poll=False)) is not None]
-    items, total = listing.list_instances(shown, call.query)
+    query = {name: value for name, value in call.query.items() if name != "Labels" or world.label_filter}
+    items, total = listing.list_instances(shown, query)
     return {**envelope(call), "TotalCount": total, "Instances": items}
 
 
@@ -75,13 +67,24 @@ def stop_instance(world: World, call: Call) -> dict[str, Any]:
     if save not in ("true", "false", ""):
         raise invalid("SaveImage is neither true nor false.")
     if save == "true":
-        need_status(instance, {"Running"}, "saved")
+        need_status(instance, CAN_SAVE, "saved")
         name = f"{instance.instance_id.lower()}-stop-{len(instance.snapshots) + 1}"
         image_url = f"registry.{world.region}.aliyuncs.com/emulator/images:{name}"
         begin_save(world, instance, name=name, image_url=image_url, then_stop=True)
     else:
         need_status(instance, CAN_STOP, "stopped")
-        steps = world._steps(instance, "stop")
-        instance.move(Timeline(steps, world.clock.now()), instance.option("stale_reads"))
+        instance.fall_behind(instance.option("stale_reads"))
+        world._stop(instance, world.clock.now())
+    call.shown = instance.status(world.clock.now())
+    return {**envelope(call), "InstanceId": instance.instance_id}
+
+
+def delete_instance(world: World, call: Call) -> dict[str, Any]:
+    instance = find(world, call)
+    status = instance.status(world.clock.now())
+    if status in CANNOT_DELETE or (instance.option("deletable") == "stopped" and status not in CAN_START):
+        raise invalid(f"The instance {instance.instance_id} is {status} and cannot be deleted.")
+    steps = world._steps(instance, "delete")
+    instance.move(Timeline(steps, world.clock.now()), instance.option("stale_reads"))
     call.shown = instance.status(world.clock.now())
     return {**envelope(call), "InstanceId": instance.instance_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from airflow_provider_dsw.emulator.errors import invalid
 from airflow_provider_dsw.emulator.instance import ENVELOPE, Instance, template
 from airflow_provider_dsw.emulator.snapshot import Snapshot
 
+MAX_LABELS = 4  # in a filter
 MAX_PAGE_SIZE = 100  # Not documented; 100 is what public code asks for. More is read as 100.
 # What an item of ListInstances lacks, compared with GetInstance.
 NOT_IN_LIST = frozenset(
@@ -25,7 +27,7 @@ NOT_IN_LIST = frozenset(
 )
 # Documented filters that the emulator refuses, so that nobody takes an unfiltered list for a filtered one.
 NOT_SERVED = (
-    *("Labels", "Tag", "OversoldInfo", "OversoldType"),
+    *("Tag", "OversoldInfo", "OversoldType"),
     *("MinCpu", "MaxCpu", "MinGpu", "MaxGpu", "MinGpuMemory", "MaxGpuMemory", "MinMemory", "MaxMemory"),
 )
 _EQUAL = {
@@ -53,10 +55,11 @@ def list_instances(
     for name in NOT_SERVED:
         if any(query[given] for given in query if given == name or given.startswith(f"{name}.")):
             raise invalid(f"The emulator does not filter by {name}.")
-    found = [fields for fields in instances if all(keep(fields) for keep in _filters(query))]
+    filters = _filters(query)
+    found = [fields for fields in instances if all(keep(fields) for keep in filters)]
     found = _sorted(found, query, ("Priority", "GmtCreateTime", "GmtModifiedTime"))
     items = [
-        {name: value for name, value in fields.items() if name not in NOT_IN_LIST} for fields in _page(found, query)
+        {name: value for name, value in fields.items() if name not in NOT_IN_LIST} for fields in page(found, query)
     ]
     return items, len(found)
 
@@ -65,7 +68,7 @@ def list_snapshots(
     snapshots: Sequence[Mapping[str, Any]], query: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], int]:
     found = _sorted(snapshots, query, ("GmtCreateTime", "GmtModifiedTime"))
-    return [dict(item) for item in _page(found, query)], len(snapshots)
+    return [dict(item) for item in page(found, query)], len(snapshots)
 
 
 def _filters(query: Mapping[str, str]) -> list[Callable[[Mapping[str, Any]], bool]]:
@@ -81,6 +84,9 @@ def _filters(query: Mapping[str, str]) -> list[Callable[[Mapping[str, Any]], boo
         filters.append(lambda fields: fields.get("InstanceId") in ids)
     if "InstanceName" in given:
         filters.append(lambda fields: given["InstanceName"] in (fields.get("InstanceName") or ""))
+    if "Labels" in given:
+        labels = _labels(given["Labels"])
+        filters.append(lambda fields: labels.items() <= _labels_of(fields).items())
     if "GpuType" in given:
         filters.append(lambda f: (f.get("RequestedResource") or {}).get("GPUType") == given["GpuType"])
     if "CreateTimeAfter" in given:
@@ -99,6 +105,23 @@ def _filters(query: Mapping[str, str]) -> list[Callable[[Mapping[str, Any]], boo
     return filters
 
 
+def _labels(text: str) -> dict[str, Any]:
+    """The filter by labels: an object of keys and values as JSON, as the SDK sends it."""
+    try:
+        labels = json.loads(text)
+    except (ValueError, RecursionError):
+        labels = None
+    if not isinstance(labels, dict) or len(labels) > MAX_LABELS or not all(isinstance(v, str) for v in labels.values()):
+        raise invalid(f"Labels is not a JSON object of up to {MAX_LABELS} strings.")
+    return labels
+
+
+def _labels_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    labels = fields.get("Labels")
+    pairs = [label for label in labels if isinstance(label, dict)] if isinstance(labels, list) else []
+    return {str(label.get("Key")): str(label.get("Value")) for label in pairs}
+
+
 def _sorted(
     items: Sequence[Mapping[str, Any]], query: Mapping[str, str], allowed: Sequence[str]
 ) -> list[Mapping[str, Any]]:
@@ -115,14 +138,14 @@ def _sorted(
     return sorted(items, key=key, reverse=order.upper() == "DESC")
 
 
-def _page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
-    size = min(_positive(query, "PageSize", 10), MAX_PAGE_SIZE)
-    first = (_positive(query, "PageNumber", 1) - 1) * size
+def page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+    size = min(positive_number(query, "PageSize", 10), MAX_PAGE_SIZE)
+    first = (positive_number(query, "PageNumber", 1) - 1) * size
     return items[first : first + size]
 
 
-def _positive(query: Mapping[str, str], name: str, default: int) -> int:
+def positive_number(query: Mapping[str, str], name: str, default: int) -> int:
     value = query.get(name) or str(default)
-    if not value.isascii() or not value.isdigit() or int(value) < 1:
+    if not value.isascii() or not value.isdigit() or len(value) > 9 or int(value) < 1:
         raise invalid(f"{name} is not a number from 1 on.")
     return int(value)

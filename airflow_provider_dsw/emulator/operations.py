@@ -6,24 +6,43 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+from airflow_provider_dsw.emulator import creation, specs
+from airflow_provider_dsw.emulator import event_operations as events
 from airflow_provider_dsw.emulator import instance_operations as instances
 from airflow_provider_dsw.emulator import snapshot_operations as snapshots
+from airflow_provider_dsw.emulator import timer_operations as timers
 from airflow_provider_dsw.emulator.calls import Call
-from airflow_provider_dsw.emulator.errors import ServiceError
-from airflow_provider_dsw.emulator.instance import json_bytes
+from airflow_provider_dsw.emulator.encoding import json_bytes
+from airflow_provider_dsw.emulator.errors import no_such_action
 from airflow_provider_dsw.emulator.world import World
 
-PREFIX = "/api/v2/instances"
+PREFIX = "/api/v2/"
 Operation = Callable[[World, Call], bytes | dict[str, Any]]
 # By the method, and the parts of the path after the prefix, "*" for an id.
+_INSTANCE = ("instances", "*")
 ROUTES: dict[tuple[str, tuple[str, ...]], tuple[str, Operation]] = {
-    ("GET", ()): ("ListInstances", instances.list_instances),
-    ("GET", ("*",)): ("GetInstance", instances.get_instance),
-    ("PUT", ("*", "start")): ("StartInstance", instances.start_instance),
-    ("PUT", ("*", "stop")): ("StopInstance", instances.stop_instance),
-    ("POST", ("*", "snapshots")): ("CreateInstanceSnapshot", snapshots.create_instance_snapshot),
-    ("GET", ("*", "snapshots")): ("ListInstanceSnapshot", snapshots.list_instance_snapshot),
-    ("GET", ("*", "snapshots", "*")): ("GetInstanceSnapshot", snapshots.get_instance_snapshot),
+    ("GET", ("instances",)): ("ListInstances", instances.list_instances),
+    ("POST", ("instances",)): ("CreateInstance", creation.create_instance),
+    ("GET", _INSTANCE): ("GetInstance", instances.get_instance),
+    ("PUT", _INSTANCE): ("UpdateInstance", creation.update_instance),
+    ("DELETE", _INSTANCE): ("DeleteInstance", instances.delete_instance),
+    ("PUT", (*_INSTANCE, "start")): ("StartInstance", instances.start_instance),
+    ("PUT", (*_INSTANCE, "stop")): ("StopInstance", instances.stop_instance),
+    ("PUT", (*_INSTANCE, "labels")): ("UpdateInstanceLabels", creation.update_instance_labels),
+    ("DELETE", (*_INSTANCE, "labels")): ("DeleteInstanceLabels", creation.delete_instance_labels),
+    ("POST", (*_INSTANCE, "snapshots")): ("CreateInstanceSnapshot", snapshots.create_instance_snapshot),
+    ("GET", (*_INSTANCE, "snapshots")): ("ListInstanceSnapshot", snapshots.list_instance_snapshot),
+    ("GET", (*_INSTANCE, "snapshots", "*")): ("GetInstanceSnapshot", snapshots.get_instance_snapshot),
+    ("DELETE", (*_INSTANCE, "snapshots", "*")): ("DeleteInstanceSnapshot", snapshots.delete_instance_snapshot),
+    ("POST", (*_INSTANCE, "shutdowntimer")): ("CreateInstanceShutdownTimer", timers.create_shutdown_timer),
+    ("GET", (*_INSTANCE, "shutdowntimer")): ("GetInstanceShutdownTimer", timers.get_shutdown_timer),
+    ("DELETE", (*_INSTANCE, "shutdowntimer")): ("DeleteInstanceShutdownTimer", timers.delete_shutdown_timer),
+    ("POST", (*_INSTANCE, "idleinstanceculler")): ("CreateIdleInstanceCuller", timers.create_idle_culler),
+    ("GET", (*_INSTANCE, "idleinstanceculler")): ("GetIdleInstanceCuller", timers.get_idle_culler),
+    ("DELETE", (*_INSTANCE, "idleinstanceculler")): ("DeleteIdleInstanceCuller", timers.delete_idle_culler),
+    ("GET", (*_INSTANCE, "events")): ("GetInstanceEvents", events.get_instance_events),
+    ("GET", (*_INSTANCE, "lifecycle")): ("GetLifecycle", events.get_lifecycle),
+    ("GET", ("ecsspecs",)): ("ListEcsSpecs", specs.list_ecs_specs),
 }
 OPERATIONS = dict(ROUTES.values())
 ACTIONS = frozenset(OPERATIONS)
@@ -31,14 +50,14 @@ ACTIONS = frozenset(OPERATIONS)
 
 def route(method: str, path: str) -> tuple[str | None, str | None, str | None]:
     """Return the action that a path (still encoded) means, and the instance's and the snapshot's id in it."""
-    if path != PREFIX and not path.startswith(f"{PREFIX}/"):
+    if not path.startswith(PREFIX):
         return None, None, None
-    parts = [unquote(part) for part in path[len(PREFIX) :].split("/")[1:]]
+    parts = [unquote(part) for part in path[len(PREFIX) :].split("/")]
     if not all(parts):
         return None, None, None  # an empty id
-    shape = tuple(part if number % 2 else "*" for number, part in enumerate(parts))
-    ids = [*parts[::2], None, None]
+    shape = tuple("*" if number % 2 else part for number, part in enumerate(parts))
     action, _ = ROUTES.get((method, shape), (None, None))
+    ids = [*parts[1::2], None, None] if parts[0] == "instances" else [None, None]
     return action, ids[0], ids[1]
 
 
@@ -46,8 +65,6 @@ def perform(world: World, call: Call) -> bytes:
     """Do what is asked and return the body of the answer, or raise the service's refusal."""
     operation = OPERATIONS.get(call.action or "")
     if operation is None:
-        raise ServiceError(
-            404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method."
-        )
+        raise no_such_action()
     answer = operation(world, call)
     return answer if isinstance(answer, bytes) else json_bytes(answer)

@@ -10,10 +10,18 @@ from airflow_provider_dsw.emulator.timeline import StepSpec
 
 Steps = Sequence[StepSpec]
 
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str | int, ...]] = {
     "modified_time": ("status", "frozen", "always", "missing"),
     "latest_snapshot": ("created", "modified"),
     "after_failed_save": ("running", "stop", "stay"),
+    "unknown_fields": ("ignored", "refused"),
+    "fields_parameter": ("ignored", "selects"),
+    "deletable": ("any", "stopped"),
+    "denied_status": (403, 404),
+    "events_order": ("oldest first", "newest first"),
+    "absent_timer": ("null", "missing", "empty"),
+    "timer_needs": ("any", "running"),
+    "second_timer": ("replaces", "refused"),
 }
 
 
@@ -25,18 +33,40 @@ class Options:
     `set_instance`.
 
     ==================== ==============================================================================
+    speed                How many times faster than real time the timelines and timers run. (Not for one
+                         instance.)
     start_timeline       The way of an instance through a start. By time, [("Starting", seconds), ...,
     stop_timeline        ("Running", None)], or by poll, ["Starting", "Running"]. Likewise of a stop, and
-    snapshot_timeline    of a snapshot.
-    next_starts          Ways of the next starts, stops and snapshots, one for each, before the above
-    next_stops           apply: `next_starts=[[("Queuing", 5), ("Failed", None)]]` fails once. For
+    snapshot_timeline    of a snapshot, and of a deletion, at whose end the status is None. A start is also
+    delete_timeline      what follows CreateInstance.
+    next_starts          Ways of the next starts, stops, snapshots and deletions, one for each, before the
+    next_stops           above apply: `next_starts=[[("Queuing", 5), ("Failed", None)]]` fails once. For
     next_snapshots       snapshots, several may so be on their way at once and end in any order.
+    next_deletes
     no_stock             How many of the next StartInstance and CreateInstance are refused for lack of
                          stock, with HTTP 400 and a Code.
     modified_time        GmtModifiedTime: "status": when the present status began; "frozen": that of the
                          creation for ever; "always": the time of the answer; "missing": not there.
     failure_reasons      Whether a Failed instance has a ReasonCode and a ReasonMessage. (A real one had
-                         none.)
+                         none.) Its cause stands in the events in any case:
+    failure_event        what they say then.
+    events_with_times    Whether an event's line begins with its time and level.
+    events_order         "oldest first" or "newest first".
+    fields_parameter     The Fields of GetInstance: "ignored", or "selects" what is answered.
+    denied_status        A permission that lacks: 403 NoPermission, or 404 with the code 100700008.
+    required_fields      Whether CreateInstance wants InstanceName, an image, and EcsSpec or ResourceId.
+    unknown_fields       What CreateInstance does with them: "ignored" or "refused".
+    unique_instance_names Whether CreateInstance refuses an InstanceName that is taken.
+    label_filter         Whether ListInstances filters by Labels, or answers as if they were not given.
+    deletable            DeleteInstance is allowed from "any" status but Saving, Updating and Deleting, or
+                         only when the instance is "stopped" (or Failed).
+    absent_timer         How GetInstance shows an InstanceShutdownTimer or IdleInstanceCuller that is not
+                         there: "null", "missing" or "empty" (an object without fields).
+    timer_needs          CreateInstanceShutdownTimer is allowed in "any" status, or only when "running".
+    second_timer         It "replaces" a timer that is there, or is "refused".
+    timers_outlive_stops Whether a timer is still there after the instance was stopped and started.
+    ssh_seconds          How long after Running begins the endpoint for SSH is Ready.
+    ssh_endpoint         "host:port" that it shows then, such as that of a server on loopback.
     stale_reads          Which GetInstance answers after an operation come from a replica that is behind.
                          3: the next three show the state from before the operation. [0, 2, 1, 0]: how
                          many states behind each one is; a number that is too great is that state from
@@ -55,6 +85,7 @@ class Options:
     ==================== ==============================================================================
     """
 
+    speed: float = 1.0
     start_timeline: Steps = (
         ("Creating", 2),
         ("ResourceAllocating", 3),
@@ -64,12 +95,30 @@ class Options:
     )
     stop_timeline: Steps = (("Stopping", 3), ("Stopped", None))
     snapshot_timeline: Steps = (("Committing", 3), ("Pushing", 6), ("Saved", None))
+    delete_timeline: Steps = (("Deleting", 3), (None, None))
     next_starts: list[Steps] = field(default_factory=list)
     next_stops: list[Steps] = field(default_factory=list)
     next_snapshots: list[Steps] = field(default_factory=list)
+    next_deletes: list[Steps] = field(default_factory=list)
     no_stock: int = 0
     modified_time: str = "status"
     failure_reasons: bool = True
+    failure_event: str = "Resource queue timeout, lack of sufficient resources"
+    events_with_times: bool = True
+    events_order: str = "oldest first"
+    fields_parameter: str = "ignored"
+    denied_status: int = 403
+    required_fields: bool = True
+    unknown_fields: str = "ignored"
+    unique_instance_names: bool = False
+    label_filter: bool = True
+    deletable: str = "any"
+    absent_timer: str = "null"
+    timer_needs: str = "any"
+    second_timer: str = "replaces"
+    timers_outlive_stops: bool = False
+    ssh_seconds: float = 0.0
+    ssh_endpoint: str | None = None
     stale_reads: int | Sequence[int] = 0
     late_lists: int = 0
     saving_status: bool = True
@@ -85,12 +134,14 @@ class Options:
         object.__setattr__(self, name, value)
 
 
-OPTION_NAMES = frozenset(Options.__dataclass_fields__)
+OPTION_NAMES = frozenset(Options.__dataclass_fields__) - {"speed"}
 
 
 def check_choice(name: str, value: Any) -> None:
+    if name == "speed" and not value > 0:
+        raise ValueError(f"speed must be more than 0, not {value!r}")
     if name in CHOICES and value not in CHOICES[name]:
-        raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}, not {value!r}")
+        raise ValueError(f"{name} is one of {', '.join(map(str, CHOICES[name]))}, not {value!r}")
 
 
 def check_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -100,13 +151,3 @@ def check_options(options: dict[str, Any]) -> dict[str, Any]:
             raise TypeError(f"the emulator has no option {name!r}; it has {', '.join(sorted(OPTION_NAMES))}")
         check_choice(name, value)
     return options
-
-
-def reads_behind(stale_reads: int | Sequence[int]) -> list[int]:
-    """For each of the next answers, how many states it is behind."""
-    if isinstance(stale_reads, int):
-        return [FARTHEST] * stale_reads
-    return list(stale_reads)
-
-
-FARTHEST = 1_000_000  # more states than there are: the state from before the operation

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from airflow_provider_dsw.emulator.calls import Call
 from airflow_provider_dsw.emulator.clock import Clock
-from airflow_provider_dsw.emulator.errors import ServiceError
+from airflow_provider_dsw.emulator.errors import ServiceError, no_such_action
 from airflow_provider_dsw.emulator.faults import Answer, Fault, error_answer, json_answer, new_request_id
 from airflow_provider_dsw.emulator.operations import ACTIONS, perform, route
 from airflow_provider_dsw.emulator.record import Request, record
@@ -212,13 +212,14 @@ class Service(World):
             perform(self, call)
 
     def _authorize(self, received: Received, action: str | None) -> None:
+        if received.path == "/":  # an operation in the RPC style
+            raise no_such_action()
         known = {key_id: self._credential(key_id) for key_id in self.credentials}
         credential = verify(received, known, self._nonces, datetime.now(UTC) + timedelta(seconds=self.clock.offset))
         ram_action = f"paidsw:{action}"
         if ram_action in credential.denied:
             raise ServiceError(
-                403,
-                "NoPermission",
+                *((403, "NoPermission") if self.denied_status == 403 else (404, "100700008")),
                 f"You are not authorized to do this action. You should be authorized by RAM: {ram_action}.",
                 AccessDeniedDetail={
                     "AuthAction": ram_action,

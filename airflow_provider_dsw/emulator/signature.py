@@ -86,7 +86,7 @@ def verify(
         raise ServiceError(403, "InvalidAccessKeyId.Inactive", "Specified access key is disabled.")
 
     canonical = _canonical_request(request, signed_headers)
-    string_to_sign = f"{ALGORITHM}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    string_to_sign = f"{ALGORITHM}\n{hashlib.sha256(canonical.encode(errors='surrogateescape')).hexdigest()}"
     expected = hmac.new(credential.secret.encode(), string_to_sign.encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected, signature):
         raise ServiceError(

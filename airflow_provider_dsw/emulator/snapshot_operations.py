@@ -7,16 +7,14 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_dsw.emulator.calls import Call, envelope, find, json_body, need_status
+from airflow_provider_dsw.emulator.calls import Call, check_labels, envelope, find, json_body, need_status
 from airflow_provider_dsw.emulator.errors import invalid, not_found
 from airflow_provider_dsw.emulator.instance import Instance
 from airflow_provider_dsw.emulator.listing import is_in_this_list, list_snapshots
 from airflow_provider_dsw.emulator.snapshot import Snapshot
+from airflow_provider_dsw.emulator.statuses import CAN_SAVE, CAN_SAVE_AGAIN
 from airflow_provider_dsw.emulator.timeline import Step, Timeline, parse_steps
 from airflow_provider_dsw.emulator.world import World, attach, new_snapshot_id
-
-CAN_SAVE = frozenset({"Running"})
-CAN_SAVE_AGAIN = CAN_SAVE | {"Saving", "Saved", "SaveFailed"}  # with `concurrent_snapshots`
 
 
 def create_instance_snapshot(world: World, call: Call) -> dict[str, Any]:
@@ -31,8 +29,7 @@ def create_instance_snapshot(world: World, call: Call) -> dict[str, Any]:
     labels, exclude_paths = body.get("Labels") or [], body.get("ExcludePaths") or []
     if not isinstance(overwrite, bool):
         raise invalid("Overwrite is neither true nor false.")
-    if not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):
-        raise invalid("Labels is not a list of objects.")
+    check_labels(labels)
     if not isinstance(exclude_paths, list) or not all(isinstance(path, str) for path in exclude_paths):
         raise invalid("ExcludePaths is not a list of strings.")
     again = instance.option("concurrent_snapshots")
@@ -93,7 +90,7 @@ def begin_save(
     last = max((other.timeline.end(now) for other in instance.snapshots.values()), default=now)
     instance.fall_behind(instance.option("stale_reads"))
     if last <= snapshot.timeline.end(now):  # or else it is Saving until an earlier one is done
-        instance.timeline = Timeline(_path_of_save(world, instance, steps, then_stop=then_stop), now)
+        instance.follow(Timeline(_path_of_save(world, instance, steps, then_stop=then_stop), now))
     attach(instance, snapshot, latest=True)
     return snapshot.snapshot_id
 
@@ -133,3 +130,12 @@ def list_instance_snapshot(world: World, call: Call) -> dict[str, Any]:
     details = [snapshot.detail(snapshot.timeline.peek(now), instance.instance_id) for snapshot in listed]
     items, total = list_snapshots(details, call.query)
     return {**envelope(call), "TotalCount": total, "Snapshots": items}
+
+
+def delete_instance_snapshot(world: World, call: Call) -> dict[str, Any]:
+    instance = find(world, call)
+    snapshot_id = call.snapshot_id or ""
+    if instance.snapshots.pop(snapshot_id, None) is None:
+        raise not_found("snapshot", snapshot_id)
+    instance.touch()
+    return {**envelope(call), "InstanceId": instance.instance_id, "SnapshotId": snapshot_id}

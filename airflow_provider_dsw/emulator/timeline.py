@@ -54,6 +54,7 @@ class Timeline:
         self.steps = list(steps)
         self.index = 0
         self.entered = now  # monotonic time at which the current step began
+        self.passed = [(self.steps[0], now)]  # each step so far and when it began
         self._was_read = False
 
     def peek(self, now: float) -> Step:
@@ -78,6 +79,7 @@ class Timeline:
     def _next(self, entered: float) -> None:
         self.index += 1
         self.entered = entered
+        self.passed.append((self.steps[self.index], entered))
         self._was_read = False
 
     def end(self, now: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,10 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_dsw.emulator.clock import Clock, write_time
+from airflow_provider_dsw.emulator.history import History
 from airflow_provider_dsw.emulator.instance import Instance, template
 from airflow_provider_dsw.emulator.options import Options, Steps, check_options
 from airflow_provider_dsw.emulator.snapshot import Snapshot
+from airflow_provider_dsw.emulator.statuses import CAN_STOP, NOTHING_TO_STOP
 from airflow_provider_dsw.emulator.timeline import Step, Timeline, parse_steps
+from airflow_provider_dsw.emulator.timers import IdleCuller, ShutdownTimer
 
 
 class World(Options):
@@ -21,14 +25,12 @@ class World(Options):
     def __init__(
         self, *, speed: float = 1.0, region: str = "cn-hangzhou", clock: Clock | None = None, **options: Any
     ) -> None:
-        if not speed > 0:
-            raise ValueError(f"speed must be more than 0, not {speed!r}")
-        super().__init__(**options)
-        self.speed = speed
+        super().__init__(speed=speed, **options)
         self.region = region
         self.clock = clock or Clock()
         self._lock = threading.RLock()
         self._instances: dict[str, Instance] = {}
+        self._timed: dict[str, Instance] = {}  # those that something may stop by itself
         self._due: list[tuple[float, Callable[[], None]]] = []
 
     def add_instance(
@@ -89,7 +91,7 @@ class World(Options):
             if moved or stale_reads:
                 instance.fall_behind(stale_reads)
             if moved:
-                instance.timeline = self._timeline(status, timeline, per_poll, "Running")
+                instance.follow(self._timeline(status, timeline, per_poll, "Running"))
             instance.overrides.update(fields)
             instance.touch()
 
@@ -185,6 +187,38 @@ class World(Options):
                     found[f"{instance_id}/{snapshot.snapshot_id}"] = snapshot.timeline.peek(now).status
         return found
 
+    def set_shutdown_timer(self, instance_id: str, seconds: float | None) -> None:
+        """Let the instance be stopped after so many seconds, as if a person had set its timer; None: not at all."""
+        with self._lock:
+            now = self.clock.now()
+            timer = None if seconds is None else ShutdownTimer(now, now + seconds / self.speed, self.speed)
+            self._time(self._known(instance_id), timer)
+
+    def set_idle(self, instance_id: str, minutes: float | None) -> None:
+        """Let its idle culler, which it must have, find it idle for so long by now; None: in use until it stops."""
+        with self._lock:
+            self._catch_up()
+            instance = self._known(instance_id)
+            instance.is_busy = minutes is None
+            instance.idle_from = self.clock.now() - (minutes or 0.0) * 60 / self.speed
+            instance.touch()
+
+    def add_event(self, instance_id: str, text: str, level: str = "Normal") -> None:
+        """Add a line to what GetInstanceEvents answers."""
+        with self._lock:
+            self._catch_up()
+            instance = self._known(instance_id)
+            instance.record(self.clock.now())
+            instance.history.tell(self.clock.now(), text, level)
+
+    def history(self, instance_id: str) -> History:
+        """Its statuses with their times, and its events, also of one that was deleted."""
+        with self._lock:
+            self._catch_up()
+            instance = self._known(instance_id)
+            instance.record(self.clock.now())
+            return copy.deepcopy(instance.history)
+
     # What the operations do
 
     def _steps(self, instance: Instance, kind: str) -> list[Step]:
@@ -203,6 +237,51 @@ class World(Options):
         self._due = [entry for entry in self._due if entry[0] > now]
         for _, what in sorted(due, key=lambda entry: entry[0]):
             what()
+        for instance in list(self._timed.values()):
+            self._stop_if_due(instance, now)
+
+    def _stop_if_due(self, instance: Instance, now: float) -> None:
+        """Stop it from the moment on at which its timer was due, or it had been idle for too long."""
+        ends: list[tuple[float, str]] = []
+        if instance.timer is not None:
+            ends.append((instance.timer.due, "The shutdown timer is due"))
+        idle_since = instance.idle_since(now)
+        if instance.culler is not None and idle_since is not None:
+            ends.append((instance.culler.due(idle_since), "The instance has been idle for too long"))
+        moment, why = min(ends, default=(now, ""))
+        if not why or moment > now:
+            return
+        status = instance.status(moment)
+        if status not in CAN_STOP and status not in NOTHING_TO_STOP:  # when it is saved, for instance
+            status = instance.status(now)
+            moment = max(moment, instance.timeline.entered)
+        if status in CAN_STOP:
+            instance.record(moment)
+            instance.history.tell(moment, f"{why}: the instance is stopped.")
+            self._stop(instance, moment)
+        elif status in NOTHING_TO_STOP:
+            instance.timer = None
+
+    def _stop(self, instance: Instance, moment: float) -> None:
+        instance.follow(Timeline(self._steps(instance, "stop"), moment))
+        timer = instance.timer
+        if timer is not None and (timer.due <= moment or not instance.option("timers_outlive_stops")):
+            instance.timer = None
+
+    def _time(self, instance: Instance, timer: ShutdownTimer | None) -> None:
+        instance.timer = timer
+        self._timed[instance.instance_id] = instance
+        instance.touch()
+
+    def _cull(self, instance: Instance, culler: IdleCuller | None) -> None:
+        instance.culler = culler
+        self._timed[instance.instance_id] = instance
+        instance.touch()
+
+    def _names(self) -> set[Any]:
+        now = self.clock.now()
+        shown = (instance.show(now, poll=False) for instance in self._instances.values())
+        return {fields.get("InstanceName") for fields in shown if fields is not None}
 
     def _known(self, instance_id: str) -> Instance:
         try:

@@ -94,7 +94,7 @@ def test_the_default_instance_is_running_and_says_success(emulator, caller):
     assert (fields["ReasonCode"], fields["ReasonMessage"]) == ("", "")
     assert (fields["Success"], fields["Code"]) == (True, None)
     assert fields["UserName"] == "测试用户"
-    assert fields["InstanceShutdownTimer"]["InstanceId"] == "dsw-abc"
+    assert (fields["InstanceShutdownTimer"], fields["IdleInstanceCuller"]) == (None, None)
 
 
 def test_each_answer_has_a_request_id_of_its_own(emulator, caller):

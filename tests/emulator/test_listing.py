@@ -130,7 +130,7 @@ def test_the_list_is_in_the_order_asked_for(emulator, caller):
         {"SortBy": "Priority", "Order": "UP"},
         {"PageSize": "0"},
         {"PageNumber": "x"},
-        {"Labels": '{"a": "b"}'},
+        {"Labels": '[{"Key": "a", "Value": "b"}]'},
         {"MinGpu": "1"},
         {"Tag.1.Key": "a"},
     ],

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from alibabacloud_pai_dsw20220101.client import Client
+from alibabacloud_tea_openapi.utils_models import Config
 
 from airflow_provider_dsw.emulator import DswEmulator, ManualClock
-from tests.emulator.helpers import Caller, wait_for
+from tests.emulator.helpers import KEY_ID, SECRET, Caller, wait_for
 
 
 @pytest.fixture
@@ -54,3 +56,17 @@ def in_background() -> Callable[..., Background]:
         return background
 
     return start
+
+
+@pytest.fixture
+def sdk(emulator: DswEmulator) -> Client:
+    """The SDK's typed client, with the operations of the API as its methods."""
+    return Client(
+        Config(
+            endpoint=emulator.endpoint,
+            protocol="http",
+            region_id="cn-hangzhou",
+            access_key_id=KEY_ID,
+            access_key_secret=SECRET,
+        )
+    )

@@ -298,6 +298,6 @@ def test_an_instance_may_keep_running_while_it_is_saved(emulator, caller, clock)
 def test_every_option_is_documented():
     from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options
 
-    documented = set(re.findall(r"^    ([a-z_]+)(?= )", Options.__doc__ or "", re.MULTILINE))
+    documented = set(re.findall(r"^    ([a-z_]+)(?= |$)", Options.__doc__ or "", re.MULTILINE))
 
     assert documented >= OPTION_NAMES

@@ -1,0 +1,167 @@
+"""What CreateInstance, UpdateInstance and the operations on labels do. The caller holds the world's lock."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from airflow_provider_dsw.emulator.calls import Call, check_labels, envelope, find, json_body, need_status
+from airflow_provider_dsw.emulator.errors import invalid
+from airflow_provider_dsw.emulator.instance import Instance, template
+from airflow_provider_dsw.emulator.instance_operations import take_stock
+from airflow_provider_dsw.emulator.statuses import CAN_UPDATE
+from airflow_provider_dsw.emulator.timeline import Timeline, parse_steps
+from airflow_provider_dsw.emulator.world import World
+
+# What GetInstance shows under the name under which it was given.
+SHOWN = frozenset(
+    {
+        *("AccessRestrictionRules", "Accessibility", "Affinity", "CloudDisks", "CredentialConfig"),
+        *("Datasets", "DockerConfig", "Driver", "DynamicMount", "EcsSpec"),
+        *("EnvironmentVariables", "ImageAuth", "ImageId", "ImageUrl", "InstanceName"),
+        *("Labels", "MigrationOptions", "Priority", "RequestedResource", "ResourceId"),
+        *("UserId", "UserVpc", "WorkspaceId", "WorkspaceSource"),
+    }
+)
+NOT_SHOWN = frozenset({"AssignNodeSpec", "OversoldType", "SpotSpec", "Tag", "UserCommand"})
+ONLY_AT_CREATION = frozenset({"AccessRestrictionRules", "DockerConfig", "Labels", "ResourceId", "Tag", "WorkspaceId"})
+ABOUT_THE_UPDATE = frozenset(
+    {
+        *("DisassociateAssignNode", "DisassociateCredential", "DisassociateDatasets"),
+        *("DisassociateDriver", "DisassociateEnvironmentVariables", "DisassociateForwardInfos"),
+        *("DisassociateMigrationOptions", "DisassociateSpot", "DisassociateUserCommand"),
+        *("DisassociateVpc", "StartInstance"),
+    }
+)
+UPDATING_SECONDS = 2.0
+
+
+def create_instance(world: World, call: Call) -> dict[str, Any]:
+    body = _known(world, json_body(call), SHOWN | NOT_SHOWN)
+    _check(body)
+    name = body.get("InstanceName")
+    if world.required_fields:
+        wanted = {
+            "InstanceName": name,
+            "ImageId or ImageUrl": body.get("ImageId") or body.get("ImageUrl"),
+            "EcsSpec or ResourceId": body.get("EcsSpec") or body.get("ResourceId"),
+        }
+        for field, value in wanted.items():
+            if not value:
+                raise invalid(f"{field} is required.")
+    if world.unique_instance_names and name in world._names():
+        raise invalid(f"An instance named {name} exists already.")
+    fields = _fields(body, world.clock.stamp())
+    take_stock(world, None)
+    characters = string.ascii_lowercase + string.digits
+    instance_id = "dsw-" + "".join(secrets.choice(characters) for _ in range(16))
+    world.add_instance(instance_id, "Creating", old_snapshot=False)
+    instance = world._instances[instance_id]
+    instance.base |= fields
+    instance.follow(Timeline(world._steps(instance, "start"), world.clock.now()))
+    instance.late_lists = world.late_lists
+    call.shown = instance.status(world.clock.now())
+    return {**envelope(call), "InstanceId": instance_id}
+
+
+def _known(world: World, body: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    unknown = sorted(set(body) - set(names))
+    if unknown and world.unknown_fields == "refused":
+        raise invalid(f"Unknown fields: {', '.join(unknown)}.")
+    return {name: value for name, value in body.items() if name in names and value is not None}
+
+
+def _check(body: Mapping[str, Any]) -> None:
+    for name, value in body.items():
+        example = template().get(name)
+        kind = type(example) if isinstance(example, list | dict | int) else str
+        if name in SHOWN and not isinstance(value, kind):
+            raise invalid(f"{name} is not of the type {kind.__name__}.")
+    if "InstanceName" in body and not re.fullmatch(r"[A-Za-z0-9_]{1,27}", body["InstanceName"]):
+        raise invalid("InstanceName is not of up to 27 letters, digits and underscores.")
+    if body.get("Accessibility", "PRIVATE") not in ("PRIVATE", "PUBLIC"):
+        raise invalid("Accessibility is neither PRIVATE nor PUBLIC.")
+    if not 1 <= body.get("Priority", 1) <= 9:
+        raise invalid("Priority is not a number from 1 to 9.")
+    check_labels(body.get("Labels", []))
+
+
+def _fields(body: Mapping[str, Any], created: str) -> dict[str, Any]:
+    """What GetInstance shows of a new instance in place of the default one's."""
+    fields: dict[str, Any] = {}
+    for name in SHOWN - {"WorkspaceId", "UserId", "Priority", "Accessibility"}:
+        example = template()[name]
+        fields[name] = [] if isinstance(example, list) else {} if isinstance(example, dict) else ""
+    fields |= {name: value for name, value in body.items() if name in SHOWN}
+    resource = {**fields["RequestedResource"]}
+    for name in ("Memory", "SharedMemory"):  # sent as "16", and shown with its unit
+        if str(resource.get(name, "")).isdigit():
+            resource[name] = f"{resource[name]}GB"
+    has_gpu = ".gn" in fields["EcsSpec"] or str(resource.get("GPU") or "0") != "0"
+    return fields | {
+        "RequestedResource": resource,
+        "ImageName": fields["ImageUrl"].rpartition("/")[2].rpartition(":")[2],
+        "AcceleratorType": "GPU" if has_gpu else "CPU",
+        "PaymentType": "Subscription" if fields["ResourceId"] else "PayAsYouGo",
+        "ResourceName": fields["EcsSpec"],
+        "AccumulatedRunningTimeInMs": 0,
+        "ServiceConfig": {},
+        "GmtCreateTime": created,
+        "Tags": [{"TagKey": tag.get("Key"), "TagValue": tag.get("Value")} for tag in _tags(body)],
+    }
+
+
+def _tags(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    tags = body.get("Tag") or []
+    if not isinstance(tags, list) or not all(isinstance(tag, dict) for tag in tags):
+        raise invalid("Tag is not a list of objects.")
+    return tags
+
+
+def update_instance(world: World, call: Call) -> dict[str, Any]:
+    """Refuses an unchanged value, as the real service was seen to do."""
+    instance = find(world, call)
+    body = _known(world, json_body(call), ((SHOWN | NOT_SHOWN) - ONLY_AT_CREATION) | ABOUT_THE_UPDATE)
+    changes = {name: value for name, value in body.items() if name in SHOWN}
+    _check(changes)
+    need_status(instance, CAN_UPDATE, "updated")
+    now = world.clock.now()
+    shown = {**instance.base, **instance.overrides}
+    for name, value in changes.items():
+        if shown.get(name) == value:
+            raise invalid(f"{name} is {value!r} already.")
+    steps = parse_steps([("Updating", UPDATING_SECONDS), (instance.status(now), None)], world.speed)
+    if body.get("StartInstance") is True and instance.status(now) != "Running":
+        steps[1:] = world._steps(instance, "start")
+    instance.move(Timeline(steps, now), instance.option("stale_reads"))
+    _override(instance, changes)
+    return {**envelope(call), "InstanceId": instance.instance_id}
+
+
+def update_instance_labels(world: World, call: Call) -> dict[str, Any]:
+    instance = find(world, call)
+    new = json_body(call).get("Labels")
+    check_labels(new)
+    labels = {label["Key"]: label["Value"] for label in [*_labels(instance), *(new or [])]}
+    _override(instance, {"Labels": [{"Key": key, "Value": value} for key, value in labels.items()]})
+    return {"RequestId": call.request_id}
+
+
+def delete_instance_labels(world: World, call: Call) -> dict[str, Any]:
+    instance = find(world, call)
+    keys = call.query.get("LabelKeys", "").split(",")
+    _override(instance, {"Labels": [label for label in _labels(instance) if label["Key"] not in keys]})
+    return {"RequestId": call.request_id}
+
+
+def _labels(instance: Instance) -> list[dict[str, Any]]:
+    labels: list[dict[str, Any]] = {**instance.base, **instance.overrides}.get("Labels") or []
+    return labels
+
+
+def _override(instance: Instance, fields: Mapping[str, Any]) -> None:
+    instance.overrides |= fields
+    instance.touch()

@@ -1,0 +1,12 @@
+"""From which statuses what is allowed, and how a stopped instance is told."""
+
+from __future__ import annotations
+
+CAN_START = frozenset({"Stopped", "Failed"})
+ON_ITS_WAY = frozenset({"Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"})
+CAN_STOP = ON_ITS_WAY | {"Running", "Updating", "Recovering", "Saved", "SaveFailed"}
+CAN_SAVE = frozenset({"Running"})
+CAN_SAVE_AGAIN = CAN_SAVE | {"Saving", "Saved", "SaveFailed"}  # with `concurrent_snapshots`
+CAN_UPDATE = frozenset({"Running", "Stopped", "Failed"})
+CANNOT_DELETE = frozenset({"Saving", "Updating", "Deleting"})
+NOTHING_TO_STOP = frozenset({"Stopping", "Stopped", "Failed", "Deleting", None})
