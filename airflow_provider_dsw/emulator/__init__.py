@@ -16,6 +16,16 @@ Instances
     is the time at which the present status began. The URLs are there in every status. ReasonCode and
     ReasonMessage are empty unless the status is Failed or SaveFailed. In an answer that reports success
     Code, Message and HttpStatusCode are null. Token and Fields are accepted and change nothing.
+    CreateInstance wants a name, an image and EcsSpec or ResourceId, and ignores unknown fields; what follows
+    is a start. DeleteInstance is refused while the instance is saved, updated or deleted already; then it is
+    Deleting, and gone. UpdateInstance shows Updating for two seconds, and refuses a value that is there.
+    An instance without a shutdown timer or idle culler shows null. A timer replaces the one before it, is
+    taken in any status, waits for the end of a save, and is gone after a stop; one that is not there is 404.
+    An instance is idle while it runs, unless the test says otherwise. For SSH it is Pending, then Ready.
+Events and lifecycle
+    An event's line begins with its time and level (Normal or Warning); the oldest comes first, MaxEventsNum
+    takes the newest. A session ends with Stopped or Failed; SessionNumber 1 is the first in the Order, which
+    holds for the statuses within a session too.
 Snapshots
     While a snapshot is Committing and Pushing its instance is Saving; then it is Saved for a moment and
     goes on, to Running, or with StopInstance(SaveImage=true) to Stopping and Stopped. When the snapshot
@@ -28,7 +38,8 @@ Snapshots
 ListInstances
     InstanceName matches a part of the name; the other filters match the whole value; times are compared
     inclusively. A PageSize over 100 is read as 100. SortBy without Order, or the other way round, is
-    refused. The filters by resources, labels and tags are refused as not served.
+    refused. Labels is an object as JSON, all of whose labels are there. The filters by resources and tags are
+    refused as not served.
 Refusals
     What is missing is 404 InternalError, what is not allowed 400 ValidationError: the two documented codes
     (`errors`). Of the gateway's: an unknown key is 404 InvalidAccessKeyId.NotFound, a disabled one 403
@@ -36,7 +47,8 @@ Refusals
     and for x-acs-* headers that are not signed; the message shows the canonical request),
     InvalidSecurityToken.Malformed and .Expired, InvalidTimeStamp.Expired (more than 15 minutes off) and
     .Format, SignatureNonceUsed, MissingHeader, IncompleteSignature and InvalidVersion. An action that the
-    path and the method do not fit is 404 InvalidAction.NotFound. A denied one is 403 NoPermission. The
+    path and the method do not fit is 404 InvalidAction.NotFound. A denied one is 403 NoPermission; what
+    CreateInstance needs is paidsw:CreatePostPaidInstance. No stock is 400 OperationDenied.NoStock. The
     checks go in the order headers, version, date, key, signature, token, nonce, permission, action.
     Throttling says how long to wait in the two headers that SDKs read.
 """

@@ -20,6 +20,8 @@ from airflow_provider_dsw.emulator.signature import Credential, Received, verify
 from airflow_provider_dsw.emulator.world import World
 
 DEFAULT_CREDENTIALS = {"emulator-key-id": "emulator-key-secret"}
+# Where it has another name than the operation.
+RAM_ACTIONS = {"CreateInstance": "paidsw:CreatePostPaidInstance"}
 CredentialLike = str | Mapping[str, Any] | Credential
 
 
@@ -51,10 +53,13 @@ class Service(World):
         inactive: bool = False,
         denied: Collection[str] = (),
         expires: datetime | None = None,
+        allowed: Collection[str] | None = None,
     ) -> None:
-        """Know another AccessKey. denied: RAM actions that it may not do, such as "paidsw:ListInstances"."""
+        """Know another AccessKey. denied: RAM actions that it may not do, such as "paidsw:ListInstances". allowed:
+        those that it may do, if not all.
+        """
         status = "Inactive" if inactive else "Active"
-        credential = Credential(secret, security_token, status, frozenset(denied), expires)
+        credential = Credential(secret, security_token, status, frozenset(denied), expires, allowed)
         with self._lock:
             self.credentials[access_key_id] = credential
 
@@ -216,8 +221,8 @@ class Service(World):
             raise no_such_action()
         known = {key_id: self._credential(key_id) for key_id in self.credentials}
         credential = verify(received, known, self._nonces, datetime.now(UTC) + timedelta(seconds=self.clock.offset))
-        ram_action = f"paidsw:{action}"
-        if ram_action in credential.denied:
+        ram_action = RAM_ACTIONS.get(action or "", f"paidsw:{action}")
+        if action is not None and not credential.may(ram_action):
             raise ServiceError(
                 *((403, "NoPermission") if self.denied_status == 403 else (404, "100700008")),
                 f"You are not authorized to do this action. You should be authorized by RAM: {ram_action}.",

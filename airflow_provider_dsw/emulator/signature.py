@@ -36,6 +36,10 @@ class Credential:
     status: str = "Active"
     denied: Collection[str] = ()  # RAM actions, such as "paidsw:ListInstances"
     expires: datetime | None = None
+    allowed: Collection[str] | None = None  # RAM actions; None: all
+
+    def may(self, ram_action: str) -> bool:
+        return ram_action not in self.denied and (self.allowed is None or ram_action in self.allowed)
 
     def __repr__(self) -> str:
         return f"Credential(status={self.status!r})"

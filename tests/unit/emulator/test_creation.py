@@ -323,3 +323,12 @@ def test_fields_may_select_what_is_answered(emulator, caller, selects):
     fields = caller.get(Fields="Status, Labels,Odd")
 
     assert set(fields) == {"Status", "Labels", "RequestId"} if selects else len(fields) > 50
+
+
+def test_a_key_may_be_allowed_some_actions_only(emulator, sdk):
+    emulator.add_credential("emulator-key-id", "emulator-key-secret", allowed={"paidsw:CreatePostPaidInstance"})
+
+    instance_id = create(sdk)
+
+    with refused(403, "NoPermission"):
+        get(sdk, instance_id)
