@@ -15,7 +15,7 @@ from typing import Any
 from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.console import changes, fail, request_line, say, say_now
-from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options, check_choice
+from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options, check_option
 from airflow_provider_dsw.emulator.run import DagRun
 from airflow_provider_dsw.emulator.scene import SceneEmulator, Steps
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
@@ -235,7 +235,7 @@ def _option(text: str) -> tuple[str, Any]:
         if isinstance(default, tuple):
             return name, _steps(value)
         parsed = type(default)(value)
-        check_choice(name, parsed)
+        check_option(name, parsed)
     except (KeyError, ValueError) as error:
         told = "true or false" if isinstance(error, KeyError) else error
         raise argparse.ArgumentTypeError(f"{text!r}: {told}") from None

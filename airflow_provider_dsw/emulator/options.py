@@ -130,24 +130,24 @@ class Options:
     latest_snapshot: str = "created"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        check_choice(name, value)
-        object.__setattr__(self, name, value)
+        object.__setattr__(self, name, check_option(name, value))
 
 
 OPTION_NAMES = frozenset(Options.__dataclass_fields__) - {"speed"}
 
 
-def check_choice(name: str, value: Any) -> None:
+def check_option(name: str, value: Any) -> Any:
+    """The value to keep, or a ValueError."""
     if name == "speed" and not value > 0:
         raise ValueError(f"speed must be more than 0, not {value!r}")
     if name in CHOICES and value not in CHOICES[name]:
         raise ValueError(f"{name} is one of {', '.join(map(str, CHOICES[name]))}, not {value!r}")
+    return list(value) if name.startswith("next_") else value  # they are used up
 
 
 def check_options(options: dict[str, Any]) -> dict[str, Any]:
     """The options of one instance, checked."""
-    for name, value in options.items():
+    for name in options:
         if name not in OPTION_NAMES:
             raise TypeError(f"the emulator has no option {name!r}; it has {', '.join(sorted(OPTION_NAMES))}")
-        check_choice(name, value)
-    return options
+    return {name: check_option(name, value) for name, value in options.items()}

@@ -152,13 +152,15 @@ def test_a_new_snapshot_may_appear_late_in_lists(emulator, caller):
 
 def test_a_start_may_fail_once(emulator, caller):
     emulator.start_timeline = ["Running"]
-    emulator.add_instance("dsw-abc", "Stopped", options={"next_starts": [["Queuing", "Failed"]]})
+    fails = [["Queuing", "Failed"]]
+    emulator.add_instance("dsw-abc", "Stopped", options={"next_starts": fails})
 
     caller.start()
     first = statuses(caller, 2)
     caller.start()
 
     assert [*first, caller.status()] == ["Queuing", "Failed", "Running"]
+    assert fails == [["Queuing", "Failed"]]
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import time
 
 import pytest
 
@@ -135,6 +136,14 @@ def test_an_outage_may_begin_in_the_middle_of_a_request_and_end_with_the_emulato
     emulator.on_request = None
     emulator.start()
     assert _answers(emulator)
+
+
+def test_a_second_outage_takes_the_place_of_the_first(emulator):
+    emulator.outage(0.05)
+    emulator.outage(3600)
+    time.sleep(0.1)  # the first would be over
+
+    assert not _answers(emulator)
 
 
 def test_an_outage_is_for_an_emulator_that_runs(emulator):
