@@ -58,7 +58,15 @@ class DswTransientError(DswError):
     """Throttled, a 5xx, unreachable or a broken answer, after the last retry; later it may work."""
 
     retry_after: float | None = None
-    """Seconds that the service itself asked to wait, where it did."""
+    """Seconds that the service itself asked to wait, if it did; five minutes at most."""
+
+    may_have_been_performed: bool = False
+    """
+    Whether a request that changes something may have been performed although it failed.
+
+    True if its answer was lost or broken, or is a 5xx. The hook does not repeat such a request: ask the service first.
+    False if it was certainly not performed (throttled, never sent), and always for one that only reads.
+    """
 
 
 class DswWaitFailedError(DswError, AirflowFailException):

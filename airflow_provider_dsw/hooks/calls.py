@@ -5,6 +5,7 @@ The API's calls: what is sent for each, its arguments checked before, and what i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -73,11 +74,15 @@ LIST_FILTERS = {
 }
 
 
-def get_instance(instance_id: str, token: str | None) -> Call:
+def get_instance(instance_id: str, token: str | None, fields: str | None) -> Call:
     check_id("instance_id", instance_id)
-    query = {"Token": token} if token else {}
+    query = {name: value for name, value in (("Token", token), ("Fields", fields)) if value}
+    for name, value in query.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name.lower()}: a {type(value).__name__} is not a string.")
     request = Request("GetInstance", "GET", f"{_INSTANCES}/{instance_id}", query)
-    return Call(request, f"GetInstance of {instance_id}", _about(InstanceId=instance_id))
+    check = _about(InstanceId=instance_id, optional=bool(fields))
+    return Call(request, f"GetInstance of {instance_id}", check)
 
 
 def get_instance_snapshot(instance_id: str, snapshot_id: str) -> Call:
@@ -142,12 +147,37 @@ def create_instance_snapshot(
     return Call(request, f"CreateInstanceSnapshot of {instance_id}", _created)
 
 
-def _about(**ids: str) -> Check:
-    """Return a check that an answer is about these ids: connections that are shared after a fork mix answers up."""
+def any_operation(
+    action: str, method: str, path: str, query: Mapping[str, Any] | None, body: Mapping[str, Any] | None
+) -> Call:
+    for name, value, pattern, example in (
+        ("action", action, r"[A-Za-z][A-Za-z0-9]*", "'GetLifecycle'"),
+        ("method", method, "GET|POST|PUT|PATCH|DELETE", "'GET'"),
+        ("path", path, r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+", "'/api/v2/instances/dsw-730abc/lifecycle'"),
+    ):
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"{name}: {value!r} is not valid; expected something like {example}.")
+    for name, mapping in (("query", query), ("body", body)):
+        if mapping is not None and not (isinstance(mapping, Mapping) and all(isinstance(key, str) for key in mapping)):
+            raise ValueError(f"{name}: expected a dict of the API's names and values.")
+    try:
+        json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError("body: it holds what JSON can't express.") from None
+    sent = {name: _query_value(name, value) for name, value in (query or {}).items() if value is not None}
+    return Call(Request(action, method, path, sent, body), action, lambda answer: None)
+
+
+def _about(*, optional: bool = False, **ids: str) -> Check:
+    """
+    Return a check that an answer is about these ids: connections that are shared after a fork mix answers up.
+
+    :param optional: whether it need not say what it is about.
+    """
 
     def check(answer: dict[str, Any]) -> str | None:
         found = {name: answer[name] for name in ids if name in answer}
-        if found and all(found[name] == ids[name] for name in found):
+        if (found or optional) and all(found[name] == ids[name] for name in found):
             return None
         about = ", ".join(f"{name} {value!r}" for name, value in found.items()) or "nothing that was asked for"
         return f"the answer is about {about}"
@@ -179,17 +209,21 @@ def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:
             raise ValueError(f"list_instances: no filter {name!r}.{nearest(name, LIST_FILTERS)}")
         if value is None:
             continue
-        if isinstance(value, bool):
-            value = str(value).lower()
-        elif isinstance(value, datetime):
-            if value.utcoffset() is None:
-                raise ValueError(f"list_instances: {name}: {value} has no time zone.")
-            value = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        elif isinstance(value, Mapping) or name == "tag":
-            value = json.dumps(value, separators=(",", ":"))
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            value = ",".join(map(str, value))
-        query[LIST_FILTERS[name]] = str(value)
+        query[LIST_FILTERS[name]] = _query_value(name, value)
     if ("SortBy" in query) != ("Order" in query):
         raise ValueError("list_instances: sort_by and order go together.")
     return query
+
+
+def _query_value(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError(f"{name}: {value} has no time zone.")
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, Mapping) or name == "tag":
+        return json.dumps(value, separators=(",", ":"))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(str, value))
+    return str(value)

@@ -79,6 +79,17 @@ class Credentials:
                 self._fetch()
             return bool(self._current.security_token != refused.security_token)
 
+    def equal(self, others: Credentials) -> bool:
+        """
+        Return whether those of an equal connection, which were fetched earlier, are the same; blocks as :meth:`get`.
+
+        :raises CredentialsError: if they can't be fetched.
+        """
+        if self._connection.is_static:
+            return True
+        used, current = others._current, self.get()
+        return used is not None and secrets_of(current) == secrets_of(used)
+
     def explain(self, outcome: T | Failure, used: Any) -> T | Failure:
         """
         Return an outcome without secrets that the service may echo, and with advice where it blames the credentials.

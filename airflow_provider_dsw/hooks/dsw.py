@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from airflow.sdk import BaseHook
 from tenacity import (
@@ -14,20 +16,21 @@ from tenacity import (
     BaseRetrying,
     RetryCallState,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_attempt,
     stop_before_delay,
     wait_exponential,
     wait_random,
 )
 
-from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
+from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
 from airflow_provider_dsw.hooks import calls, fields
 from airflow_provider_dsw.hooks import connection as connections
-from airflow_provider_dsw.hooks.credentials import Credentials
-from airflow_provider_dsw.hooks.errors import Failure, lacks_permission
+from airflow_provider_dsw.hooks.access import Access
+from airflow_provider_dsw.hooks.credentials import CredentialsError
+from airflow_provider_dsw.hooks.errors import Failure, from_look_up_exception, is_denial, is_let_in, lacks_permission
 from airflow_provider_dsw.hooks.masking import Masker
-from airflow_provider_dsw.hooks.wire import AsyncWire, send
+from airflow_provider_dsw.hooks.wire import AsyncWire, in_thread, send
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     aget_connection,
@@ -39,7 +42,6 @@ TRIES = 4
 TOTAL_TIME_LIMIT = 60.0
 """Seconds for one call with its retries; a longer ``connect_timeout`` plus ``read_timeout`` widens it."""
 _BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
-_IS_TRANSIENT = retry_if_exception_type(DswTransientError)
 
 
 class DswHook(BaseHook):
@@ -64,11 +66,11 @@ class DswHook(BaseHook):
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         self._lock = threading.RLock()
+        self._renewing = threading.Lock()
+        self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._masker = Masker()
-        self._connection: connections.DswConnection | None = None
-        self._fetched: Credentials | None = None
-        self._client: Any = None
-        self._wire: AsyncWire | None = None
+        self._access: Access | None = None
+        self._wires: dict[Access, AsyncWire] | None = None
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -85,42 +87,34 @@ class DswHook(BaseHook):
     @property
     def connection(self) -> connections.DswConnection:
         """The checked connection, looked up at the first use."""
-        with self._lock:
-            if self._connection is None:
-                connection = connections.parse(self.get_connection(self.dsw_conn_id), self.region)
-                self._masker.tell(connection.secrets)
-                self._connection = connection
-            return self._connection
-
-    @property
-    def _credentials(self) -> Credentials:
-        with self._lock:
-            if self._fetched is None:
-                self._fetched = Credentials(self.connection)
-            return self._fetched
+        return self._load().connection
 
     def get_conn(self) -> Any:
         """
-        Return the SDK's client, ``alibabacloud_pai_dsw20220101.client.Client``: one for the hook's life.
+        Return the SDK's client, ``alibabacloud_pai_dsw20220101.client.Client``.
 
-        :raises DswConnectionError: where the connection lacks a field; the message names it.
+        One for the hook's life, until access is denied and the connection, looked up anew, has changed.
+
+        :raises DswConnectionError: if the connection lacks a field; the message names it.
         """
         with self._lock:
-            if self._client is None:
-                self._client = self.connection.sdk_client(self._credentials.for_sdk())
-            return self._client
+            return self._load().sdk_client
 
     # Calls
 
-    def get_instance(self, instance_id: str, *, token: str | None = None, tries: int = TRIES) -> dict[str, Any]:
+    def get_instance(
+        self, instance_id: str, *, token: str | None = None, fields: str | None = None, tries: int = TRIES
+    ) -> dict[str, Any]:
         """
         Return GetInstance's answer: every field that the service sent, unchanged and in its order.
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param token: a sharing token.
+        :param fields: the request's ``Fields``, passed on as it is; the API documents no more than its name. The
+            answer then need not hold an InstanceId.
         :param tries: how often to ask at most, where the service can't answer.
         """
-        return self._call(calls.get_instance(instance_id, token), tries)
+        return self._call(calls.get_instance(instance_id, token, fields), tries)
 
     def get_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
         """
@@ -132,9 +126,11 @@ class DswHook(BaseHook):
         """
         return self._call(calls.get_instance_snapshot(instance_id, snapshot_id), tries)
 
-    async def aget_instance(self, instance_id: str, *, token: str | None = None, tries: int = TRIES) -> dict[str, Any]:
+    async def aget_instance(
+        self, instance_id: str, *, token: str | None = None, fields: str | None = None, tries: int = TRIES
+    ) -> dict[str, Any]:
         """As :meth:`get_instance`, without blocking the event loop."""
-        return await self._acall(calls.get_instance(instance_id, token), tries)
+        return await self._acall(calls.get_instance(instance_id, token, fields), tries)
 
     async def aget_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
         """As :meth:`get_instance_snapshot`, without blocking the event loop."""
@@ -220,6 +216,31 @@ class DswHook(BaseHook):
             )
         )
 
+    def call(
+        self,
+        action: str,
+        *,
+        method: str = "GET",
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """
+        Call any other operation of the API, and return its answer.
+
+        The limits, the errors and the masking are those of all methods. Only a GET is repeated if the service
+        can't answer; anything else is sent once.
+
+        :param action: its name, e.g. ``GetLifecycle``.
+        :param method: ``GET``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.
+        :param path: below the endpoint, e.g. ``/api/v2/instances/dsw-730xxxxxxxxxx/lifecycle``.
+        :param query: parameters under the API's names; None values are left out.
+        :param body: a JSON object under the API's names.
+        :raises ValueError: if one of these is malformed; nothing is sent then.
+        """
+        call = calls.any_operation(action, method, path, query, body)
+        return self._call(call, 1 if call.request.changes else TRIES)
+
     def test_connection(self) -> tuple[bool, str]:
         """
         Return whether the connection works, and in words what is wrong where it does not.
@@ -243,13 +264,11 @@ class DswHook(BaseHook):
     # The one retry layer
 
     def _call(self, call: calls.Call, tries: int = TRIES) -> dict[str, Any]:
-        client, credentials = self.get_conn(), self._credentials
+        began, deadline = time.monotonic(), self._deadline(self._load())
         self._masker.tell(call.request.secrets)
-        deadline = self._deadline()
 
         def attempt() -> dict[str, Any]:
-            outcome = send(client, credentials, self._masker, call.request, deadline - time.monotonic())
-            return self._conclude(call, outcome, retrying, tries)
+            return self._conclude(call, self._exchange(call, began, deadline), retrying, tries)
 
         def log_retry(state: RetryCallState) -> None:
             self.log.info(_retry_line(state))
@@ -257,12 +276,29 @@ class DswHook(BaseHook):
         retrying = Retrying(**self._retry_policy(tries, deadline), before_sleep=log_retry)
         return retrying(attempt)
 
+    def _exchange(self, call: calls.Call, began: float, deadline: float) -> dict[str, Any] | Failure:
+        def send_with(access: Access) -> dict[str, Any] | Failure:
+            limit = deadline - time.monotonic()
+            return send(access.sdk_client, access.credentials, self._masker, call.request, limit)
+
+        access = self._load()
+        outcome = send_with(access)
+        if is_denial(outcome):
+            renewed = self._renew(access, began)
+            if isinstance(renewed, Failure):
+                return renewed
+            if renewed is access:
+                return outcome
+            access, outcome = renewed, send_with(renewed)
+        if is_let_in(outcome):
+            access.let_in()
+        return outcome
+
     async def _acall(self, call: calls.Call, tries: int = TRIES) -> dict[str, Any]:
-        await self.aload()
+        began, deadline = time.monotonic(), self._deadline(await self._aload())
         await self._masker.atell(call.request.secrets)
-        deadline = self._deadline()
-        async with self._open_wire() as wire:
-            first: dict[str, Any] | Failure | None = await wire.send(call.request, deadline - time.monotonic())
+        async with self._open_wires() as wires:
+            first: dict[str, Any] | Failure | None = await self._aexchange(call, wires, began, deadline)
             if isinstance(first, dict) and call.check(first) is None:
                 # tenacity takes longer than the signature, which counts where a thousand waits poll.
                 return first
@@ -271,7 +307,7 @@ class DswHook(BaseHook):
                 nonlocal first
                 outcome, first = first, None
                 if outcome is None:
-                    outcome = await wire.send(call.request, deadline - time.monotonic())
+                    outcome = await self._aexchange(call, wires, began, deadline)
                 return self._conclude(call, outcome, retrying, tries)
 
             async def log_retry(state: RetryCallState) -> None:
@@ -284,15 +320,36 @@ class DswHook(BaseHook):
                 # Else a reference cycle a poll: Python's collector would stop the triggerer's loop to find them.
                 retrying.iter_state.reset()
 
-    def _deadline(self) -> float:
-        connection = self.connection
+    async def _aexchange(
+        self, call: calls.Call, wires: dict[Access, AsyncWire], began: float, deadline: float
+    ) -> dict[str, Any] | Failure:
+        def send_with(access: Access) -> Awaitable[dict[str, Any] | Failure]:
+            if access not in wires:
+                wires[access] = AsyncWire(access.connection, access.credentials, self._masker)
+            return wires[access].send(call.request, deadline - time.monotonic())
+
+        access = await self._aload()
+        outcome = await send_with(access)
+        if is_denial(outcome):
+            renewed = await self._arenew(access, began)
+            if isinstance(renewed, Failure):
+                return renewed
+            if renewed is access:
+                return outcome
+            access, outcome = renewed, await send_with(renewed)
+        if is_let_in(outcome):
+            access.let_in()
+        return outcome
+
+    def _deadline(self, access: Access) -> float:
+        connection = access.connection
         return time.monotonic() + max(TOTAL_TIME_LIMIT, connection.connect_timeout + connection.read_timeout)
 
     def _retry_policy(self, tries: int, deadline: float) -> dict[str, Any]:
         return {
             "stop": stop_after_attempt(tries) | stop_before_delay(deadline - time.monotonic()),
             "wait": _pause,
-            "retry": _IS_TRANSIENT,
+            "retry": retry_if_exception(_may_be_repeated),
             "reraise": True,
         }
 
@@ -316,45 +373,117 @@ class DswHook(BaseHook):
             action=call.request.action,
             endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
             attempt=f"(try {made} of {tries})" if transient and tries > 1 else "",
+            changes=call.request.changes,
         )
         error.tries = made
         raise error
 
-    # The asynchronous side
+    # The connection: looked up at the first use, and anew when access is denied
+
+    def _load(self) -> Access:
+        with self._lock:
+            if self._access is None:
+                self._access = Access(self._look_up())
+            return self._access
+
+    def _look_up(self) -> connections.DswConnection:
+        connection = connections.parse(self.get_connection(self.dsw_conn_id), self.region)
+        self._masker.tell(connection.secrets)
+        return connection
+
+    def _renew(self, denied: Access, began: float) -> Access | Failure:
+        """
+        Return what to try again with, renewed once for all who were denied; `denied` itself if nothing is new.
+
+        :param denied: what was denied.
+        :param began: when the call began, by the monotonic clock.
+        :raises DswConnectionError: if the connection is malformed by now.
+        """
+        with self._renewing:
+            if self._access is denied and denied.is_renewable(began):
+                denied.begin_renewal()
+                try:
+                    self._access = denied.successor(self._look_up())
+                except CredentialsError as error:
+                    denied.renewal_failure = error.failure
+                except DswConnectionError:
+                    raise
+                except Exception as error:
+                    denied.renewal_failure = from_look_up_exception(self.dsw_conn_id, error)
+            return self._access_after(denied)
+
+    def _access_after(self, denied: Access) -> Access | Failure:
+        access = self._load()
+        return denied.renewal_failure or denied if access is denied else access
+
+    async def _aload(self) -> Access:
+        if self._access is None:
+            async with self._loop_lock():
+                if self._access is None:
+                    self._access = Access(await self._alook_up())
+        return self._access
+
+    async def _alook_up(self) -> connections.DswConnection:
+        connection = connections.parse(await aget_connection(self.dsw_conn_id), self.region)
+        await self._masker.atell(connection.secrets)
+        return connection
+
+    async def _arenew(self, denied: Access, began: float) -> Access | Failure:
+        """As :meth:`_renew`, without blocking the event loop."""
+        async with self._loop_lock():
+            if self._access is denied and denied.is_renewable(began):
+                denied.begin_renewal()
+                try:
+                    self._access = await in_thread(denied.successor, await self._alook_up())
+                except CredentialsError as error:
+                    denied.renewal_failure = error.failure
+                except DswConnectionError:
+                    raise
+                except Exception as error:
+                    denied.renewal_failure = from_look_up_exception(self.dsw_conn_id, error)
+            return self._access_after(denied)
+
+    def _loop_lock(self) -> asyncio.Lock:
+        return self._loop_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     async def aload(self) -> DswHook:
         """
         Look the connection up without blocking the event loop, and return the hook.
 
-        :raises DswConnectionError: where the connection lacks a field.
+        :raises DswConnectionError: if the connection lacks a field.
         """
-        if self._connection is None:
-            connection = connections.parse(await aget_connection(self.dsw_conn_id), self.region)
-            await self._masker.atell(connection.secrets)
-            self._connection = connection
+        await self._aload()
         return self
 
     async def __aenter__(self) -> DswHook:
         """Keep connections alive between all ``aget_…`` calls until the end of the ``async with`` block."""
-        await self.aload()
-        self._wire = self._new_wire()
+        await self._aload()
+        self._wires = {}
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        wire, self._wire = self._wire, None
-        if wire:
-            await wire.aclose()
-
-    def _new_wire(self) -> AsyncWire:
-        return AsyncWire(self.connection, self._credentials, self._masker)
+        wires, self._wires = self._wires, None
+        await _aclose(wires or {})
 
     @asynccontextmanager
-    async def _open_wire(self) -> AsyncIterator[AsyncWire]:
-        if self._wire:
-            yield self._wire
+    async def _open_wires(self) -> AsyncIterator[dict[Access, AsyncWire]]:
+        if self._wires is not None:
+            yield self._wires
             return
-        async with aclosing(self._new_wire()) as wire:
-            yield wire
+        wires: dict[Access, AsyncWire] = {}
+        try:
+            yield wires
+        finally:
+            await _aclose(wires)
+
+
+async def _aclose(wires: Mapping[Access, AsyncWire]) -> None:
+    for wire in wires.values():
+        await wire.aclose()
+
+
+def _may_be_repeated(error: BaseException) -> bool:
+    return isinstance(error, DswTransientError) and not error.may_have_been_performed
 
 
 def _retry_line(state: RetryCallState) -> str:

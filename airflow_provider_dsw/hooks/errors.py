@@ -29,10 +29,15 @@ from airflow_provider_dsw.exceptions import (
 ASSUMPTIONS = (
     "HTTP 404 means that the instance or snapshot is gone, unless Code or Message speak of credentials, of a "
     "permission (as a sister API answers: 404 with 100700008, 'denied by RAM') or of the API itself.",
+    "Every refusal of the service's own has a Code or a RequestId. A 404 without either comes from a gateway or proxy "
+    "on the way; so does any other 4xx that has no Message either, in the API's own spelling.",
     "Some products throttle with HTTP 400, so a Code that begins with Throttling counts more than the status.",
     "A header x-acs-retry-after means that the same request may work later, whatever the status.",
     "SignatureNonceUsed comes from a replay by the network; a new request has a new nonce.",
 )
+
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds: a longer ``x-acs-retry-after`` counts as this, for the hook and for a wait."""
 
 # Patterns, to be compiled where an error is there to be told: a DAG file that imports the hook has none.
 _DENIED = (
@@ -71,6 +76,7 @@ class Failure:
     :param retry_after: seconds that the service asked to wait.
     :param cause: in words, where it was not the service that refused.
     :param advice: what to do, where Code and status don't say it.
+    :param sent: whether the request may have reached the service.
     """
 
     status: int | None = None
@@ -80,6 +86,21 @@ class Failure:
     retry_after: float | None = None
     cause: str | None = None
     advice: str | None = None
+    sent: bool = True
+
+    @property
+    def may_have_been_performed(self) -> bool:
+        """
+        Whether the service may have done what was asked for.
+
+        Not what was never sent, and not what the service itself refused, be it because it throttles. A gateway's
+        word proves nothing, nor does a 5xx; a nonce that was used before was used by a copy of the same request.
+        """
+        if not self.sent or self.status == 429 or re.match("Throttling", self.code or ""):
+            return False
+        if self.cause or self.status == 408 or self.code == "SignatureNonceUsed":
+            return True
+        return self.status >= 500 if self.status else self.kind is DswTransientError
 
     @property
     def kind(self) -> type[DswError]:
@@ -112,7 +133,7 @@ class Failure:
                 message = message.replace(form, "***")
         return replace(self, message=" ".join(message.split())[:500] or None)
 
-    def error(self, *, asked: str, action: str, endpoint: str, attempt: str) -> DswError:
+    def error(self, *, asked: str, action: str, endpoint: str, attempt: str, changes: bool) -> DswError:
         """
         Return the error to raise.
 
@@ -120,6 +141,7 @@ class Failure:
         :param action: the API's name of the call.
         :param endpoint: host and port, and the connection's id.
         :param attempt: which try this was, in words; empty where that does not matter.
+        :param changes: whether the request changes something.
         """
         kind = self.kind
         if kind is DswInstanceNotFoundError and action == "ListInstances":
@@ -147,13 +169,17 @@ class Failure:
         )
         if isinstance(error, DswTransientError):
             error.retry_after = self.retry_after
+            error.may_have_been_performed = changes and self.may_have_been_performed
         return error
 
     def _advice(self, kind: type[DswError], action: str) -> str:
         if self.cause == _UNKNOWN_HOST:
             return "Check region and network, or host, of the connection."
-        if self.cause == _NOT_AN_OBJECT or (kind is not DswTransientError and not (self.code or self.request_id)):
-            return "So PAI-DSW does not answer: check host and protocol of the connection, or a proxy on the way."
+        if self.cause in (_NOT_AN_OBJECT, _NOT_THE_SERVICE):
+            return (
+                "The response did not come from PAI-DSW: check host and protocol of the connection, or a proxy on "
+                "the way."
+            )
         if kind is DswAccessDeniedError:
             for beginning, advice in _ADVICE.items():
                 if (self.code or "").startswith(beginning):
@@ -174,6 +200,27 @@ _MEANING: dict[type[DswError], str] = {
     DswRequestError: "the service refused the request",
     DswTransientError: "the service can't answer now",
 }
+
+
+def is_denial(outcome: object) -> bool:
+    """Return whether an outcome is that access was denied."""
+    return isinstance(outcome, Failure) and outcome.kind is DswAccessDeniedError
+
+
+def is_let_in(outcome: object) -> bool:
+    """Return whether an outcome shows that the service took the credentials for good, whatever else it says."""
+    return not isinstance(outcome, Failure) or outcome.kind in (DswInstanceNotFoundError, DswRequestError)
+
+
+def from_look_up_exception(conn_id: str, error: BaseException) -> Failure:
+    """
+    Return the failure of a call that was denied, and whose connection can't be looked up anew.
+
+    Whatever it is, it is transient: that the connection "isn't defined" is also what Airflow says if none of its
+    secrets backends can be reached.
+    """
+    cause = f"access denied, and Airflow can't look up connection {conn_id!r} anew now ({type(error).__name__})"
+    return Failure(cause=cause, sent=False)
 
 
 def lacks_permission(error: DswAccessDeniedError) -> bool:
@@ -198,13 +245,31 @@ def from_body(status: int | None, body: Any, retry_after: float | None = None) -
     if status == 200:
         own = body.get("HttpStatusCode")
         status = own if isinstance(own, int) and own >= 400 else None
-    return Failure(
+    failure = Failure(
         status=status,
         code=_text(body.get("Code") or body.get("code")),
         message=_text(body.get("Message") or body.get("message")),
         request_id=_text(body.get("RequestId") or body.get("requestId")),
         retry_after=retry_after,
     )
+    return failure if _is_the_service_s(failure, body) else replace(failure, cause=_NOT_THE_SERVICE)
+
+
+def _is_the_service_s(failure: Failure, body: Mapping[str, Any]) -> bool:
+    """
+    Return whether a refusal is the service's own, and not that of a gateway or proxy.
+
+    It counts as the service's own if it has a Code or a RequestId: gateways send ``{"message": …}``, some with a
+    ``code`` that repeats the status, others with a ``requestId``, none known with both. A refusal other than 404 is
+    also believed if it has the API's ``Message``.
+    """
+    if not 400 <= (failure.status or 0) < 500 or failure.status in (408, 429) or failure.retry_after is not None:
+        return True
+    if _text(body.get("Code")) or _text(body.get("RequestId")) or (failure.code and failure.request_id):
+        return True
+    if re.match(_DENIED, failure.code or "") or re.search(_DENIED_MESSAGE, failure.message or ""):
+        return True
+    return failure.status != 404 and bool(_text(body.get("Message")) or re.match("[A-Za-z]", failure.code or ""))
 
 
 def from_exception(error: BaseException) -> Failure:
@@ -213,13 +278,13 @@ def from_exception(error: BaseException) -> Failure:
     status_code = vars(error).get("status_code")
     code = _text(vars(error).get("code"))
     if status_code is not None or code == "InvalidCredentials":
-        milliseconds = getattr(error, "retry_after", None)
+        retry_after = _retry_after(getattr(error, "retry_after", None))
         body = getattr(error, "data", None)
-        retry_after = milliseconds / 1000 if milliseconds else None
         if isinstance(body, Mapping):
             return from_body(status_code, body, retry_after)
         return Failure(status_code, code, None, None, retry_after)
-    return Failure(status=_lost_status(error), cause=_network_cause(tuple(_chain(error))))
+    cause = _network_cause(tuple(_chain(error)))
+    return Failure(status=_lost_status(error), cause=cause, sent=cause not in _BEFORE_SENDING)
 
 
 def from_credentials_exception(error: BaseException) -> Failure:
@@ -230,19 +295,34 @@ def from_credentials_exception(error: BaseException) -> Failure:
         return _no_credentials(f"{error.filename}: {error.strerror}")
     if type(error) is ValueError:
         return _no_credentials("")
-    return Failure(cause=f"the credentials could not be fetched: {_network_cause(tuple(_chain(error)))}")
+    return Failure(cause=f"{_NO_CREDENTIALS}: {_network_cause(tuple(_chain(error)))}", sent=False)
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of ``x-acs-retry-after`` (milliseconds), None where it is absent or no number above 0."""
+    """
+    Return the seconds of ``x-acs-retry-after`` (milliseconds), :data:`LONGEST_RETRY_AFTER` at most.
+
+    None where it is absent or no number above 0.
+    """
+    return _retry_after(headers.get("x-acs-retry-after"))
+
+
+def _retry_after(milliseconds: Any) -> float | None:
     try:
-        milliseconds = float(headers.get("x-acs-retry-after", ""))
-    except ValueError:
+        seconds = float(milliseconds) / 1000
+    except (TypeError, ValueError, OverflowError):
         return None
-    return milliseconds / 1000 if 0 < milliseconds < float("inf") else None
+    return min(seconds, LONGEST_RETRY_AFTER) if 0 < seconds < float("inf") else None
 
 
 _UNKNOWN_HOST = "the host name is unknown"
+_NOT_THE_SERVICE = "refused by a gateway or proxy"
+_NO_CONNECTION = "no connection in time"
+_REFUSED = "nothing listens there (connection refused)"
+_UNTRUSTED = "the server's TLS certificate is not trusted here"
+_NO_TLS = "TLS failed; is it an https endpoint?"
+_NO_CREDENTIALS = "the credentials could not be fetched"
+_BEFORE_SENDING = (_UNKNOWN_HOST, _REFUSED, _UNTRUSTED, _NO_CONNECTION)
 _NOT_AN_OBJECT = "the answer is not the JSON object that the API documents, but perhaps a gateway's page"
 
 
@@ -286,13 +366,13 @@ def _network_cause(chain: tuple[BaseException, ...]) -> str:
     if has(socket.gaierror, "NameResolutionError"):
         return _UNKNOWN_HOST
     if has(ConnectionRefusedError):
-        return "nothing listens there (connection refused)"
+        return _REFUSED
     if has(ssl.SSLCertVerificationError, "ClientConnectorCertificateError"):
-        return "the server's TLS certificate is not trusted here"
+        return _UNTRUSTED
     if has(ssl.SSLError, "SSLError", "ClientConnectorSSLError"):
-        return "TLS failed; is it an https endpoint?"
+        return _NO_TLS
     if has("ConnectTimeout", "ConnectTimeoutError", "ConnectionTimeoutError"):
-        return "no connection in time"
+        return _NO_CONNECTION
     if has("ReadTimeout", "ReadTimeoutError", TimeoutError):
         return "no answer in time"
     if has("IncompleteRead", "ClientPayloadError", "ChunkedEncodingError", http.client.IncompleteRead):
@@ -316,15 +396,15 @@ def _credential_failure(error: BaseException) -> Failure:
     found = re.search(r'"Code"\s*:\s*"([A-Za-z0-9._-]{1,80})"', text)
     code = found[1] if found and found[1] != "Success" else ""
     if (http_status or 0) >= 500 or code.startswith("Throttling"):
-        return Failure(http_status, code or None, cause="the credentials could not be fetched now")
+        return Failure(http_status, code or None, cause=f"{_NO_CREDENTIALS} now", sent=False)
     if "No cached value" in text:
         code = "they have expired already"
     return _no_credentials(code, http_status)
 
 
 def _no_credentials(why: str, status: int | None = None) -> Failure:
-    message = f"the credentials could not be fetched{f' ({why})' if why else ''}"
-    return Failure(status, "InvalidCredentials", message)
+    message = f"{_NO_CREDENTIALS}{f' ({why})' if why else ''}"
+    return Failure(status, "InvalidCredentials", message, sent=False)
 
 
 def parse_body(content: bytes) -> Any:

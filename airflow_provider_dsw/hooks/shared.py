@@ -19,8 +19,15 @@ LOOK_UP_REUSE = 30.0
 
 
 @dataclass
+class _LookUp:
+    at: float
+    task: asyncio.Task[DswHook]
+    hook: DswHook | None = None
+
+
+@dataclass
 class _Hooks:
-    look_ups: dict[tuple[str, str | None], tuple[float, asyncio.Task[DswHook]]] = field(default_factory=dict)
+    look_ups: dict[tuple[str, str | None], _LookUp] = field(default_factory=dict)
     users: dict[DswHook, int] = field(default_factory=dict)
 
 
@@ -38,8 +45,11 @@ async def shared_hook(dsw_conn_id: str, region: str | None = None) -> AsyncItera
     :raises DswTransientError: where Airflow can't look it up now.
     """
     hooks = _of_loop.setdefault(asyncio.get_running_loop(), _Hooks())
-    loaded = await _look_up(hooks, dsw_conn_id, region)
+    look_up = await _look_up(hooks, dsw_conn_id, region)
+    loaded = look_up.hook or look_up.task.result()
     hook = next((hook for hook in hooks.users if hook.connection == loaded.connection), loaded)
+    # It looks itself up anew when access is denied; who comes next shall have that too.
+    look_up.hook = hook
     if hook not in hooks.users:
         hooks.users[hook] = 0
         await hook.__aenter__()
@@ -53,15 +63,16 @@ async def shared_hook(dsw_conn_id: str, region: str | None = None) -> AsyncItera
             await hook.__aexit__()
 
 
-async def _look_up(hooks: _Hooks, dsw_conn_id: str, region: str | None) -> DswHook:
+async def _look_up(hooks: _Hooks, dsw_conn_id: str, region: str | None) -> _LookUp:
     key = (dsw_conn_id, region)
-    at, task = hooks.look_ups.get(key, (0.0, None))
-    if task is None or time.monotonic() - at > LOOK_UP_REUSE:
+    look_up = hooks.look_ups.get(key)
+    if look_up is None or time.monotonic() - look_up.at > LOOK_UP_REUSE:
         task = asyncio.ensure_future(DswHook(dsw_conn_id, region=region).aload())
-        hooks.look_ups[key] = time.monotonic(), task
+        look_up = hooks.look_ups[key] = _LookUp(time.monotonic(), task)
     try:
         # Others wait for the same look-up: one that is cancelled must not take it from them.
-        return await asyncio.shield(task)
+        await asyncio.shield(look_up.task)
+        return look_up
     except AirflowException:
         hooks.look_ups.pop(key, None)
         raise

@@ -63,6 +63,11 @@ class Request:
     body: Mapping[str, Any] | None = None
 
     @property
+    def changes(self) -> bool:
+        """Whether it changes something, so that it must not be repeated unless it is known to have failed."""
+        return self.method != "GET"
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What in it must never leave: a sharing token."""
         return (self.query["Token"],) if "Token" in self.query else ()

@@ -140,7 +140,8 @@ class DswChangeOperator(Waiting, BaseOperator):
         try:
             return request()
         except (DswRequestError, DswTransientError) as error:
-            tried_before = error.tries > 1 or _is_retry(context)
+            lost = isinstance(error, DswTransientError) and error.may_have_been_performed
+            tried_before = lost or _is_retry(context)
             for number in range(LOOKS if tried_before else 1):
                 if number:
                     time.sleep(min(self.poke_interval, LONGEST_PAUSE_BETWEEN_LOOKS))

@@ -93,7 +93,7 @@ PROVOKED: dict[str, Provoke] = {
     "the host name is unknown": by_connection("port", host="pai-dsw.cn-nowhere.invalid"),
     "no connection in time": too_slow,
     "nothing listens there (connection refused)": by_connection(port=1),
-    "So PAI-DSW does not answer": by_fault(status=404, body={"message": "no such route"}),
+    "The response did not come from PAI-DSW": by_fault(status=404, body={"message": "no such route"}),
     "TLS failed; is it an https endpoint?": by_connection(extra={"protocol": "https"}),
     "the server's TLS certificate is not trusted here": untrusted,
     "Code Throttling.User": by_fault(status=429),

@@ -20,7 +20,7 @@ from tests.hook.conftest import connect, connect_to
 from tests.hook.raw_server import RawServer, http, keeps_silent, sends
 
 SECRETS = ("emulator-key-secret", "the-wrong-secret", "the-token", "the-other-token")
-NOT_DSW = "So PAI-DSW does not answer: check host"
+NOT_DSW = "The response did not come from PAI-DSW: check host"
 
 
 def says(hook: DswHook, works: bool) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.exceptions import DswRequestError, DswTransientError
-from airflow_provider_dsw.hooks.dsw import DswHook
-from tests.hook.conftest import connect_to
+from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
+from tests.hook.conftest import KEY, connect, connect_to
 from tests.hook.raw_server import RawServer, http, in_turn, sends
 
 ID = "dsw-abc"
@@ -83,6 +83,110 @@ def test_without_a_token_none_is_sent(nothing, ask, dsw_default):
     ask(DswHook(), token=nothing)
 
     assert dsw_default.requests[0].query == {}
+
+
+def test_fields_are_passed_on_and_the_answer_may_hold_no_id(ask, monkeypatch):
+    with RawServer(sends(http(200, {"Status": "Running"}))) as server:
+        answer = ask(connect_to(monkeypatch, server.port), fields="Status,ReasonCode")
+
+    assert answer == {"Status": "Running"}
+    assert server.received[0].line.split()[1] == f"/api/v2/instances/{ID}?Fields=Status%2CReasonCode"
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_an_answer_with_some_fields_is_still_about_the_instance(ask, monkeypatch):
+    with (
+        RawServer(sends(http(200, {"InstanceId": "dsw-xyz"}))) as server,
+        pytest.raises(DswTransientError, match="the answer is about InstanceId 'dsw-xyz'"),
+    ):
+        ask(connect_to(monkeypatch, server.port), fields="InstanceId")
+
+
+@pytest.mark.parametrize("name", ["token", "fields"])
+@pytest.mark.parametrize("bad", [["a"], {"a": 1}, 7, True])
+def test_what_is_no_string_is_refused_by_name(name, bad, ask, dsw_default):
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        ask(DswHook(), **{name: bad})
+
+    assert dsw_default.requests == []
+
+
+# Any other operation
+
+
+def test_any_operation_can_be_called(dsw_default):
+    dsw_default.add_instance(ID, "Running")
+
+    answer = DswHook().call("GetInstance", path=f"/api/v2/instances/{ID}")
+    DswHook().call("StopInstance", method="PUT", path=f"/api/v2/instances/{ID}/stop", query={"SaveImage": True})
+
+    assert answer["InstanceId"] == ID
+    assert dsw_default.requests[1].query == {"SaveImage": "true"}
+
+
+def test_an_operation_s_query_and_body_are_sent_as_given(monkeypatch):
+    with RawServer(sends(http(200, {"RequestId": "R"}))) as server:
+        hook = connect_to(monkeypatch, server.port)
+        answer = hook.call(
+            "CreateIdleInstanceCuller",
+            method="POST",
+            path=f"/api/v2/instances/{ID}/idleinstanceculler",
+            query={"A": 1, "B": None, "C": ["x", "y"]},
+            body={"MaxIdleTimeInMinutes": 30},
+        )
+
+    assert answer == {"RequestId": "R"}
+    (received,) = server.received
+    assert received.line.startswith(f"POST /api/v2/instances/{ID}/idleinstanceculler?A=1&C=x%2Cy ")
+    assert received.headers["x-acs-action"] == "CreateIdleInstanceCuller"
+    assert json.loads(received.body) == {"MaxIdleTimeInMinutes": 30}
+
+
+@pytest.mark.parametrize(("method", "requests"), [("GET", TRIES), ("POST", 1), ("PUT", 1), ("DELETE", 1)])
+@pytest.mark.parametrize("answer", [http(503, {"Code": "Busy"}), http(429, {"Code": "Throttling"})])
+@pytest.mark.usefixtures("no_pauses")
+def test_only_a_get_operation_is_repeated(method, requests, answer, monkeypatch):
+    with RawServer(sends(answer)) as server, pytest.raises(DswTransientError):
+        connect_to(monkeypatch, server.port).call("Whatever", method=method, path="/api/v2/whatever")
+
+    assert len(server.received) == requests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        *(
+            ({"path": path}, "path")
+            for path in (
+                "",
+                "api/v2",
+                "/api/v2/",
+                "//x",
+                "/a/../b",
+                "/a/.",
+                "/a?b=c",
+                "/a#b",
+                "/a b",
+                "/ä",
+                "/a%2Fb",
+                None,
+            )
+        ),
+        ({"path": "/a", "method": "get"}, "method"),
+        ({"path": "/a", "method": "TRACE"}, "method"),
+        ({"path": "/a", "action": ""}, "action"),
+        ({"path": "/a", "action": "Get Instance"}, "action"),
+        ({"path": "/a", "action": "Get\r\nX-Evil: 1"}, "action"),
+        ({"path": "/a", "query": "A=1"}, "query"),
+        ({"path": "/a", "query": {1: 2}}, "query"),
+        ({"path": "/a", "body": '{"A": 1}'}, "body"),
+        ({"path": "/a", "body": {"A": object()}}, "body"),
+        ({"path": "/a", "body": {"A": float("nan")}}, "body"),
+    ],
+)
+def test_a_malformed_operation_is_refused_by_name_before_anything_is_looked_up(arguments, named):
+    with pytest.raises(ValueError, match=f"^{named}: "):
+        DswHook("no_such_connection").call(**{"action": "Whatever", **arguments})
 
 
 # Snapshots
@@ -220,15 +324,84 @@ def test_start_and_stop_send_what_the_api_wants(dsw_default):
     ]
 
 
+CHANGES = {
+    "StartInstance": lambda hook: hook.start_instance(ID),
+    "StopInstance": lambda hook: hook.stop_instance(ID),
+    "StopInstance, awaited": lambda hook: asyncio.run(hook.astop_instance(ID)),
+    "CreateInstanceSnapshot": lambda hook: hook.create_instance_snapshot(ID, snapshot_name="a", image_url="b"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"drop": True, "performed": True},
+        {"drop": True},
+        {"truncate": True},
+        {"status": 500},
+        {"status": 503, "code": "ServiceUnavailable", "retry_after_ms": 1},
+        {"status": 400, "code": "SignatureNonceUsed"},
+        {"status": 408},
+        {"body": "<html>"},
+        {"status": 403, "body": {"message": "Missing Authentication Token"}},
+    ],
+    ids=str,
+)
 @pytest.mark.usefixtures("no_pauses")
-def test_a_refusal_says_which_try_it_ended(dsw_default):
-    dsw_default.add_instance(ID, "Stopped")
-    dsw_default.fault("StartInstance", drop=True, performed=True)
+def test_a_change_that_may_have_been_made_is_not_asked_for_again(change, fault, dsw_default):
+    dsw_default.add_instance(ID, "Stopped" if change == "StartInstance" else "Running")
+    dsw_default.fault(change.split(",")[0], times=None, **fault)
 
-    with pytest.raises(DswRequestError, match="cannot be started") as raised:
-        DswHook().start_instance(ID)
+    with pytest.raises(DswTransientError) as raised:
+        CHANGES[change](DswHook())
 
-    assert raised.value.tries == 2
+    assert raised.value.may_have_been_performed
+    assert len(dsw_default.requests) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429},
+        {"status": 400, "code": "Throttling.User"},
+        {"status": 503, "code": "Throttling"},
+        {"status": 409, "code": "Whatever", "retry_after_ms": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("no_pauses")
+def test_a_change_that_was_certainly_not_made_is_asked_for_again(change, fault, dsw_default):
+    dsw_default.add_instance(ID, "Stopped" if change == "StartInstance" else "Running")
+    dsw_default.fault(change.split(",")[0], times=TRIES - 1, **fault)
+
+    CHANGES[change](DswHook())
+
+    assert len(dsw_default.requests) == TRIES
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("where", [{"host": "127.0.0.1", "port": 1}, {"host": "dsw.invalid"}])
+@pytest.mark.usefixtures("no_pauses")
+def test_a_change_that_never_got_to_the_service_was_not_made(change, where, monkeypatch):
+    hook = connect(monkeypatch, **KEY, **where, extra={"protocol": "http"})
+
+    with pytest.raises(DswTransientError, match=rf"\(try {TRIES} of {TRIES}\)") as raised:
+        CHANGES[change](hook)
+
+    assert not raised.value.may_have_been_performed
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_question_never_changes_anything(ask, dsw_default):
+    dsw_default.fault(times=None, drop=True)
+
+    with pytest.raises(DswTransientError) as raised:
+        ask(DswHook())
+
+    assert not raised.value.may_have_been_performed
+    assert len(dsw_default.requests) == TRIES
 
 
 def test_what_the_service_does_not_allow_now_is_a_refusal(dsw_default):
