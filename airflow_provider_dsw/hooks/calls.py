@@ -5,12 +5,14 @@ The API's calls: what is sent for each, its arguments checked before, and what i
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, nearest
 from airflow_provider_dsw.hooks.wire import Request
 
@@ -147,6 +149,51 @@ def create_instance_snapshot(
     return Call(request, f"CreateInstanceSnapshot of {instance_id}", _created)
 
 
+def create_instance(body: Mapping[str, Any]) -> Call:
+    if not body:
+        raise ValueError("body: empty. CreateInstance's page names its fields.")
+    call = any_operation("CreateInstance", "POST", _INSTANCES, None, body)
+    return replace(call, check=_holds_instance_id)
+
+
+def delete_instance(instance_id: str) -> Call:
+    check_id("instance_id", instance_id)
+    request = Request("DeleteInstance", "DELETE", f"{_INSTANCES}/{instance_id}")
+    return Call(request, f"DeleteInstance of {instance_id}", _about(InstanceId=instance_id))
+
+
+def get_instance_events(instance_id: str, since: datetime | None) -> Call:
+    check_id("instance_id", instance_id)
+    query = {} if since is None else {"StartTime": _query_value("since", since)}
+    request = Request("GetInstanceEvents", "GET", f"{_INSTANCES}/{instance_id}/events", query)
+    return Call(request, f"GetInstanceEvents of {instance_id}", _holds_events)
+
+
+def oldest_first(lines: list[str]) -> list[str]:
+    """Turn event lines round if the times that they begin with say that the newest is the first."""
+    times = [re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line) for line in lines]
+    if lines and (first := times[0]) and (last := times[-1]) and first[0] > last[0]:
+        return lines[::-1]
+    return lines
+
+
+def create_shutdown_timer(instance_id: str, after: float | timedelta) -> Call:
+    check_id("instance_id", instance_id)
+    request = Request(
+        "CreateInstanceShutdownTimer",
+        "POST",
+        f"{_INSTANCES}/{instance_id}/shutdowntimer",
+        body={"RemainingTimeInMs": math.ceil(validation.seconds("after", after) * 1000)},
+    )
+    return Call(request, f"CreateInstanceShutdownTimer of {instance_id}", _about(InstanceId=instance_id))
+
+
+def delete_shutdown_timer(instance_id: str) -> Call:
+    check_id("instance_id", instance_id)
+    request = Request("DeleteInstanceShutdownTimer", "DELETE", f"{_INSTANCES}/{instance_id}/shutdowntimer")
+    return Call(request, f"DeleteInstanceShutdownTimer of {instance_id}", _about(InstanceId=instance_id))
+
+
 def any_operation(
     action: str, method: str, path: str, query: Mapping[str, Any] | None, body: Mapping[str, Any] | None
 ) -> Call:
@@ -187,6 +234,17 @@ def _about(*, optional: bool = False, **ids: str) -> Check:
 
 def _created(answer: dict[str, Any]) -> str | None:
     return None if answer.get("SnapshotId") else "the answer holds no SnapshotId"
+
+
+def _holds_instance_id(answer: dict[str, Any]) -> str | None:
+    return None if answer.get("InstanceId") else "the answer holds no InstanceId"
+
+
+def _holds_events(answer: dict[str, Any]) -> str | None:
+    events = answer.get("Events", [])
+    if events is None or (isinstance(events, list) and all(isinstance(line, str) for line in events)):
+        return None
+    return "the answer holds no list of Events, as PAI-DSW's would"
 
 
 def _holds_list(name: str, **ids: str) -> Check:

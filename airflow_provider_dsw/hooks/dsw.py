@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -215,6 +216,58 @@ class DswHook(BaseHook):
                 instance_id, snapshot_name, image_url, description, overwrite, exclude_paths, labels
             )
         )
+
+    def create_instance(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Ask for a new instance and return the answer, with ``InstanceId``.
+
+        The API has no idempotency token: a request whose answer was lost may have made an instance.
+
+        :param body: CreateInstance's fields, under the API's names.
+        """
+        return self._call(calls.create_instance(body))
+
+    def delete_instance(self, instance_id: str) -> dict[str, Any]:
+        """
+        Ask for an instance's deletion and return the answer; the deletion itself takes minutes.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        """
+        return self._call(calls.delete_instance(instance_id))
+
+    def get_instance_events(
+        self, instance_id: str, *, limit: int = 100, since: datetime | None = None, tries: int = TRIES
+    ) -> list[str]:
+        """
+        Return the newest of an instance's event lines, the newest last.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        :param limit: how many lines at most.
+        :param since: an aware datetime; no older events.
+        :param tries: how often to ask at most, if the service can't answer.
+        """
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"limit: {limit!r} is not a whole number above 0.")
+        lines = self._call(calls.get_instance_events(instance_id, since), tries).get("Events") or []
+        return calls.oldest_first(lines)[-limit:]
+
+    def set_shutdown_timer(self, instance_id: str, *, after: float | timedelta) -> dict[str, Any]:
+        """
+        Let the service stop an instance after some time, and return the answer.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        :param after: seconds from now, or a timedelta.
+        """
+        return self._call(calls.create_shutdown_timer(instance_id, after))
+
+    def delete_shutdown_timer(self, instance_id: str) -> dict[str, Any]:
+        """
+        Delete an instance's shutdown timer, and return the answer.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        :raises DswInstanceNotFoundError: if it has none.
+        """
+        return self._call(calls.delete_shutdown_timer(instance_id))
 
     def call(
         self,
