@@ -10,13 +10,14 @@ import json
 import logging
 import random
 import zlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_dsw.details import default_details
 from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError, DswWaitFailedError
 from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
+from airflow_provider_dsw.version_compat import AirflowException, AirflowNotFoundException
 from airflow_provider_dsw.waits import Outcome, Verdict, Wait, judge, judge_snapshot
 
 
@@ -121,9 +122,9 @@ def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
     return verdict
 
 
-def kind(error: DswError) -> Hashable:
+def kind(error: AirflowException) -> str:
     """Return what tells one trouble from another: each is logged once, not at every poll that finds it again."""
-    return type(error), error.code, error.status_code
+    return f"{type(error).__name__} {getattr(error, 'code', None)} {getattr(error, 'status_code', None)}"
 
 
 class Line(NamedTuple):
@@ -140,11 +141,17 @@ class Course:
     Who polls writes the lines, because to write one can take a while: Airflow's supervisor has to read it.
 
     :param seen: the status that was logged last.
+    :param trouble: what the poll before has failed of, as :func:`kind` has it; None where it has worked.
     """
 
-    def __init__(self, seen: str | None = None) -> None:
+    def __init__(self, seen: str | None = None, trouble: str | None = None) -> None:
         self.seen = seen
-        self.trouble: Hashable = None
+        self.trouble = trouble
+        self.polled = False
+
+    def kept(self) -> dict[str, str | None]:
+        """Return what makes it again in another process, as JSON."""
+        return {"seen": self.seen, "trouble": self.trouble}
 
     def take(self, wait: Wait, found: Answers | DswError, *, first: bool) -> tuple[Verdict | None, Line | None]:
         """
@@ -161,12 +168,12 @@ class Course:
         try:
             verdict = settle(wait, found)
         except DswTransientError as error:
+            known = kind(error) == self.trouble
+            self.trouble = kind(error)
             if first:
                 raise
-            if kind(error) == self.trouble:
-                return None, None
-            self.trouble = kind(error)
-            return None, Line(logging.WARNING, f"Still waiting for {wait}. {error}")
+            return None, None if known else Line(logging.WARNING, f"Still waiting for {wait}. {error}")
+        self.polled = True
         says_nothing = not verdict.evidence and self.seen is not None
         if says_nothing or (verdict.seen == self.seen and not self.trouble):
             return verdict, None
@@ -197,23 +204,26 @@ def summary(wait: Wait, seconds: float, polls: int, more: bool = False) -> str:
     return f"Waited {timedelta(seconds=round(seconds))} and {number} for {wait}."
 
 
-def event_of(error: DswError) -> dict[str, Any]:
+def event_of(error: AirflowException) -> dict[str, Any]:
     """Return the event that carries an error from the triggerer to the task."""
     return {
         "outcome": "failed",
         "error": type(error).__name__,
         "text": str(error),
-        **{name: getattr(error, name) for name in _CARRIED},
+        **{name: getattr(error, name, None) for name in _CARRIED},
     }
 
 
-def error_of(event: Mapping[str, Any]) -> DswError:
+def error_of(event: Mapping[str, Any]) -> AirflowException:
     """Return the error that an event carries."""
+    if event["error"] not in _ERRORS:
+        # Airflow's own: it knows no such connection.
+        return AirflowNotFoundException(event["text"])
     return _ERRORS[event["error"]](event["text"], **{name: event[name] for name in _CARRIED})
 
 
 _CARRIED = ("code", "status_code", "request_id", "message")
-_ERRORS = {kind.__name__: kind for kind in (DswTransientError, DswWaitFailedError, DswWaitArgumentError)}
+_ERRORS = {error.__name__: error for error in (DswTransientError, DswWaitFailedError, DswWaitArgumentError)}
 
 
 def pause(

@@ -25,6 +25,7 @@ if TYPE_CHECKING or _AIRFLOW >= (3, 2):
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowRescheduleException,
         AirflowSensorTimeout,
         AirflowSkipException,
@@ -37,6 +38,7 @@ else:  # 3.1
     from airflow.exceptions import (
         AirflowException,
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowRescheduleException,
         AirflowSensorTimeout,
         AirflowSkipException,
@@ -50,6 +52,7 @@ __all__ = [
     "STARTS_FROM_TRIGGER",
     "AirflowException",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowRescheduleException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
@@ -58,6 +61,7 @@ __all__ = [
     "TaskDeferred",
     "TaskQueueMixin",
     "aget_connection",
+    "aget_xcom",
     "amask_secret",
     "aset_xcom",
     "asset_state_store",
@@ -100,7 +104,14 @@ async def amask_secret(secret: str) -> None:
         log.mask_secret(secret)
 
 
-async def aset_xcom(key: str, value: str, **row: Any) -> None:
+async def aget_xcom(key: str, **row: Any) -> Any:
+    """Read an XCom from a trigger, from 3.3 on; None where there is none. ``row`` is as in :func:`aset_xcom`."""
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    return await BaseXCom.aget_one(key=key, **row)
+
+
+async def aset_xcom(key: str, value: Any, **row: Any) -> None:
     """Write an XCom from a trigger; ``row`` names the task instance, as ``BaseXCom.set`` takes it."""
     if _AIRFLOW >= (3, 3):
         from airflow.sdk.bases.xcom import BaseXCom

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_dsw.exceptions import DswError
+from airflow_provider_dsw.exceptions import DswError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links, show_links
 from airflow_provider_dsw.polling import Answers, Course, ask, error_of, summary
 from airflow_provider_dsw.version_compat import (
+    AirflowException,
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowTaskTimeout,
@@ -37,6 +39,8 @@ else:
 
 TRIGGERER_GRACE = 60.0
 """Seconds after a deadline that the trigger keeps by itself, for a triggerer that is down or overloaded."""
+POLL_GRACE = 360.0
+"""Seconds by which a poll may end later than planned: the service may ask for five minutes, and it takes a minute."""
 
 
 def is_deferrable(given: bool | None) -> bool:
@@ -55,8 +59,21 @@ class Asking(_Task):
 
     @cached_property
     def hook(self) -> DswHook:
-        """The hook of the rendered connection id."""
-        return DswHook(self.dsw_conn_id, region=self.region)
+        """
+        The hook of the rendered connection id.
+
+        :raises DswTransientError: where Airflow can't look the connection up now.
+        """
+        hook = DswHook(self.dsw_conn_id, region=self.region)
+        try:
+            _ = hook.connection
+        except AirflowException:
+            raise
+        except Exception as error:
+            trouble = type(error).__name__
+        else:
+            return hook
+        raise DswTransientError(f"Airflow can't look up connection {self.dsw_conn_id!r} now ({trouble}).")
 
     def _keep_links(self, context: Context, instance: Mapping[str, Any] | None) -> None:
         self.kept_links = keep_links(context, instance, self.hook.connection.region, self.kept_links)
@@ -66,6 +83,7 @@ class Waiting(Asking):
     """What a task needs to wait for an instance."""
 
     timeout: float
+    _last_poll_at_timeout = True
     _polls = 0
 
     def _wait(self) -> Wait:
@@ -127,26 +145,34 @@ class Waiting(Asking):
         self.defer(
             trigger=trigger(
                 started_at=began,
-                timeout_at=began + self.timeout,
-                execution_timeout_at=self._execution_timeout_at(context, began),
+                timeout=self.timeout,
+                execution_timeout=self._seconds_until_execution_timeout(context, began),
+                last_poll_at_timeout=self._last_poll_at_timeout,
                 polled=True,
                 seen=self._course.seen,
                 links=dict(self.kept_links),
             ),
             method_name=method_name,
-            timeout=timedelta(seconds=self._longest_wait() + TRIGGERER_GRACE),
+            timeout=timedelta(seconds=min(self._airflow_timeout(), self._execution_seconds() + TRIGGERER_GRACE)),
         )
 
-    def _execution_timeout_at(self, context: Context, began: float) -> float | None:
+    def _seconds_until_execution_timeout(self, context: Context, began: float) -> float | None:
         if self.execution_timeout is None:
             return None
         start_date = getattr(context.get("ti"), "start_date", None)
         started = start_date.timestamp() if start_date else began
-        return started + self.execution_timeout.total_seconds()
+        return started - began + self._execution_seconds()
 
-    def _longest_wait(self) -> float:
-        execution = self.execution_timeout
-        return self.timeout if execution is None else min(self.timeout, execution.total_seconds())
+    def _execution_seconds(self) -> float:
+        return math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds()
+
+    def _latest_end(self) -> float:
+        """Return the seconds after the beginning of the wait for which its last poll is planned at the latest."""
+        return self.timeout
+
+    def _airflow_timeout(self) -> float:
+        """Return the seconds after which Airflow itself is to end a deferred wait."""
+        return self._latest_end() + POLL_GRACE + TRIGGERER_GRACE
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """
@@ -176,7 +202,7 @@ class Waiting(Asking):
             # Not the sensor base's: there soft_fail and never_fail differ from poke mode.
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            which = "timeout" if self._longest_wait() == self.timeout else "execution_timeout"
+            which = "timeout" if self._latest_end() <= self._execution_seconds() else "execution_timeout"
         raise self._out_of_time(which)
 
     def _out_of_time(self, which: str, seen: str | None = None) -> BaseException:

@@ -79,7 +79,7 @@ def wait_for(instance_id: str, interval: float, timeout: float = 3600) -> DswIns
         instance_id=instance_id,
         poke_interval=interval,
         started_at=now,
-        timeout_at=now + timeout,
+        timeout=timeout,
         polled=True,
         seen="Starting",
     )

@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from logging import INFO, WARNING
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.bases.sensor import AirflowRescheduleException
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
@@ -29,41 +27,13 @@ from airflow_provider_dsw.version_compat import (
     AirflowTaskTimeout,
 )
 from airflow_provider_dsw.waits import Wait
-from tests import tries
+from tests.support import modes
+from tests.support.modes import ID, defer
 
 Run = Callable[..., Any]
-ID = "dsw-abc"
 
 
-def poke(**arguments: Any) -> Any:
-    return DswInstanceSensor(**{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, **arguments}).execute({})
-
-
-def reschedule(**arguments: Any) -> Any:
-    """Run one try after the other, each with a sensor of its own, as a worker does."""
-    began, number, stored = datetime.now(UTC), 0, dict[str, Any]()
-    store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
-    while True:
-        first = began if number else None
-        task_instance = SimpleNamespace(get_first_reschedule_date=lambda _, first=first: first)
-        context: Any = {"ti": task_instance, "task_reschedule_count": number, "task_state_store": store}
-        with pytest.warns(UserWarning, match="can't keep a poke_interval"):
-            sensor = DswInstanceSensor(
-                **{"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, "mode": "reschedule", **arguments}
-            )
-        try:
-            return sensor.execute(context)
-        except AirflowRescheduleException as again:
-            time.sleep(max((again.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
-            number += 1
-
-
-def defer(**arguments: Any) -> Any:
-    arguments = {"task_id": "wait", "instance_id": ID, "poke_interval": 0.05, "deferrable": True, **arguments}
-    return tries.run(DswInstanceSensor(**arguments), {})
-
-
-@pytest.fixture(params=[poke, reschedule, defer])
+@pytest.fixture(params=modes.ALL)
 def run(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: None) -> Run:
     function: Run = request.param
     return function

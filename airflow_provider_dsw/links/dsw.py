@@ -164,7 +164,7 @@ def show_links(context: Context, links: Mapping[str, str], kept: Mapping[str, st
     try:
         for key, url in _changed(ti, links, shown):
             # Not through a custom XCom backend: the UI reads the row as it lies in the database.
-            BaseXCom.set(key, url, **_row(ti))
+            BaseXCom.set(key, url, **row_of(ti))
             shown[key] = url
     except Exception as error:
         _warn(error)
@@ -180,7 +180,7 @@ async def akeep_links(ti: Any, links: Mapping[str, str], kept: Mapping[str, str]
     shown = dict(kept)
     try:
         for key, url in _changed(ti, links, shown):
-            await aset_xcom(key, url, **_row(ti))
+            await aset_xcom(key, url, **row_of(ti))
             shown[key] = url
     except Exception as error:
         _warn(error)
@@ -191,7 +191,8 @@ def _changed(ti: Any, links: Mapping[str, str], shown: Mapping[str, str]) -> lis
     return [] if ti is None else [(key, url) for key, url in links.items() if url != shown.get(key, "")]
 
 
-def _row(ti: Any) -> dict[str, Any]:
+def row_of(ti: Any) -> dict[str, Any]:
+    """Return what names a task instance's XComs."""
     return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
 
 

@@ -15,7 +15,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_dsw.arguments import is_literal, naming
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.polling import result
+from airflow_provider_dsw.polling import Course, result
 from airflow_provider_dsw.version_compat import (
     STARTS_FROM_TRIGGER,
     AirflowFailException,
@@ -57,6 +57,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         without a time zone, or ``target_status`` beside a ``snapshot_…`` argument.
     """
 
+    _last_poll_at_timeout = False
     template_fields: Sequence[str] = (
         "instance_id",
         "target_status",
@@ -136,9 +137,14 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls="airflow_provider_dsw.triggers.dsw.DswInstanceTrigger",
             # As JSON: templates in it are rendered by the triggerer.
-            trigger_kwargs=self._trigger(polled=self.silent_fail).serialize()[1],
+            trigger_kwargs=self._trigger(
+                timeout=self.timeout,
+                execution_timeout=None if self.execution_timeout is None else self._execution_seconds(),
+                # Airflow's own deadline is the first of the two.
+                trigger_timeout=min(self._airflow_timeout(), self._execution_seconds()),
+            ).serialize()[1],
             next_method="execute_complete",
-            timeout=timedelta(seconds=self._longest_wait()),
+            timeout=timedelta(seconds=self._airflow_timeout()),
         )
 
     def _trigger(self, **state: Any) -> DswInstanceTrigger:
@@ -151,8 +157,13 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
             poke_interval=self.poke_interval,
             exponential_backoff=self.exponential_backoff,
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
+            silent_fail=self.silent_fail,
             **state,
         )
+
+    def _latest_end(self) -> float:
+        # As in poke mode, where only the pauses of exponential_backoff are cut short at the timeout.
+        return self.timeout + (0.0 if self.exponential_backoff else self.poke_interval)
 
     def _wait(self) -> Wait:
         """Return the wait that the rendered arguments ask for."""
@@ -174,10 +185,12 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         :raises DswWaitFailedError: where the wait can't succeed any more.
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
-        wait, seen = self._wait(), self._course.seen
-        verdict = self._poll(context, wait, first=seen is None and not context.get("task_reschedule_count"))
-        if self._course.seen != seen:
-            self._keep_seen(context)
+        wait, before = self._wait(), self._course.kept()
+        try:
+            verdict = self._poll(context, wait, first=not (self._course.polled or context.get("task_reschedule_count")))
+        finally:
+            if self._course.kept() != before:
+                self._keep_course(context)
         if verdict is None or verdict.outcome is not Outcome.MET:
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=result(wait, verdict))
@@ -185,22 +198,27 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
         self._forget_polls()
-        self._course.seen = self._recall_seen(context)
+        self._course = self._recall_course(context)
         with self._summed_up(context):
-            return self._defer(context) if self.deferrable else super().execute(context)
+            try:
+                return self._defer(context) if self.deferrable else super().execute(context)
+            except AirflowSensorTimeout as timeout:
+                raise self._out_of_time("timeout", self._course.seen) from timeout
 
-    def _recall_seen(self, context: Context) -> str | None:
-        """Return the status that the try before a reschedule has logged, where Airflow remembers it (3.3+)."""
-        store = task_state_store(context)
-        if store is None or not context.get("task_reschedule_count"):
-            return None
-        seen = store.get(_SEEN)
-        return str(seen) if seen else None
+    def _recall_course(self, context: Context) -> Course:
+        """Go on as the try before a reschedule has ended, as far as Airflow remembers it (3.3+)."""
+        if not context.get("task_reschedule_count"):
+            return Course()
+        if (store := task_state_store(context)) is None:
+            # The poll before may have failed, so this one is not repeated: the next one will be soon enough.
+            return Course(trouble="unknown")
+        kept = store.get(_COURSE)
+        return Course(**kept) if isinstance(kept, dict) else Course()
 
-    def _keep_seen(self, context: Context) -> None:
+    def _keep_course(self, context: Context) -> None:
         store = task_state_store(context)
-        if store is not None and self.reschedule and not self.deferrable:
-            store.set(_SEEN, self._course.seen)
+        if self.reschedule and not self.deferrable and store is not None:
+            store.set(_COURSE, self._course.kept())
 
     def _defer(self, context: Context) -> Any:
         began = time.time()
@@ -247,7 +265,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
 
 _ARGUMENTS = ("instance_id", "target_status", "failure_statuses")
 _SNAPSHOT_ARGUMENTS = ("snapshot_id", "snapshot_image", "snapshot_created_after")
-_SEEN = "dsw_status_logged_last"
+_COURSE = "dsw_wait"
 
 
 def _renders_in_triggerer(value: Any) -> bool:

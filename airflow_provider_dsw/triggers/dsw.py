@@ -14,14 +14,13 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime
-from functools import partial
-from typing import Any
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_dsw.exceptions import (
-    DswConnectionError,
     DswError,
     DswTransientError,
     DswWaitArgumentError,
@@ -29,10 +28,16 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
-from airflow_provider_dsw.links.dsw import akeep_links, links_of
+from airflow_provider_dsw.links.dsw import akeep_links, links_of, row_of
 from airflow_provider_dsw.polling import Answers, Course, Line, aask, event_of, kind, next_due, pause, result
 from airflow_provider_dsw.transitions import LastSeen, detect_transitions
-from airflow_provider_dsw.version_compat import AirflowException, TaskQueueMixin, asset_state_store
+from airflow_provider_dsw.version_compat import (
+    AirflowException,
+    TaskQueueMixin,
+    aget_xcom,
+    aset_xcom,
+    asset_state_store,
+)
 from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, judge
 
 SCHEDULER_GRACE = 10.0
@@ -40,6 +45,8 @@ SCHEDULER_GRACE = 10.0
 Seconds for which a wait keeps its event back, or one ``poke_interval``, if it has one at once: one that joins others'
 polls may. Airflow fails a task that resumes before its scheduler has seen that the worker has left it.
 """
+# The XCom that says which try of a task was polled: where a wait begins in the triggerer, nothing else could.
+_POLLED = "dsw_polled"
 
 
 class _DswTrigger(BaseEventTrigger):
@@ -119,7 +126,7 @@ class _DswTrigger(BaseEventTrigger):
         return "dsw", self.dsw_conn_id, self.region, self.instance_id, self.snapshot_id, self.poke_interval
 
     @classmethod
-    def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[bytes | DswError]:
+    def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[bytes | AirflowException]:
         """Poll for as long as somebody listens; an error is an item like any other and ends nobody's stream."""
         interval = kwargs["poke_interval"]
         first = pause(interval * random.uniform(0.5, 1.0)) if kwargs.get("polled") else 0.0  # noqa: S311 - not for secrets
@@ -131,7 +138,7 @@ class _DswTrigger(BaseEventTrigger):
             async for event in self.filter_shared_stream(stream):
                 yield event
 
-    def _own_stream(self) -> AsyncGenerator[bytes | DswError]:
+    def _own_stream(self) -> AsyncGenerator[bytes | AirflowException]:
         return self.open_shared_stream(self._kwargs())
 
 
@@ -143,9 +150,14 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
     :param poke_interval: seconds between two polls.
     :param exponential_backoff: as the sensor's.
     :param max_wait: the longest pause between two polls, seconds, with ``exponential_backoff``.
+    :param silent_fail: as the sensor's: what poke mode would log and go on after does not end the wait.
     :param started_at: POSIX time at which the wait began; None where it begins in the triggerer.
-    :param timeout_at: POSIX time at which the sensor's ``timeout`` is over.
-    :param execution_timeout_at: POSIX time at which the task's ``execution_timeout`` is over.
+    :param trigger_timeout: seconds from the beginning of a wait that begins in the triggerer until Airflow itself
+        would end it. Airflow tells the trigger when that is, and so when the wait began.
+    :param timeout: seconds from the beginning of the wait: the sensor's ``timeout``, which is looked at after each
+        poll, as in poke mode.
+    :param last_poll_at_timeout: whether ``timeout`` ends the wait when it is over, with a last poll.
+    :param execution_timeout: seconds from the beginning of the wait until the task's ``execution_timeout`` ends it.
     :param polled: whether a poll has worked before, so that a transient error doesn't end the wait.
     :param seen: the status that was logged last.
     :param links: the links that the task's page shows already.
@@ -159,9 +171,12 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         *,
         exponential_backoff: bool = False,
         max_wait: float | None = None,
+        silent_fail: bool = False,
         started_at: float | None = None,
-        timeout_at: float | None = None,
-        execution_timeout_at: float | None = None,
+        trigger_timeout: float | None = None,
+        timeout: float | None = None,
+        last_poll_at_timeout: bool = False,
+        execution_timeout: float | None = None,
         polled: bool = False,
         seen: str | None = None,
         links: dict[str, str] | None = None,
@@ -172,9 +187,12 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         super().__init__(**kwargs)
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
+        self.silent_fail = silent_fail
         self.started_at = started_at
-        self.timeout_at = timeout_at
-        self.execution_timeout_at = execution_timeout_at
+        self.trigger_timeout = trigger_timeout
+        self.timeout = timeout
+        self.last_poll_at_timeout = last_poll_at_timeout
+        self.execution_timeout = execution_timeout
         self.polled = polled
         self.seen = seen
         self.links = links or {}
@@ -186,9 +204,12 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             **super()._kwargs(),
             "exponential_backoff": self.exponential_backoff,
             "max_wait": self.max_wait,
+            "silent_fail": self.silent_fail,
             "started_at": self.started_at,
-            "timeout_at": self.timeout_at,
-            "execution_timeout_at": self.execution_timeout_at,
+            "trigger_timeout": self.trigger_timeout,
+            "timeout": self.timeout,
+            "last_poll_at_timeout": self.last_poll_at_timeout,
+            "execution_timeout": self.execution_timeout,
             "polled": self.polled,
             "seen": self.seen,
             "links": self.links,
@@ -214,67 +235,9 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         """None with ``exponential_backoff``: each such wait has a pace of its own."""
         return None if self.exponential_backoff else super().shared_stream_key()
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncGenerator[TriggerEvent]:
-        """Judge each poll's answers until one ends the wait."""
-        began = self._began
-        # Either it starts again or it starts late: there may have been polls before.
-        late = time.time() - began > self.poke_interval
-        polls = int(self.polled)
-        course = Course(self.seen)
-        links = self.links
-        earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
-
-        async def until_it_ends() -> tuple[dict[str, Any], Line | None]:
-            nonlocal polls, links
-            polled = self.polled or late
-            try:
-                wait = self.wait()
-            except ValueError as error:
-                return event_of(DswWaitArgumentError(str(error))), None
-            while True:
-                answers = _unpacked(await anext(shared_stream))
-                polls += 1
-                if isinstance(answers, Answers) and answers.instance is not None:
-                    links = links_of(answers.instance, answers.region)
-                try:
-                    verdict, line = course.take(wait, answers, first=not polled)
-                except (DswTransientError, DswWaitFailedError) as error:
-                    return event_of(error), None
-                if verdict and verdict.outcome is Outcome.MET:
-                    return {"outcome": "met", "result": result(wait, verdict)}, line
-                if line:
-                    await self.log.alog(*line)
-                if verdict is None:
-                    continue
-                polled = True
-                wait = wait.after(verdict)
-                del answers, verdict  # not to be held until the next poll
-                self.links = await akeep_links(self.task_instance, links, self.links)
-                if links == self.links:
-                    links = self.links  # not to hold them twice
-
-        try:
-            async with asyncio.timeout(self._seconds_left()):
-                event, line = await until_it_ends()
-        except TimeoutError:
-            event, line = {"outcome": self._deadline_passed()}, None
-        if line:
-            await self.log.alog(*line)
-        await asyncio.sleep(earliest - time.time())
-        yield TriggerEvent(
-            {
-                **event,
-                "seen": course.seen,
-                "began": began,
-                "polls": polls,
-                "more_polls": late,
-                "links": links,
-                "shown_links": self.links,
-            }
-        )
-
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """As the base does, but with all closed before the one event: whoever takes it looks no further."""
+        await self._recall_polled()
         async with (
             aclosing(self._own_stream()) as stream,
             aclosing(self.filter_shared_stream(stream)) as events,
@@ -282,39 +245,175 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             event = await anext(events)
         yield event
 
-    @property
-    def _began(self) -> float:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncGenerator[TriggerEvent]:
+        """Judge each poll's answers until one ends the wait."""
+        await self._recall_polled()
+        earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
+        wait = _DeferredWait(self)
+        limit, which = self._hard_limit()
+        try:
+            async with asyncio.timeout(None if limit is None else max(self.began + limit - time.time(), 0.0)):
+                end = await wait.until_it_ends(shared_stream)
+        except TimeoutError:
+            last = await wait.take(await self._poll_once()) if which == "timeout" else None
+            end = last or _End({"outcome": which})
+        if end.line:
+            await self.log.alog(*end.line)
+        await asyncio.sleep(earliest - time.time())
+        yield TriggerEvent(wait.event(end))
+
+    @cached_property
+    def began(self) -> float:
+        """POSIX time at which the wait began."""
         if self.started_at is not None:
             return self.started_at
-        start_date = getattr(self.task_instance, "start_date", None)
-        return start_date.timestamp() if start_date else time.time()
+        deadline = getattr(self, "timeout_after", None)  # which Airflow sets
+        if deadline is None or self.trigger_timeout is None:
+            return time.time()
+        deadline = deadline if deadline.tzinfo else deadline.replace(tzinfo=UTC)
+        return min(float(deadline.timestamp()) - self.trigger_timeout, time.time())
 
-    def _seconds_left(self) -> float | None:
-        deadlines = [at for at in (self.timeout_at, self.execution_timeout_at) if at is not None]
-        return max(min(deadlines) - time.time(), 0.0) if deadlines else None
+    @property
+    def starts_in_triggerer(self) -> bool:
+        """Whether no worker has polled before."""
+        return self.started_at is None and self.task_instance is not None
 
-    def _deadline_passed(self) -> str:
-        execution_first = self.execution_timeout_at is not None and (
-            self.timeout_at is None or self.execution_timeout_at < self.timeout_at
-        )
-        return "execution_timeout" if execution_first else "timeout"
+    async def _recall_polled(self) -> None:
+        """Find out whether a wait that began in a triggerer was polled by another one before."""
+        ti: Any = self.task_instance
+        if not self.starts_in_triggerer or self.polled:
+            return
+        try:
+            self.polled = await aget_xcom(_POLLED, **row_of(ti)) == ti.try_number
+        except Exception as error:
+            await self.log.awarning("Airflow can't say whether the wait was polled before (%s).", type(error).__name__)
 
-    def _own_stream(self) -> AsyncGenerator[bytes | DswError]:
+    async def keep_polled(self) -> None:
+        """Let whichever triggerer takes the wait over know that a poll has worked."""
+        ti: Any = self.task_instance
+        if not self.starts_in_triggerer or self.polled:
+            return
+        self.polled = True
+        try:
+            await aset_xcom(_POLLED, ti.try_number, **row_of(ti))
+        except Exception as error:
+            await self.log.awarning("Airflow can't keep that the wait was polled (%s).", type(error).__name__)
+
+    def _hard_limit(self) -> tuple[float | None, str]:
+        limits = [] if self.execution_timeout is None else [(self.execution_timeout, "execution_timeout")]
+        if self.timeout is not None and self.last_poll_at_timeout:
+            limits.append((self.timeout, "timeout"))
+        return min(limits, default=(None, ""))
+
+    async def _poll_once(self) -> bytes | AirflowException:
+        async with aclosing(_polls(self._kwargs(), 0.0, partial(pause, self.poke_interval))) as stream:
+            return await anext(stream)
+
+    def _own_stream(self) -> AsyncGenerator[bytes | AirflowException]:
         def seconds(retry_after: float | None = None) -> float:
-            return pause(
+            elapsed = time.time() - self.began
+            planned = pause(
                 self.poke_interval,
-                elapsed=time.time() - began,
+                elapsed=elapsed,
                 exponential_backoff=self.exponential_backoff,
                 max_wait=self.max_wait,
-                retry_after=retry_after,
             )
+            if self.exponential_backoff and self.timeout is not None:
+                # As in poke mode, the last poll is no later than that.
+                planned = min(planned, max(self.timeout - elapsed, 0.0))
+            return max(planned, retry_after or 0.0)
 
-        began, first = self._began, 0.0
+        first = 0.0
         if self.polled:
             # What is left of the pause that a restart of the triggerer broke off, not a new one.
-            due = next_due(self.poke_interval, time.time() - began) if self.exponential_backoff else math.inf
+            due = next_due(self.poke_interval, time.time() - self.began) if self.exponential_backoff else math.inf
             first = min(seconds(), due)
         return _polls(self._kwargs(), first, seconds)
+
+
+class _End(NamedTuple):
+    """What ended a wait: a part of its event, and a line for the log, if any."""
+
+    event: dict[str, Any]
+    line: Line | None = None
+
+
+class _DeferredWait:
+    """A trigger's wait from poll to poll, until one ends it."""
+
+    def __init__(self, trigger: DswInstanceTrigger) -> None:
+        self._trigger = trigger
+        self._course = Course(trigger.seen)
+        self._links = trigger.links
+        # Either it starts again or it starts late: there may have been polls before.
+        self._more_polls = trigger.polled and trigger.starts_in_triggerer
+        self._more_polls |= time.time() - trigger.began > trigger.poke_interval
+        self._polls = int(trigger.polled)
+        self._polled = trigger.polled or trigger.silent_fail or self._more_polls
+        self._wait: Wait | None = None
+
+    async def until_it_ends(self, stream: AsyncIterator[Any]) -> _End:
+        """Take one poll after the other; the sensor's timeout is looked at after each."""
+        trigger = self._trigger
+        while True:
+            end = await self.take(await anext(stream))
+            if end is not None:
+                return end
+            elapsed = time.time() - trigger.began
+            if trigger.timeout is not None and elapsed > trigger.timeout and not trigger.last_poll_at_timeout:
+                return _End({"outcome": "timeout"})
+
+    async def take(self, found: bytes | AirflowException) -> _End | None:
+        """Take one poll, and return the end of the wait, if it is one."""
+        trigger = self._trigger
+        self._polls += 1
+        answers = _unpacked(found)
+        if not isinstance(answers, (Answers, DswError)):
+            return await self._take_error(answers)
+        if isinstance(answers, Answers) and answers.instance is not None:
+            self._links = links_of(answers.instance, answers.region)
+        try:
+            wait = self._wait = self._wait or trigger.wait()
+            verdict, line = self._course.take(wait, answers, first=not self._polled)
+        except (DswTransientError, DswWaitFailedError) as error:
+            return _End(event_of(error))
+        except ValueError as error:
+            return _End(event_of(DswWaitArgumentError(str(error))))
+        if verdict and verdict.outcome is Outcome.MET:
+            return _End({"outcome": "met", "result": result(wait, verdict)}, line)
+        if line:
+            await trigger.log.alog(*line)
+        if verdict is None:
+            return None
+        self._polled = True
+        self._wait = wait.after(verdict)
+        del answers, verdict  # not to be held until the next poll
+        await trigger.keep_polled()
+        trigger.links = await akeep_links(trigger.task_instance, self._links, trigger.links)
+        if self._links == trigger.links:
+            self._links = trigger.links  # not to hold them twice
+        return None
+
+    async def _take_error(self, error: AirflowException) -> _End | None:
+        """Airflow knows no such connection, which is no matter of the service."""
+        if not self._trigger.silent_fail:
+            return _End(event_of(error))
+        if kind(error) != self._course.trouble:
+            self._course.trouble = kind(error)
+            await self._trigger.log.aerror("The poll failed: %s", error)
+        return None
+
+    def event(self, end: _End) -> dict[str, Any]:
+        """Return the event that the task resumes with."""
+        return {
+            **end.event,
+            "seen": self._course.seen,
+            "began": self._trigger.began,
+            "polls": self._polls,
+            "more_polls": self._more_polls,
+            "links": self._links,
+            "shown_links": self._trigger.links,
+        }
 
 
 class DswInstanceEventTrigger(_DswTrigger):
@@ -372,10 +471,10 @@ class DswInstanceEventTrigger(_DswTrigger):
         wait = self.wait()
         memory = _Memory(asset_state_store(self), f"dsw: {wait}")
         last_seen = await memory.recall()
-        trouble: Hashable = None
+        trouble: str | None = None
         async for found in shared_stream:
             answers = _unpacked(found)
-            if isinstance(answers, DswError):
+            if isinstance(answers, AirflowException):
                 # Nothing may end a watcher: Airflow would start it again at once.
                 if kind(answers) != trouble:
                     await self.log.awarning("Still watching for %s. %s", wait, answers)
@@ -414,7 +513,7 @@ class _Memory:
 
 async def _polls(
     kwargs: dict[str, Any], first: float, seconds: Callable[..., float]
-) -> AsyncGenerator[bytes | DswError]:
+) -> AsyncGenerator[bytes | AirflowException]:
     """
     Poll, and yield packed answers or an error.
 
@@ -423,7 +522,7 @@ async def _polls(
     :param seconds: returns those until the next one, given ``retry_after`` where the service asks for a pause.
     """
     await asyncio.sleep(first)
-    found: bytes | DswError | None = None
+    found: bytes | AirflowException | None = None
     while True:
         try:
             async with shared_hook(kwargs["dsw_conn_id"], kwargs.get("region")) as hook:
@@ -437,16 +536,14 @@ async def _polls(
                         found = error.with_traceback(None)  # which holds this frame
                     yield found
                     await asyncio.sleep(seconds(retry_after=getattr(found, "retry_after", None)))
-        except DswError as error:
-            yield error
         except AirflowException as error:
-            # Airflow knows no such connection.
-            yield DswConnectionError(str(error))
+            # One without a field; or Airflow knows no such connection.
+            yield error.with_traceback(None)
         await asyncio.sleep(seconds())
 
 
-def _unpacked(found: bytes | DswError) -> Answers | DswError:
-    return found if isinstance(found, DswError) else Answers.unpacked(found)
+def _unpacked(found: bytes | AirflowException) -> Answers | AirflowException:
+    return found if isinstance(found, AirflowException) else Answers.unpacked(found)
 
 
 def _as_json(statuses: str | Collection[str] | None) -> str | list[str] | None:

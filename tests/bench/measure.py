@@ -66,7 +66,7 @@ def provider(instance_id: str, plan: Plan, server: Server) -> Any:
         instance_id=instance_id,
         poke_interval=plan.interval,
         started_at=now,
-        timeout_at=now + 86400,
+        timeout=86400,
         polled=True,
         seen="Starting",
     )

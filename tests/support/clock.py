@@ -1,0 +1,62 @@
+"""A clock that only moves when somebody sleeps, for what would take too long, or depend on how busy the machine is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+# Whose sleeps and looks at the clock decide how long a wait takes.
+MODULES = (
+    "airflow.sdk.bases.sensor",
+    "airflow_provider_dsw.sensors.dsw",
+    "airflow_provider_dsw.triggers.dsw",
+    "airflow_provider_dsw.waiting",
+    "tests.support.modes",
+)
+
+
+class Clock:
+    """Seconds since the epoch; a request takes none."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+        self._due: list[tuple[float, Callable[[], object]]] = []
+
+    def after(self, seconds: float, happens: Callable[[], object]) -> None:
+        """Let something happen before whoever sleeps until then, or longer, wakes up."""
+        self._due.append((self.now + seconds, happens))
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        # A moment longer, as every sleep is.
+        self.now += max(seconds, 0) + 0.001
+        due, self._due = self._due, []
+        for at, happens in due:
+            if at <= self.now:
+                happens()
+            else:
+                self._due.append((at, happens))
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleep(seconds)
+        await asyncio.sleep(0)
+
+    def utcnow(self) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        shown = SimpleNamespace(time=self.time, monotonic=self.time, sleep=self.sleep)
+        for module in MODULES:
+            monkeypatch.setattr(f"{module}.time", shown)
+        for module in ("airflow.sdk.bases.sensor", "tests.support.modes"):
+            monkeypatch.setattr(f"{module}.timezone", SimpleNamespace(utcnow=self.utcnow))
+        in_loop = SimpleNamespace(**{name: getattr(asyncio, name) for name in asyncio.__all__})
+        in_loop.sleep = self.asleep
+        monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.asyncio", in_loop)

@@ -1,0 +1,233 @@
+"""What a trigger knows of the time before it: of a wait that began in a triggerer, and of what a watcher has seen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.exceptions import DswTransientError
+from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator
+from airflow_provider_dsw.polling import Answers
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER, AirflowSensorTimeout, AirflowTaskTimeout
+from tests import tries
+from tests.support.clock import Clock
+from tests.support.modes import ID, in_triggerer
+
+needs_airflow_3_3 = pytest.mark.skipif(not STARTS_FROM_TRIGGER, reason="Airflow 3.3 can do it")
+
+
+class Supervisor:
+    """Keeps XComs and the state of assets, as Airflow 3.3 does behind a triggerer's supervisor."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+        self.assets: dict[tuple[str, str], Any] = {}
+        self.broken = False
+
+    async def asend(self, message: Any) -> Any:
+        from airflow.sdk.execution_time.comms import AssetStateStoreResult, XComResult
+
+        await asyncio.sleep(0)
+        if self.broken:
+            raise ConnectionResetError("no database")
+        match type(message).__name__:
+            case "SetXCom":
+                self.xcoms[message.key] = message.value
+            case "GetXCom":
+                return XComResult(key=message.key, value=self.xcoms.get(message.key))
+            case "SetAssetStateStoreByName":
+                self.assets[message.name, message.key] = message.value
+            case "GetAssetStateStoreByName":
+                found = self.assets.get((message.name, message.key))
+                return None if found is None else AssetStateStoreResult(value=found)
+        return None
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    supervisor = Supervisor()
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    clock.install(monkeypatch)
+    return clock
+
+
+# Waits that begin in a triggerer
+
+
+def task_instance(try_number: int = 1) -> Any:
+    return SimpleNamespace(
+        dag_id="dag", task_id="wait", run_id="run", map_index=-1, try_number=try_number, start_date=None
+    )
+
+
+def sensor(**arguments: Any) -> DswInstanceSensor:
+    usual = {"task_id": "wait", "instance_id": ID, "start_from_trigger": True, "poke_interval": 60}
+    return DswInstanceSensor(**{**usual, **arguments})
+
+
+async def polled_once(trigger: DswInstanceTrigger) -> None:
+    """Let a triggerer poll once, and be killed."""
+
+    async def a_poll() -> AsyncIterator[Any]:
+        yield Answers({"InstanceId": ID, "Status": "Starting"}).packed()
+        await asyncio.sleep(3600)
+
+    running = asyncio.ensure_future(anext(aiter(trigger.filter_shared_stream(a_poll()))))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def event_of_outage(trigger: DswInstanceTrigger, then: str = "Running") -> dict[str, Any]:
+    async def polls() -> AsyncIterator[Any]:
+        yield DswTransientError("down", status_code=503)
+        yield Answers({"InstanceId": ID, "Status": then}).packed()
+
+    payload: dict[str, Any] = (await anext(aiter(trigger.filter_shared_stream(polls())))).payload
+    return payload
+
+
+@needs_airflow_3_3
+def test_a_wait_that_moved_after_its_first_poll_goes_on_through_an_outage(supervisor: Supervisor) -> None:
+    of_task = sensor(poke_interval=0.2)
+    asyncio.run(polled_once(in_triggerer(of_task, ti=task_instance())))
+
+    event = asyncio.run(event_of_outage(in_triggerer(of_task, ago=0.1, ti=task_instance())))
+
+    assert event["outcome"] == "met"
+    assert (event["polls"], event["more_polls"]) == (3, True)
+
+
+@needs_airflow_3_3
+@pytest.mark.parametrize("before", ["nothing", "another try"])
+def test_a_wait_that_was_never_polled_fails_in_an_outage(supervisor: Supervisor, before: str) -> None:
+    of_task = sensor(poke_interval=0.2)
+    if before == "another try":
+        asyncio.run(polled_once(in_triggerer(of_task, ti=task_instance(try_number=1))))
+
+    event = asyncio.run(event_of_outage(in_triggerer(of_task, ti=task_instance(try_number=2))))
+
+    assert (event["outcome"], event["error"], event["polls"]) == ("failed", "DswTransientError", 1)
+
+
+@needs_airflow_3_3
+def test_where_airflow_has_no_answer_the_age_of_the_wait_tells(supervisor: Supervisor) -> None:
+    supervisor.broken = True
+    of_task = sensor(poke_interval=0.2)
+
+    late = asyncio.run(event_of_outage(in_triggerer(of_task, ago=0.3, ti=task_instance())))
+    early = asyncio.run(event_of_outage(in_triggerer(of_task, ti=task_instance())))
+
+    assert (late["outcome"], early["outcome"]) == ("met", "failed")
+
+
+@needs_airflow_3_3
+@pytest.mark.parametrize("execution_timeout", [None, timedelta(hours=1), timedelta(hours=3)])
+def test_the_timeout_of_a_wait_that_moved_counts_from_its_beginning(
+    dsw_default: DswEmulator, supervisor: Supervisor, clock: Clock, execution_timeout: timedelta | None
+) -> None:
+    dsw_default.add_instance(ID, "Starting")
+    of_task, now = sensor(timeout=600, execution_timeout=execution_timeout), clock.now
+
+    event = asyncio.run(tries.first_event(in_triggerer(of_task, ago=590, ti=task_instance())))
+
+    assert event["began"] == pytest.approx(now - 590, abs=1)
+    assert 10 < clock.now - now < 75  # the first poll after that, and the scheduler's grace
+    with pytest.raises(AirflowSensorTimeout, match="last seen: Starting"):
+        of_task.resume_execution("execute_complete", {"event": event}, {})
+
+
+@needs_airflow_3_3
+def test_the_execution_timeout_of_a_wait_that_moved_counts_from_its_beginning(
+    dsw_default: DswEmulator, supervisor: Supervisor
+) -> None:
+    dsw_default.add_instance(ID, "Starting")
+    of_task, now = sensor(poke_interval=0.1, execution_timeout=timedelta(seconds=600)), time.monotonic()
+
+    event = asyncio.run(tries.first_event(in_triggerer(of_task, ago=599.7, ti=task_instance())))
+
+    assert time.monotonic() - now == pytest.approx(0.3, abs=0.2)
+    with pytest.raises(AirflowTaskTimeout, match="last seen: Starting"):
+        of_task.resume_execution("execute_complete", {"event": event}, {})
+
+
+@needs_airflow_3_3
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        ({"timeout": 60}, AirflowSensorTimeout),
+        ({"timeout": 60, "execution_timeout": timedelta(seconds=600)}, AirflowSensorTimeout),
+        ({"timeout": 600, "execution_timeout": timedelta(seconds=60)}, AirflowTaskTimeout),
+        # The poll after the timeout would have come too late.
+        ({"timeout": 60, "execution_timeout": timedelta(seconds=100)}, AirflowTaskTimeout),
+        ({"timeout": 60, "execution_timeout": timedelta(seconds=100), "poke_interval": 30}, AirflowSensorTimeout),
+    ],
+)
+def test_airflow_s_own_deadline_leaves_room_for_the_last_poll(
+    arguments: dict[str, Any], first: type[BaseException]
+) -> None:
+    of_task = sensor(**arguments)
+    assert of_task.start_trigger_args is not None
+    assert of_task.start_trigger_args.timeout is not None
+    # The interval, five minutes for which the service may ask, a minute for the call and one for the triggerer.
+    room = of_task.poke_interval + 300 + 60 + 60
+    assert of_task.start_trigger_args.timeout == timedelta(seconds=of_task.timeout + room)
+    with pytest.raises(first):
+        of_task.resume_execution("__fail__", {"error": "Trigger timeout"}, {})
+
+
+@needs_airflow_3_3
+def test_exponential_backoff_goes_on_after_a_move(
+    dsw_default: DswEmulator, supervisor: Supervisor, clock: Clock
+) -> None:
+    """Polls are due 60, 180, 420 and 900 s after the beginning of the wait, which is 500 s ago."""
+    dsw_default.add_instance(ID, "Running")
+    of_task, began = sensor(exponential_backoff=True), clock.now - 500
+    asyncio.run(polled_once(in_triggerer(of_task, ti=task_instance())))
+
+    event = asyncio.run(tries.first_event(in_triggerer(of_task, ago=500, ti=task_instance())))
+
+    assert (event["outcome"], event["more_polls"]) == ("met", True)
+    assert clock.now - began == pytest.approx(900, abs=5)
+
+
+# Operators
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(("status", "raised"), [("Running", None), ("Starting", AirflowSensorTimeout)])
+def test_the_timeout_of_an_operator_ends_its_wait_with_a_last_poll(
+    dsw_default: DswEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    deferrable: bool,
+    status: str,
+    raised: type[BaseException] | None,
+) -> None:
+    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.SCHEDULER_GRACE", 0.0)
+    dsw_default.add_instance(ID, per_poll=["Starting", "Starting", status])
+    operator = DswStartInstanceOperator(
+        task_id="start", instance_id=ID, deferrable=deferrable, timeout=0.3, poke_interval=60
+    )
+    began = time.monotonic()
+    if raised is None:
+        assert tries.run(operator)["Status"] == "Running"
+    else:
+        with pytest.raises(raised):
+            tries.run(operator)
+    assert len(dsw_default.requests) == 3
+    assert time.monotonic() - began < 2
