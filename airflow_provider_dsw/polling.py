@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import time
 import zlib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -28,11 +29,13 @@ class Answers(NamedTuple):
     :param instance: what a wait needs of GetInstance's answer; None where the snapshot had decided already.
     :param snapshot: GetInstanceSnapshot's answer, where a snapshot was asked for by its id.
     :param region: the connection's region id, which the service's answers don't hold.
+    :param asked_at: POSIX time of the request.
     """
 
     instance: Mapping[str, Any] | None
     snapshot: Mapping[str, Any] | None = None
     region: str | None = None
+    asked_at: float = 0.0
 
     def packed(self) -> bytes:
         """
@@ -68,9 +71,10 @@ def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trou
 async def aask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trouble: bool = False) -> Answers:
     """As :func:`ask`, without blocking the event loop."""
     tries = 1 if in_trouble else TRIES
+    asked_at = time.time()
     snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, tries=tries) if snapshot_id else None
     instance = None if _is_over(snapshot) else await hook.aget_instance(instance_id, tries=tries)
-    return Answers(_needed(instance), snapshot, hook.connection.region)
+    return Answers(_needed(instance), snapshot, hook.connection.region, asked_at)
 
 
 def _is_over(snapshot: Mapping[str, Any] | None) -> bool:

@@ -8,10 +8,11 @@ none, each polls alone with the same result.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,7 +39,7 @@ from airflow_provider_dsw.version_compat import (
     aset_xcom,
     asset_state_store,
 )
-from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_target, judge
+from airflow_provider_dsw.waits import RUNNING, Outcome, Verdict, Wait, check_target, judge
 
 SCHEDULER_GRACE = 10.0
 """
@@ -468,47 +469,80 @@ class DswInstanceEventTrigger(_DswTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Compare each poll's answers with what was seen last."""
-        wait = self.wait()
-        memory = _Memory(asset_state_store(self), f"dsw: {wait}")
-        last_seen = await memory.recall()
-        trouble: str | None = None
+        watch = _Watch(self.wait(), asset_state_store(self))
         async for found in shared_stream:
-            answers = _unpacked(found)
-            if isinstance(answers, AirflowException):
-                # Nothing may end a watcher: Airflow would start it again at once.
-                if kind(answers) != trouble:
-                    await self.log.awarning("Still watching for %s. %s", wait, answers)
-                trouble = kind(answers)
-                continue
-            trouble = None
-            instance = answers.instance or {}
-            seen, entered = detect_transitions(wait, instance, last_seen)
-            if seen is not None and seen != last_seen:
-                # Before the event: after a crash between the two, a lost event rather than a second one.
-                await memory.keep(seen)
-                found_now = judge(wait, instance).seen
-                await self.log.ainfo("DSW instance %s: %s (watching for %s)", wait.instance_id, found_now, wait)
-            last_seen = seen
+            entered, line = await watch.take(found)
+            if line:
+                await self.log.alog(*line)
             for verdict in entered:
-                yield TriggerEvent(result(wait, verdict))
+                yield TriggerEvent(result(watch.wait, verdict))
 
 
-class _Memory:
-    """What a watcher saw last, in Airflow's asset state store where there is one (3.3+)."""
+class _Watch:
+    """
+    What a watcher has seen so far, also in Airflow's asset state store where there is one (3.3+).
 
-    def __init__(self, store: Any, key: str) -> None:
+    Nothing may end a watcher: Airflow would start it again at once.
+    """
+
+    def __init__(self, wait: Wait, store: Any) -> None:
+        self.wait = wait
         # The store of several assets answers for each of them alone, and has no public way to name them.
         self._stores = list(getattr(store, "_by_name", {}).values()) or [store] * (store is not None)
-        self._key = key
+        self._key = f"dsw: {wait}"
+        self._kept_at = self._adopted_at = 0.0
+        self._last_seen: LastSeen | None = None
+        self._trouble: str | None = None
 
-    async def recall(self) -> LastSeen | None:
+    async def take(self, found: bytes | AirflowException) -> tuple[list[Verdict], Line | None]:
+        """Take one poll, and return the changes to fire for, and a line for the log, if any."""
+        answers = _unpacked(found)
+        if isinstance(answers, AirflowException):
+            return [], self._in_trouble(kind(answers), str(answers))
+        try:
+            return await self._compare(answers)
+        except Exception as error:  # the store's
+            # Not to fire twice, the change waits for the next poll.
+            return [], self._in_trouble(type(error).__name__, f"Airflow's memory does not work ({error}).")
+
+    async def _compare(self, answers: Answers) -> tuple[list[Verdict], Line | None]:
+        instance = answers.instance or {}
+        if self._last_seen is None:
+            await self._recall()
+        elif self._changes(instance)[0] is not self._last_seen and await self._recall():
+            # Another triggerer runs the same watcher, for a while. What it saw may be newer than this answer.
+            self._adopted_at = time.time()
+        seen, entered = self._changes(instance)
+        self._trouble = None
+        if seen is None or seen is self._last_seen or answers.asked_at < self._adopted_at:
+            return [], None
+        # Before the event: after a crash between the two, a lost event rather than a second one.
+        await self._keep(seen)
+        status = judge(self.wait, instance).seen
+        return entered, Line(logging.INFO, f"DSW instance {self.wait.instance_id}: {status} (watching for {self.wait})")
+
+    def _changes(self, instance: Mapping[str, Any]) -> tuple[LastSeen | None, list[Verdict]]:
+        return detect_transitions(self.wait, instance, self._last_seen)
+
+    async def _recall(self) -> bool:
+        """Adopt what is in the store, and return whether somebody else has put it there."""
         kept = [found for store in self._stores if isinstance(found := await store.aget(self._key), dict)]
         # Another asset may have been without this watcher for a while, and remember what was before.
-        return max(kept, key=lambda found: found["at"])["last_seen"] if kept else None
+        newest = max(kept, key=lambda found: found["at"], default=None)
+        if newest is None or newest["at"] == self._kept_at:
+            return False
+        self._kept_at, self._last_seen = newest["at"], newest["last_seen"]
+        return True
 
-    async def keep(self, last_seen: LastSeen) -> None:
+    async def _keep(self, last_seen: LastSeen) -> None:
+        at = time.time()
         for store in self._stores:
-            await store.aset(self._key, {"at": time.time(), "last_seen": last_seen})
+            await store.aset(self._key, {"at": at, "last_seen": last_seen})
+        self._kept_at, self._last_seen = at, last_seen
+
+    def _in_trouble(self, trouble: str, text: str) -> Line | None:
+        known, self._trouble = self._trouble == trouble, trouble
+        return None if known else Line(logging.WARNING, f"Still watching for {self.wait}. {text}")
 
 
 async def _polls(

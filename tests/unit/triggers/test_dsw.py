@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import Asset
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError
 from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator
 from airflow_provider_dsw.polling import Answers
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
-from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER, AirflowSensorTimeout, AirflowTaskTimeout
 from tests import tries
 from tests.support.clock import Clock
@@ -204,6 +205,120 @@ def test_exponential_backoff_goes_on_after_a_move(
 
     assert (event["outcome"], event["more_polls"]) == ("met", True)
     assert clock.now - began == pytest.approx(900, abs=5)
+
+
+# Watchers
+
+Started = Callable[[], "Watcher"]
+
+
+class Watcher:
+    """An event trigger of one triggerer, whose polls come when the test says so."""
+
+    def __init__(self, **arguments: Any) -> None:
+        contexts = pytest.importorskip("airflow.sdk.execution_time.context")
+        trigger: Any = DswInstanceEventTrigger(**{"instance_id": ID, "target_status": "Running", **arguments})
+        trigger.asset_state_store = contexts.AssetStateStoreAccessors(inlets=[Asset("asset")])
+        self._polls: asyncio.Queue[Any] = asyncio.Queue()
+        self._taken = asyncio.Event()
+        self.fired: list[str] = []
+        self._task = asyncio.create_task(self._collect(trigger))
+
+    async def _stream(self) -> AsyncIterator[Any]:
+        while True:
+            yield await self._polls.get()
+            self._taken.set()
+
+    async def _collect(self, trigger: DswInstanceEventTrigger) -> None:
+        async for event in trigger.filter_shared_stream(self._stream()):
+            self.fired.append(event.payload["Status"])
+
+    async def sees(self, status: str, asked_at: float | None = None) -> None:
+        self._taken.clear()
+        answers = Answers({"InstanceId": ID, "Status": status}, asked_at=time.time() if asked_at is None else asked_at)
+        await self._polls.put(answers.packed())
+        await asyncio.wait_for(self._taken.wait(), 5)
+        assert not self._task.done()
+
+    def killed(self) -> None:
+        self._task.cancel()
+
+
+@needs_airflow_3_3
+def test_a_watcher_whose_triggerer_stood_still_fires_nothing_that_another_has_fired(supervisor: Supervisor) -> None:
+    async def story() -> tuple[list[str], list[str]]:
+        one = Watcher()
+        await one.sees("Starting")
+        other = Watcher()  # while the first one stands still
+        await other.sees("Starting")
+        await other.sees("Running")
+        await one.sees("Running")
+        await one.sees("Running")
+        await one.sees("Stopped")
+        await other.sees("Stopped")
+        await one.sees("Running")
+        await other.sees("Running")
+        return one.fired, other.fired
+
+    assert asyncio.run(story()) == (["Running"], ["Running"])
+
+
+@needs_airflow_3_3
+def test_an_answer_from_before_a_triggerer_stood_still_does_not_undo_what_another_has_seen(
+    supervisor: Supervisor,
+) -> None:
+    async def story() -> tuple[list[str], list[str]]:
+        one, asked_at = Watcher(), time.time()
+        await one.sees("Queuing")
+        other = Watcher()
+        await other.sees("Queuing")
+        await other.sees("Running")
+        await one.sees("Starting", asked_at)  # asked for before it stood still
+        await one.sees("Starting", asked_at)
+        await one.sees("Running")
+        await other.sees("Running")
+        return one.fired, other.fired
+
+    assert asyncio.run(story()) == ([], ["Running"])
+
+
+@needs_airflow_3_3
+def test_what_happened_while_no_triggerer_ran_is_one_event(supervisor: Supervisor) -> None:
+    async def story() -> list[str]:
+        one = Watcher()
+        await one.sees("Starting")
+        one.killed()
+        other = Watcher()
+        await other.sees("Running")
+        other.killed()
+        third = Watcher()
+        await third.sees("Running")
+        return one.fired + other.fired + third.fired
+
+    assert asyncio.run(story()) == ["Running"]
+
+
+@needs_airflow_3_3
+def test_a_watcher_whose_memory_does_not_work_fires_once_it_does(
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def story() -> list[str]:
+        one = Watcher()
+        supervisor.broken = True
+        await one.sees("Running")  # not known whether it is new
+        supervisor.broken = False
+        await one.sees("Stopped")
+        supervisor.broken = True
+        for _ in range(3):
+            await one.sees("Running")
+        assert one.fired == []
+        supervisor.broken = False
+        await one.sees("Running")
+        await one.sees("Running")
+        return one.fired
+
+    assert asyncio.run(story()) == ["Running"]
+    assert "".join(capsys.readouterr()).count("Airflow's memory does not work (no database).") == 2
 
 
 # Operators
