@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import psutil  # type: ignore[import-untyped]
+from psutil import Process
 
 HOST = "127.0.0.1"
 _PORTS = range(15_000, 32_000)  # below those that the kernel gives to outgoing connections
@@ -26,15 +27,15 @@ def free_port() -> int:
             return port
 
 
-def family(pid: int) -> list[psutil.Process]:
+def family(pid: int) -> list[Process]:
     """Return a process and all its descendants, the eldest first; none if it is gone."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        eldest = psutil.Process(pid)
+        eldest = Process(pid)
         return [eldest, *eldest.children(recursive=True)]
     return []
 
 
-def working_in(directory: Path) -> list[psutil.Process]:
+def working_in(directory: Path) -> list[Process]:
     """
     Return the processes whose working directory is this one or lies in it.
 
@@ -43,22 +44,22 @@ def working_in(directory: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _works_in(process, directory)]
 
 
-def _works_in(process: psutil.Process, directory: Path) -> bool:
+def _works_in(process: Process, directory: Path) -> bool:
     try:
         return Path(process.cwd()).is_relative_to(directory)
     except psutil.Error:
         return False  # gone, or a zombie
 
 
-def send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+def send(processes: Iterable[Process], number: signal.Signals) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
 
 
-def suspend(pid: int) -> list[psutil.Process]:
+def suspend(pid: int) -> list[Process]:
     """Suspend a process and all its descendants, those too that it makes meanwhile, and return them."""
-    suspended: list[psutil.Process] = []
+    suspended: list[Process] = []
     while new := [process for process in family(pid) if process not in suspended]:
         send(new, signal.SIGSTOP)
         suspended += new

@@ -6,13 +6,15 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from airflow_provider_dsw.emulator import DswEmulator
-from tests.live.real_airflow import REPOSITORY, Airflow, Components
+from tests.live.real_airflow import REPOSITORY, Airflow, Components, Run, wait_until
 from tests.support import processes
 from tests.support.processes import ending_on_signals
 from tests.system.production.servers import PostgreSQL, Redis
@@ -27,7 +29,7 @@ COMPONENTS: Components = {
     **dict.fromkeys(TRIGGERERS, ("triggerer", "--skip-serve-logs")),
     WORKER: ("celery", "worker", "-H", "w1@localhost", "--skip-serve-logs"),
 }
-TASK_HEARTBEAT_TIMEOUT = 75  # seconds: more than a database may stand still here
+TASK_HEARTBEAT_TIMEOUT = 60  # seconds: more than a database may stand still here
 NEEDED = {
     "airflow.providers.celery": "the Celery provider",
     "airflow.providers.postgres": "the PostgreSQL provider",
@@ -43,20 +45,60 @@ class Bed:
     :param airflow: Airflow, ready.
     :param emulator: the service behind the connection ``dsw_default``, over TLS.
     :param database: Airflow's database.
+    :param watched: the instances that a watcher waits for, each with a DAG that runs when it has started.
     """
 
     airflow: Airflow
     emulator: DswEmulator
     database: PostgreSQL
+    watched: Sequence[str]
+
+    def begin(self, dag_id: str, instance_id: str, status: str = "Stopped") -> Run:
+        """Run a DAG on a new instance."""
+        self.emulator.add_instance(instance_id, status)
+        return self.airflow.trigger(dag_id, instance_id=instance_id)
+
+    def wait_until_polled(self, instance_ids: Iterable[str], more: int = 1, timeout: float = 120) -> None:
+        """Wait until each instance is polled so many times more, and has answered."""
+        began = time.monotonic()
+
+        def late() -> list[str]:
+            polls = Counter(
+                request.instance_id
+                for request in self.emulator.calls("GetInstance")
+                if request.time > began and request.status == 200
+            )
+            return [instance_id for instance_id in instance_ids if polls[instance_id] < more]
+
+        wait_until(lambda: not late(), timeout, lambda: f"not polled: {late()}", interval=1)
+
+    def asked(self, instance_id: str) -> list[str | None]:
+        """Return what an instance was asked for, and not only looked at."""
+        requests = [request for request in self.emulator.requests if request.instance_id == instance_id]
+        return [request.action for request in requests if request.method != "GET"]
+
+    def triggerer_of(self, run: Run) -> str:
+        """Return the triggerer that a deferred task was given to."""
+        return wait_until(lambda: _triggerer(run), 60, lambda: f"no triggerer takes {run.dag_id}")
+
+    def runs_of_watcher(self, number: int) -> int:
+        """Return how often a watcher has started its DAG."""
+        return len(self.airflow.runs(f"on-running-{number}"))
+
+    def triggerers_of_watchers(self) -> list[str]:
+        statement = (
+            "select hostname from asset_watcher w, trigger t, job where w.trigger_id = t.id and t.triggerer_id = job.id"
+        )
+        return [row["hostname"] for row in self.database.query(statement)]
 
 
 @contextlib.contextmanager
-def running(name: str = "production", **env: str) -> Iterator[Bed]:
+def running(name: str = "production", watchers: int = 4) -> Iterator[Bed]:
     """
     Run all of it for a `with` block. Nothing is left of it then, whatever happened in it.
 
     :param name: of the folder in ``.artifacts`` that keeps the logs.
-    :param env: further environment variables of Airflow's.
+    :param watchers: how many.
     """
     missing = [what for module, what in NEEDED.items() if not _is_installed(module)]
     assert not missing, f"{' and '.join(missing)} missing: pip install -e '.[test,production]'"
@@ -67,6 +109,8 @@ def running(name: str = "production", **env: str) -> Iterator[Bed]:
         redis = stack.enter_context(Redis(_made(directory / "redis")).running())
         emulator = stack.enter_context(DswEmulator(tls=True, record_limit=1_000_000))
         assert emulator.ca_file
+        emulator.start_timeline = [("Queuing", None)]  # which a test ends when it wants
+        watched = [emulator.add_instance(f"dsw-watched-{number}", "Stopped") for number in range(watchers)]
         airflow = Airflow(
             home=_made(directory / "airflow"),
             dags=Path(__file__).parent / "dags",
@@ -81,13 +125,15 @@ def running(name: str = "production", **env: str) -> Iterator[Bed]:
                 "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
                 "AIRFLOW__CORE__PARALLELISM": "32",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(TASK_HEARTBEAT_TIMEOUT),
-                **env,
+                # Otherwise the triggerer that is there first takes all that wait.
+                "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "2",
+                "PRODUCTION_WATCHERS": str(watchers),
             },
             components=COMPONENTS,
             database=database.url,
         )
         stack.enter_context(airflow.running(timeout=180))
-        yield Bed(airflow, emulator, database)
+        yield Bed(airflow, emulator, database, watched)
 
 
 @contextlib.contextmanager
@@ -100,6 +146,11 @@ def _directory() -> Iterator[Path]:
     finally:
         processes.sweep(directory)
         shutil.rmtree(directory)
+
+
+def _triggerer(run: Run) -> str:
+    (task,) = run.tasks()
+    return (task["triggerer_job"] or {}).get("hostname", "")
 
 
 def _made(directory: Path) -> Path:

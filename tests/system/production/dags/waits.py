@@ -13,8 +13,13 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 INSTANCE = "{{ params.instance_id }}"
 PARAMS = {"instance_id": "dsw-none"}
 # As short as Airflow itself can stand it.
-WAY: dict[str, Any] = {"instance_id": INSTANCE, "poke_interval": 5, "timeout": 1800}
-RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=2)}
+WAY: dict[str, Any] = {
+    "instance_id": INSTANCE,
+    "poke_interval": 5,
+    "timeout": 1800,
+    "retries": 2,
+    "retry_delay": timedelta(seconds=2),
+}
 
 with DAG("sensor", schedule=None, params=PARAMS):
     DswInstanceSensor(task_id="wait", deferrable=True, **WAY)
@@ -23,8 +28,8 @@ with DAG("sensor-from-trigger", schedule=None, params=PARAMS):
     DswInstanceSensor(task_id="wait", start_from_trigger=True, **WAY)
 
 with DAG("sensor-from-trigger-backoff", schedule=None, params=PARAMS):
-    DswInstanceSensor(task_id="wait", start_from_trigger=True, exponential_backoff=True, **WAY)
+    DswInstanceSensor(task_id="wait", start_from_trigger=True, exponential_backoff=True, max_wait=30, **WAY)
 
 for name, stop_on_kill in (("start", False), ("start-stops", True)):
     with DAG(name, schedule=None, params=PARAMS):
-        DswStartInstanceOperator(task_id="start", deferrable=True, stop_on_kill=stop_on_kill, **WAY, **RETRIES)
+        DswStartInstanceOperator(task_id="start", deferrable=True, stop_on_kill=stop_on_kill, **WAY)

@@ -1,0 +1,82 @@
+"""A person who ends a deferred start: the instance is stopped once, and a start that is cleared starts it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.real_airflow import Run, wait_until
+from tests.system.production.bed import WORKER, Bed
+
+pytestmark = [pytest.mark.slow, pytest.mark.production]
+
+STOP_TAKES = 15  # seconds
+
+
+@pytest.fixture(autouse=True)
+def slow_stop(bed: Bed) -> Iterator[None]:
+    before = bed.emulator.stop_timeline
+    bed.emulator.stop_timeline = [("Stopping", STOP_TAKES), ("Stopped", None)]
+    yield
+    bed.emulator.stop_timeline = before
+
+
+def begin(bed: Bed, instance_id: str) -> Run:
+    run = bed.begin("start-stops", instance_id)
+    run.wait("deferred")
+    bed.wait_until_polled([instance_id])
+    return run
+
+
+def wait_for(bed: Bed, action: str, instance_id: str, number: int = 1) -> None:
+    """Wait until so many such requests were carried out."""
+    wait_until(
+        lambda: [call.status for call in bed.emulator.calls(action, instance_id)].count(200) >= number,
+        90,
+        lambda: f"{instance_id} was asked for {bed.asked(instance_id)}, not for {action}",
+    )
+
+
+def test_each_instance_whose_task_is_marked_or_cleared_is_stopped_once(bed: Bed) -> None:
+    runs = {name: begin(bed, f"dsw-{name}") for name in ("marked-failed", "marked-success", "cleared")}
+    runs["marked-failed"].mark("start", "failed")
+    runs["marked-success"].mark("start", "success")
+    runs["cleared"].clear("start")
+    for name in runs:
+        wait_for(bed, "StopInstance", f"dsw-{name}")
+    wait_for(bed, "StartInstance", "dsw-cleared", 2)
+    bed.emulator.set_instance("dsw-cleared", "Running")
+    runs["cleared"].wait("success")
+
+    assert bed.asked("dsw-marked-failed") == ["StartInstance", "StopInstance"]
+    assert bed.asked("dsw-marked-success") == ["StartInstance", "StopInstance"]
+    assert bed.asked("dsw-cleared") == ["StartInstance", "StopInstance", "StartInstance"]
+
+
+def test_a_cleared_start_that_finds_its_instance_stopping_waits_and_starts_it_again(bed: Bed) -> None:
+    run = begin(bed, "dsw-stops-before")
+    with bed.airflow.suspended(WORKER):
+        run.clear("start")
+        wait_for(bed, "StopInstance", "dsw-stops-before")
+    check_started_again(bed, run, "dsw-stops-before")
+
+
+def test_a_cleared_start_whose_instance_stops_after_it_has_looked_starts_it_again(bed: Bed) -> None:
+    run = begin(bed, "dsw-stops-after")
+    triggerer = bed.triggerer_of(run)
+    with bed.airflow.suspended(triggerer):
+        # What the new try sees, it sees before the stop, and knows after it.
+        look = bed.emulator.fault("GetInstance", "dsw-stops-after", delay=8)
+        run.clear("start")
+        wait_until(lambda: look.hits, 90, lambda: "the new try does not look")
+    wait_for(bed, "StopInstance", "dsw-stops-after")
+    check_started_again(bed, run, "dsw-stops-after")
+
+
+def check_started_again(bed: Bed, run: Run, instance_id: str) -> None:
+    wait_for(bed, "StartInstance", instance_id, 2)
+    bed.emulator.set_instance(instance_id, "Running")
+    (task,) = run.wait("success")
+    assert bed.asked(instance_id) == ["StartInstance", "StopInstance", "StartInstance"]
+    assert task["try_number"] == 2 or run.was_mixed_up()
