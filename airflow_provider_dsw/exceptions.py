@@ -75,3 +75,15 @@ class DswWaitFailedError(DswError, AirflowFailException):
 
 class DswWaitArgumentError(DswWaitFailedError, ValueError):
     """A wait whose templated arguments were rendered to what it can't work with."""
+
+
+class DswOperationFailedError(DswError):
+    """What an operator asked for was refused or has failed. The task's ``retries`` apply: a retry asks again."""
+
+
+class DswTimeoutError(DswError):
+    """
+    An operator's ``timeout``, counted anew for each try, is over. The task's ``retries`` apply.
+
+    A retry resumes: it sends no second request while the first is in progress or has succeeded.
+    """

@@ -16,7 +16,15 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_dsw.details import default_details
-from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError, DswWaitFailedError
+from airflow_provider_dsw.exceptions import (
+    DswConnectionError,
+    DswError,
+    DswOperationFailedError,
+    DswRequestError,
+    DswTransientError,
+    DswWaitArgumentError,
+    DswWaitFailedError,
+)
 from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
 from airflow_provider_dsw.version_compat import AirflowException, AirflowNotFoundException
 from airflow_provider_dsw.waits import Outcome, Verdict, Wait, judge, judge_snapshot
@@ -90,10 +98,16 @@ def _needed(instance: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def end_by(wait: Wait, error: DswError) -> DswError:
-    """Return what a task raises for an error of the hook: a transient one as it is, for a retry may find another."""
-    if isinstance(error, DswTransientError):
+    """
+    Return what a task raises for an error of the hook: a transient one as it is, for a retry may find another.
+
+    An operator's retry asks again, so that what was refused once may be granted then.
+    """
+    is_operation = wait.operation is not None
+    if isinstance(error, DswTransientError) or (is_operation and isinstance(error, DswConnectionError)):
         return error
-    return DswWaitFailedError(
+    failed = DswOperationFailedError if is_operation and isinstance(error, DswRequestError) else DswWaitFailedError
+    return failed(
         f"Waited for {wait}. {error}",
         code=error.code,
         status_code=error.status_code,
@@ -109,6 +123,7 @@ def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
     :param wait: what is waited for.
     :param answers: what the service said, or the hook's error.
     :raises DswWaitFailedError: where the wait can't succeed any more.
+    :raises DswOperationFailedError: the same, if it is an operator's.
     :raises DswTransientError: where the service can't answer now.
     """
     if isinstance(answers, DswError):
@@ -116,9 +131,11 @@ def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
     verdict = judge(wait, answers.instance, answers.snapshot)
     if verdict.outcome is Outcome.FAILED:
         reason = f" ({verdict.reason})" if verdict.reason else ""
-        raise DswWaitFailedError(
+        failed = DswWaitFailedError if wait.operation is None else DswOperationFailedError
+        remedy = "mend it and clear the task" if wait.operation is None else "mend it; a retry of the task asks again"
+        raise failed(
             f"Waited for {wait}, which can't happen any more: found {verdict.seen}{reason}. "
-            "Look at the instance in the PAI console, mend it and clear the task.",
+            f"Look at the instance in the PAI console, {remedy}.",
             code=verdict.found.get("ReasonCode"),
             request_id=verdict.found.get("RequestId"),
             message=verdict.found.get("ReasonMessage"),
@@ -227,7 +244,16 @@ def error_of(event: Mapping[str, Any]) -> AirflowException:
 
 
 _CARRIED = ("code", "status_code", "request_id", "message")
-_ERRORS = {error.__name__: error for error in (DswTransientError, DswWaitFailedError, DswWaitArgumentError)}
+_ERRORS = {
+    error.__name__: error
+    for error in (
+        DswConnectionError,
+        DswOperationFailedError,
+        DswTransientError,
+        DswWaitArgumentError,
+        DswWaitFailedError,
+    )
+}
 
 
 def pause(

@@ -12,9 +12,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import MAXYEAR, UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw.arguments import check_id, nearest
+
+if TYPE_CHECKING:
+    from airflow_provider_dsw.progress import Operation
 
 ASSUMPTIONS = (
     "GetInstance may answer ArrearStopping and Arrearge, which only GetLifecycle documents.",
@@ -72,28 +75,12 @@ class _NotGiven(str):
 RUNNING = _NotGiven("Running")
 
 
-# What an instance shows between the request for a status and that status.
-_ON_THE_WAY_TO = {
-    "Running": ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"),
-    "Stopped": ("Stopping",),
-}
-
-
 class Outcome(Enum):
     """The three things that a poll can find."""
 
     MET = "met"
     NOT_YET = "not yet"
     FAILED = "can't any more"
-
-
-class Progress(Enum):
-    """How far an instance is on its way to a status, before anybody asks for it."""
-
-    REACHED = "reached"
-    ON_THE_WAY = "on the way"
-    BUSY = "busy with what has to end first"
-    ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True)
@@ -109,8 +96,7 @@ class Wait:
     :param snapshot_id: exactly the snapshot with this ``SnapshotId``.
     :param snapshot_image: the snapshot with this ``ImageId``, ``ImageName`` or ``ImageUrl``.
     :param snapshot_created_after: an aware datetime; a snapshot created before it is not the one.
-    :param outdated: the instance's :func:`state_of` from before the request whose outcome is waited for. Until
-        another was read it decides nothing.
+    :param operation: the operation whose outcome is waited for; None if nobody has asked for anything, as in a sensor.
     """
 
     instance_id: str
@@ -120,7 +106,7 @@ class Wait:
     snapshot_id: str | None = None
     snapshot_image: str | None = None
     snapshot_created_after: datetime | None = None
-    outdated: str | None = None
+    operation: Operation | None = None
 
     @classmethod
     def of(
@@ -165,7 +151,11 @@ class Wait:
 
     def __str__(self) -> str:
         if not self.snapshot:
-            return f"DSW instance {self.instance_id} to be {' or '.join(self.target_statuses)}"
+            whose = f"DSW instance {self.instance_id} to be"
+            if self.operation is None:
+                return f"{whose} {' or '.join(self.target_statuses)}"
+            blocked_by = self.operation.blocked_by
+            return f"{whose} no longer {blocked_by}" if blocked_by else f"{whose} {self.target_statuses[0]}"
         which = "latest snapshot"
         if self.snapshot_id:
             which = f"snapshot {self.snapshot_id}"
@@ -183,7 +173,9 @@ class Wait:
 
     def after(self, verdict: Verdict) -> Wait:
         """Return the wait as it goes on after a poll."""
-        return self if verdict.outdated or self.outdated is None else replace(self, outdated=None)
+        if self.operation is None or self.snapshot or not verdict.evidence:
+            return self
+        return replace(self, operation=self.operation.after(verdict.found))
 
 
 @dataclass(frozen=True)
@@ -194,14 +186,14 @@ class Verdict:
     :param outcome: met, not yet, or can't any more.
     :param seen: the status that decided, in words for a log line; it changes when the status does.
     :param found: the service's object that decided: the instance, or the snapshot with ``InstanceId`` added.
-    :param outdated: whether the instance is, or is still read, as it was before the request.
+    :param is_stale: whether the instance was still read as it was before the request.
     :param evidence: whether the answer holds a status at all; without one it says nothing new.
     """
 
     outcome: Outcome
     seen: str
     found: Mapping[str, Any] = field(default_factory=dict)
-    outdated: bool = False
+    is_stale: bool = False
     evidence: bool = True
 
     @property
@@ -236,10 +228,10 @@ def judge(wait: Wait, instance: Mapping[str, Any] | None, snapshot: Mapping[str,
             return replace(verdict, found={"RequestId": instance.get("RequestId"), **verdict.found})
         if verdict.outcome is not Outcome.NOT_YET or instance is None:
             return verdict
+        if wait.operation is not None and not wait.operation.is_evidence(instance, snapshot):
+            return verdict
         of_instance = _judge_instance(wait, instance, targets=())
-        if of_instance.outcome is Outcome.FAILED:
-            return of_instance
-        return replace(verdict, outdated=of_instance.outdated)
+        return of_instance if of_instance.outcome is Outcome.FAILED else verdict
     return _judge_instance(wait, instance or {}, targets=wait.target_statuses)
 
 
@@ -294,75 +286,33 @@ def shows_snapshots(instance: Mapping[str, Any]) -> bool:
     return isinstance(instance.get("InstanceSnapshotList"), list) or any(_snapshots(instance))
 
 
-def state_of(instance: Mapping[str, Any]) -> str:
-    """Return what tells one state of an instance from the next, even where both have the same status."""
-    return f"{instance.get('Status')} {instance.get('GmtModifiedTime')}"
-
-
-def progress(target: str, instance: Mapping[str, Any], *, saves: bool = False) -> Progress:
+def newest_snapshot(instance: Mapping[str, Any], *, before: datetime | None = None) -> Mapping[str, Any] | None:
     """
-    Say whether an instance has to be asked for a status, or is there, or on its way, already.
+    Return an instance's newest snapshot; None if it has none.
 
-    :param target: ``Running`` or ``Stopped``.
     :param instance: GetInstance's answer.
-    :param saves: whether the way to ``Stopped`` saves the image first, and so shows ``Saved`` too.
+    :param before: an aware datetime; a snapshot that was created then or later does not count.
     """
-    status = instance.get("Status")
-    if status == target:
-        return Progress.REACHED
-    if status in _ON_THE_WAY_TO[target]:
-        return Progress.ON_THE_WAY
-    # The save may be part of the stop that was asked for, or somebody else's: its end will tell.
-    if target == "Stopped" and (status == "Saving" or (saves and status == "Saved")):
-        return Progress.BUSY
-    return Progress.ELSEWHERE
-
-
-def arrival(instance_id: str, target: str, *, saves: bool = False) -> Wait:
-    """
-    Return the wait for a status that was asked for.
-
-    :param instance_id: the ``InstanceId``.
-    :param target: as :func:`progress`'s, as is ``saves``: a save on the way that fails then fails the wait.
-    """
-    if not saves:
-        return Wait(instance_id, (target,))
-    failures = default_failure_statuses((target,)) | {"SaveFailed"}
-    return Wait(instance_id, (target,), failure_statuses=tuple(sorted(failures)))
-
-
-def end_of_a_save(instance_id: str, *, saves: bool) -> Wait:
-    """
-    Return the wait for the end of what :func:`progress` calls busy, whatever the end is.
-
-    :param instance_id: the ``InstanceId``.
-    :param saves: as :func:`progress`'s.
-    """
-    ends = ("Running", "SaveFailed", "Stopping", "Stopped", "Failed", "Deleting")
-    return Wait(instance_id, ends if saves else ("Saved", *ends), failure_statuses=())
-
-
-def labelled(snapshots: Iterable[Mapping[str, Any]], key: str, value: str) -> Mapping[str, Any] | None:
-    """
-    Return the newest snapshot with this label; None where there is none.
-
-    :param snapshots: ListInstanceSnapshot's.
-    :param key: the label's ``Key``.
-    :param value: its ``Value``.
-    """
-    label = {"Key": key, "Value": value}
-    return max((found for found in snapshots if label in (found.get("Labels") or ())), key=_created, default=None)
+    old = (snapshot for snapshot in _snapshots(instance) if before is None or _created(snapshot) < before)
+    return max(old, key=_age, default=None)
 
 
 def _judge_instance(wait: Wait, instance: Mapping[str, Any], *, targets: Iterable[str]) -> Verdict:
     status = status_in(instance)
     if status is None:
         return Verdict(Outcome.NOT_YET, "no status", instance, evidence=False)
-    if wait.outdated is not None and state_of(instance) == wait.outdated:
-        return Verdict(Outcome.NOT_YET, f"{status}, as before the request", instance, outdated=True)
+    operation = wait.operation
+    save = operation.save(instance) if operation else None
+    if save is not None and save.get("Status") == "Failed":
+        found = {"RequestId": instance.get("RequestId"), **save, "InstanceId": wait.instance_id}
+        return Verdict(Outcome.FAILED, f"{status}, snapshot Failed", found)
+    if operation and operation.baseline.is_stale(instance):
+        return Verdict(Outcome.NOT_YET, f"{status}, as before the request", instance, is_stale=True)
     if status in tuple(targets):
+        if save is not None and save.get("Status") != "Saved":
+            return Verdict(Outcome.NOT_YET, f"{status}, snapshot {save.get('Status')}", instance)
         outcome = Outcome.MET
-    elif status in tuple(wait.failures):
+    elif status in tuple(wait.failures) or (operation and operation.is_reversed(instance)):
         outcome = Outcome.FAILED
     else:
         outcome = Outcome.NOT_YET
@@ -384,11 +334,11 @@ def _judge_absence(wait: Wait, instance: Mapping[str, Any]) -> Verdict:
 
 def _newest_matching_snapshot(wait: Wait, instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
     # max() keeps the first of equals: LatestSnapshot before its twin in the list, unless it lacks the status.
-    return max(
-        matching_snapshots(wait, instance),
-        key=lambda snapshot: (_created(snapshot), status_in(snapshot) is not None),
-        default=None,
-    )
+    return max(matching_snapshots(wait, instance), key=_age, default=None)
+
+
+def _age(snapshot: Mapping[str, Any]) -> tuple[datetime, bool]:
+    return _created(snapshot), status_in(snapshot) is not None
 
 
 def matching_snapshots(wait: Wait, instance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -11,17 +10,22 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from pytest_mock import MockerFixture
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
+from airflow_provider_dsw.exceptions import (
+    DswOperationFailedError,
+    DswTimeoutError,
+    DswTransientError,
+    DswWaitArgumentError,
+    DswWaitFailedError,
+)
 from airflow_provider_dsw.operators.dsw import (
     DswCreateSnapshotOperator,
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
-from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, TaskDeferred
-from tests.tries import carried_over, context, run
+from airflow_provider_dsw.version_compat import AirflowFailException
+from tests.tries import context, run
 
 ID = "dsw-abc"
 IMAGE = "registry.example.com/team/model:2"
@@ -133,10 +137,10 @@ def test_a_start_that_fails_says_why(make: Make, emulator: DswEmulator, stale_re
     emulator.stale_reads = stale_reads
     emulator.start_timeline = ["Queuing", ("Failed", {"ReasonCode": "NoStock", "ReasonMessage": "No GPU is left"})]
 
-    with pytest.raises(DswWaitFailedError, match="No GPU is left") as raised:
+    with pytest.raises(DswOperationFailedError, match="No GPU is left") as raised:
         run(make(DswStartInstanceOperator))
 
-    assert isinstance(raised.value, AirflowFailException)  # which is not retried
+    assert not isinstance(raised.value, AirflowFailException)  # which would not be retried
     assert raised.value.code == "NoStock"
 
 
@@ -146,7 +150,7 @@ def test_a_failure_between_two_polls_is_told_from_the_old_one_by_its_time(make: 
     failed = {"ReasonMessage": "ImagePullBackOff", "GmtModifiedTime": "2026-01-31T08:10:00Z"}
     emulator.start_timeline = [("Failed", failed)]
 
-    with pytest.raises(DswWaitFailedError, match="ImagePullBackOff"):
+    with pytest.raises(DswOperationFailedError, match="ImagePullBackOff"):
         run(make(DswStartInstanceOperator))
 
 
@@ -164,7 +168,7 @@ def test_a_refusal_fails_at_once_in_the_service_s_own_words(
     emulator.add_instance(ID, status)
     emulator.fault(action, status=400, code="QuotaExceeded", message="No more than 4 GPUs")
 
-    with pytest.raises(DswWaitFailedError, match="No more than 4 GPUs") as raised:
+    with pytest.raises(DswOperationFailedError, match="No more than 4 GPUs") as raised:
         run(make(operator, poke_interval=60))
 
     assert (raised.value.code, raised.value.message) == ("QuotaExceeded", "No more than 4 GPUs")
@@ -175,7 +179,6 @@ def test_a_refusal_fails_at_once_in_the_service_s_own_words(
 @pytest.mark.parametrize(
     ("operator", "status"),
     [
-        (DswStartInstanceOperator, "Stopping"),
         (DswStopInstanceOperator, "Failed"),
         (DswCreateSnapshotOperator, "Saving"),
     ],
@@ -183,7 +186,7 @@ def test_a_refusal_fails_at_once_in_the_service_s_own_words(
 def test_a_wrong_status_is_a_refusal(make: Make, emulator: DswEmulator, operator: type, status: str) -> None:
     emulator.add_instance(ID, status)
 
-    with pytest.raises(DswWaitFailedError, match=f"is {status} and cannot be"):
+    with pytest.raises(DswOperationFailedError, match=f"is {status} and cannot be"):
         run(make(operator))
 
 
@@ -191,7 +194,7 @@ def test_a_save_before_a_stop_may_fail(make: Make, emulator: DswEmulator) -> Non
     emulator.add_instance(ID)
     emulator.snapshot_timeline = ["Pushing", "Failed"]
 
-    with pytest.raises(DswWaitFailedError, match="SaveFailed"):
+    with pytest.raises(DswOperationFailedError, match="SaveFailed"):
         run(make(DswStopInstanceOperator, save_image=True))
 
 
@@ -199,7 +202,7 @@ def test_a_push_that_fails_fails_the_task(make: Make, emulator: DswEmulator) -> 
     emulator.add_instance(ID)
     emulator.snapshot_timeline = ["Pushing", ("Failed", {"ReasonMessage": "disk full"})]
 
-    with pytest.raises(DswWaitFailedError, match="disk full"):
+    with pytest.raises(DswOperationFailedError, match="disk full"):
         run(make(DswCreateSnapshotOperator))
 
 
@@ -236,7 +239,7 @@ def test_the_timeout_counts_from_the_request(make: Make, emulator: DswEmulator, 
     emulator.start_timeline = emulator.stop_timeline = ["Queuing"]
     began = time.monotonic()
 
-    with pytest.raises(AirflowSensorTimeout, match="Queuing"):
+    with pytest.raises(DswTimeoutError, match="Queuing"):
         run(make(operator, timeout=timedelta(seconds=0.3)))
 
     assert 0.3 <= time.monotonic() - began < 3
@@ -331,17 +334,21 @@ def test_only_a_retry_has_to_be_allowed_to_list_snapshots(make: Make, emulator: 
     assert len(emulator.calls("CreateInstanceSnapshot")) == 1
 
 
-def test_a_retry_of_a_failed_push_fails_as_the_push_did(make: Make, emulator: DswEmulator) -> None:
+@pytest.mark.parametrize(("snapshot_name", "overwrite"), [(None, None), ("model-2", True)])
+def test_a_retry_of_a_failed_push_asks_for_a_new_one(
+    make: Make, emulator: DswEmulator, snapshot_name: str | None, overwrite: bool | None
+) -> None:
     emulator.add_instance(ID)
     emulator.snapshot_timeline = ["Pushing", "Failed"]
-    operator = make(DswCreateSnapshotOperator, wait_for_completion=False)
-    run(operator)
+    given = {"snapshot_name": snapshot_name, "overwrite": overwrite}
+    with pytest.raises(DswOperationFailedError):
+        run(make(DswCreateSnapshotOperator, **given))
     emulator.set_instance(ID, "Running")
+    emulator.snapshot_timeline = ["Pushing", "Saved"]
 
-    with pytest.raises(DswWaitFailedError, match="Failed"):
-        run(make(DswCreateSnapshotOperator), context(try_number=2))
+    assert run(make(DswCreateSnapshotOperator, **given), context(try_number=2))["Status"] == "Saved"
 
-    assert len(emulator.calls("CreateInstanceSnapshot")) == 1
+    assert [request.status for request in emulator.calls("CreateInstanceSnapshot")] == [200, 200]
 
 
 def test_an_asset_learns_its_image(make: Make, emulator: DswEmulator) -> None:
@@ -353,61 +360,6 @@ def test_an_asset_learns_its_image(make: Make, emulator: DswEmulator) -> None:
 
     names = ("InstanceId", "SnapshotId", "ImageId", "ImageUrl")
     assert of_task["outlet_events"][asset].extra == {name: snapshot[name] for name in names}
-
-
-# A kill
-
-
-@pytest.mark.parametrize(
-    ("stop_on_kill", "stops"), [({}, 0), ({"stop_on_kill": False}, 0), ({"stop_on_kill": True}, 1)]
-)
-@pytest.mark.parametrize(
-    ("operator", "status"), [(DswStartInstanceOperator, "Stopped"), (DswCreateSnapshotOperator, "Running")]
-)
-def test_a_killed_wait_leaves_the_instance_alone_unless_told_otherwise(
-    make: Make,
-    emulator: DswEmulator,
-    mocker: MockerFixture,
-    operator: type,
-    status: str,
-    stop_on_kill: dict[str, bool],
-    stops: int,
-) -> None:
-    emulator.add_instance(ID, status)
-    task = make(operator, **stop_on_kill)
-
-    def killed(seconds: float) -> None:
-        task.on_kill()  # which Airflow calls in the middle of whatever the task does
-        raise KeyboardInterrupt
-
-    mocker.patch("airflow_provider_dsw.operators.changes.time.sleep", side_effect=killed)
-    try:
-        task.execute(context())
-    except KeyboardInterrupt:
-        assert not task.deferrable
-    except TaskDeferred as deferred:
-        asyncio.run(carried_over(deferred.trigger).on_kill())
-
-    assert len(emulator.calls("StopInstance")) == stops
-
-
-def test_a_kill_before_the_request_stops_nothing(emulator: DswEmulator) -> None:
-    DswStartInstanceOperator(task_id="t", instance_id=ID, stop_on_kill=True).on_kill()
-
-    assert emulator.requests == []
-
-
-@pytest.mark.parametrize(("stop_on_kill", "status"), [(False, "Queuing"), (True, "Stopping")])
-def test_a_start_that_is_out_of_time_stops_the_instance_only_if_told(
-    make: Make, emulator: DswEmulator, stop_on_kill: bool, status: str
-) -> None:
-    emulator.add_instance(ID, "Stopped")
-    emulator.start_timeline = ["Queuing"]
-
-    with pytest.raises(AirflowSensorTimeout):
-        run(make(DswStartInstanceOperator, timeout=0.1, stop_on_kill=stop_on_kill))
-
-    assert emulator.status(ID) == status
 
 
 # What is given

@@ -8,15 +8,10 @@ import pytest
 from airflow_provider_dsw.waits import (
     INSTANCE_STATUSES,
     Outcome,
-    Progress,
     Wait,
     check_arguments,
     default_failure_statuses,
-    end_of_a_save,
     judge,
-    labelled,
-    progress,
-    state_of,
 )
 
 MET, NOT_YET, FAILED = Outcome.MET, Outcome.NOT_YET, Outcome.FAILED
@@ -156,102 +151,6 @@ def test_what_is_found_is_the_whole_instance():
     answer = instance("Running", Hostname="new", Priority=1)
 
     assert judge(status_wait("Running"), answer).found == answer
-
-
-# What was so before a request
-
-BEFORE = instance("Failed", GmtModifiedTime="2026-01-31T12:00:00Z")
-AGAIN = instance("Failed", GmtModifiedTime="2026-01-31T12:05:00Z")
-STARTING = instance("Starting", GmtModifiedTime="2026-01-31T12:00:00Z")
-
-
-def outcomes(wait, *polls):
-    found = []
-    for poll in polls:
-        verdict = judge(wait, poll)
-        wait = wait.after(verdict)
-        found.append(verdict.outcome)
-    return found
-
-
-@pytest.mark.parametrize(
-    ("polls", "found"),
-    [
-        ([BEFORE] * 3, [NOT_YET] * 3),
-        ([BEFORE, AGAIN], [NOT_YET, FAILED]),
-        ([BEFORE, STARTING, BEFORE], [NOT_YET, NOT_YET, FAILED]),
-        ([instance("Failed")], [FAILED]),
-        ([BEFORE, instance("Running")], [NOT_YET, MET]),
-    ],
-    ids=["as before", "another time", "another status between", "no time", "met"],
-)
-def test_a_failure_from_before_the_request_counts_once_another_state_was_read(polls, found):
-    wait = Wait(ID, ("Running",), outdated=state_of(BEFORE))
-
-    assert outcomes(wait, *polls) == found
-
-
-def test_a_target_from_before_the_request_is_not_its_outcome():
-    before = instance("Stopped", GmtModifiedTime="2026-01-31T12:00:00Z")
-
-    assert outcomes(Wait(ID, ("Stopped",), outdated=state_of(before)), before) == [NOT_YET]
-
-
-def test_a_failed_save_from_before_the_request_does_not_fail_a_snapshot():
-    before = instance("SaveFailed", GmtModifiedTime="2026-01-31T12:00:00Z")
-    wait = Wait(ID, snapshot=True, snapshot_id="snp-1", outdated=state_of(before))
-    pushing = snapshot("Pushing", SnapshotId="snp-1")
-
-    assert judge(wait, before, pushing).outcome is NOT_YET
-    assert wait.after(judge(wait, before, pushing)) == wait
-    moved = wait.after(judge(wait, instance("Saving"), pushing))
-    assert judge(moved, before, pushing).outcome is FAILED
-
-
-@pytest.mark.parametrize(
-    ("target", "saves", "reached", "on_the_way", "busy"),
-    [
-        (
-            "Running",
-            False,
-            {"Running"},
-            {"Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"},
-            set(),
-        ),
-        ("Stopped", False, {"Stopped"}, {"Stopping"}, {"Saving"}),
-        ("Stopped", True, {"Stopped"}, {"Stopping"}, {"Saving", "Saved"}),
-    ],
-)
-def test_how_far_an_instance_is_on_its_way(target, saves, reached, on_the_way, busy):
-    found: dict[Progress, set[str | None]] = {}
-    for status in (*INSTANCE_STATUSES, "A status of tomorrow", None):
-        found.setdefault(progress(target, instance(status), saves=saves), set()).add(status)
-
-    assert found.pop(Progress.REACHED) == reached
-    assert found.pop(Progress.ON_THE_WAY) == on_the_way
-    assert found.pop(Progress.BUSY, set()) == busy
-    assert list(found) == [Progress.ELSEWHERE]
-
-
-@pytest.mark.parametrize("saves", [False, True])
-def test_every_end_of_a_save_is_an_end(saves):
-    wait = end_of_a_save(ID, saves=saves)
-
-    goes_on = {status for status in INSTANCE_STATUSES if judge(wait, instance(status)).outcome is NOT_YET}
-    assert {"Saving"} <= goes_on
-    assert ("Saved" in goes_on) == saves
-    for end in ("Running", "SaveFailed", "Stopping", "Stopped", "Failed", "Deleting"):
-        assert judge(wait, instance(end)).outcome is MET
-
-
-def test_a_snapshot_is_found_by_its_label_and_the_newest_of_two_counts():
-    label = {"Key": "made-by", "Value": "a"}
-    older = snapshot(Labels=[{"Key": "team", "Value": "b"}, label], created="2026-01-31T12:00:00Z", SnapshotId="snp-1")
-    newer = {**older, "GmtCreateTime": "2026-01-31T13:00:00Z", "SnapshotId": "snp-2"}
-    others = [snapshot(Labels=labels) for labels in (None, [], [{**label, "Value": "b"}], [{**label, "Key": "b"}])]
-
-    assert labelled([*others, newer, older, snapshot()], "made-by", "a") == newer
-    assert labelled(others, "made-by", "a") is None
 
 
 # Snapshots

@@ -1,21 +1,30 @@
-"""The operators. Those that change something are in :mod:`~airflow_provider_dsw.operators.changes`."""
+"""The operators."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Asset, BaseOperator
 
-from airflow_provider_dsw.arguments import check_id, is_literal, naming
+from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, is_literal, naming
 from airflow_provider_dsw.details import check_fields, select, unknown_field_warnings
+from airflow_provider_dsw.exceptions import DswError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.operators.changes import (
-    DswCreateSnapshotOperator,
-    DswStartInstanceOperator,
-    DswStopInstanceOperator,
+from airflow_provider_dsw.operators.base import (
+    CONFIRM_ATTEMPTS,
+    DswBaseOperator,
+    DswStatusOperator,
+    _idempotency_key,
 )
+from airflow_provider_dsw.polling import end_by
+from airflow_provider_dsw.progress import Baseline, Operation, find_by_label
 from airflow_provider_dsw.waiting import Asking
+from airflow_provider_dsw.waits import Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,6 +35,11 @@ __all__ = [
     "DswStartInstanceOperator",
     "DswStopInstanceOperator",
 ]
+
+TASK_LABEL = "airflow-task"
+"""The label of a snapshot that says which task made it."""
+LONGEST_WORDS = 40
+"""How much of the names of DAG and task is in the name of a snapshot, in characters."""
 
 
 class DswGetInstanceOperator(Asking, BaseOperator):
@@ -77,3 +91,240 @@ class DswGetInstanceOperator(Asking, BaseOperator):
             for warning in unknown_field_warnings(self.fields, details):
                 self.log.warning(warning)
         return details
+
+
+class DswStartInstanceOperator(DswStatusOperator):
+    """
+    Start a PAI-DSW instance and wait until it is ``Running``.
+
+    Returns the instance's default details. An instance that is ``Running`` is a success without a request; one
+    that is starting already is waited for; the end of a stop, a save, an update or a recovery is waited for before.
+    A refused start (no stock, a quota), one that ends in a failure status of the sensor's table, and one that somebody
+    stops fail the try; the task's ``retries`` apply. ``Stopped`` or ``Failed`` from before the request is no failure.
+
+    :param stop_on_kill: stop the instance when a person ends the task, and when its last try ends in a failure or a
+        time limit, but never one that was ``Running`` before the task asked. While the task is deferred, Airflow tells
+        of a person's action only from 3.3 on.
+
+    The further parameters are those of :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.
+
+    :raises ValueError: where the DAG is parsed, on an empty or malformed id.
+    """
+
+    target = "Running"
+    action = "StartInstance"
+
+    def __init__(self, *, stop_on_kill: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stop_on_kill = stop_on_kill
+        self._check_literals()
+        self._warn_of_deaf_triggers()
+
+    def _request(self) -> Mapping[str, Any]:
+        return self.hook.start_instance(self.instance_id)
+
+    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
+        baseline = replace(Baseline.of(instance), left=True)
+        if self._is_later_try:
+            # What an earlier try asked for may be undone by what ended it: stop_on_kill, or the person who cleared it.
+            return self._condition(self._operation(baseline), also=("Stopping", "Stopped"))
+        return self._condition(self._operation(baseline, reversible=True))
+
+
+class DswStopInstanceOperator(DswStatusOperator):
+    """
+    Stop a PAI-DSW instance and wait until it is ``Stopped``.
+
+    Returns the instance's default details. An instance that is ``Stopped`` is a success without a request; one
+    that is stopping already is waited for. One that is being saved is stopped when that is over.
+
+    :param save_image: save the image before; a save that fails then fails the try.
+
+    The further parameters are those of :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.
+
+    :raises ValueError: where the DAG is parsed, on an empty or malformed id.
+    """
+
+    target = "Stopped"
+    action = "StopInstance"
+
+    def __init__(self, *, save_image: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.save_image = save_image
+        self._check_literals()
+
+    def _request(self) -> Mapping[str, Any]:
+        return self.hook.stop_instance(self.instance_id, save_image=self.save_image)
+
+    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
+        return self._condition(self._operation(self._baseline_of_earlier_try(context, instance)))
+
+    def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+        """As the base's, unless an earlier try has asked for a save whose failure nobody has seen."""
+        # Only the snapshot is still to be told from an older one.
+        baseline = replace(self._baseline_of_earlier_try(context, instance), status=None, modified=None)
+        operation = self._operation(baseline)
+        save = operation.save(instance)
+        if save is None or save.get("Status") == "Saved":
+            return super()._done(context, instance)
+        return super()._done(context, self._wait_for(context, self._condition(operation)))
+
+    def _baseline_of_earlier_try(self, context: Context, instance: Mapping[str, Any]) -> Baseline:
+        """Return the present state, less a snapshot that an earlier try of this task may have asked for."""
+        started = getattr(context.get("dag_run"), "start_date", None)
+        return Baseline.of(instance, before=started if self._is_retry else None)
+
+
+class DswCreateSnapshotOperator(DswBaseOperator):
+    """
+    Save the image of a running PAI-DSW instance and wait until it is pushed.
+
+    Returns the snapshot, among its fields ``SnapshotId``, ``ImageId`` and ``ImageUrl``; without
+    ``wait_for_completion`` what is known of it by then, which has no ``ImageId``. An :class:`Asset` among
+    ``outlets`` gets these and ``InstanceId`` as its event's ``extra``.
+
+    A retry finds the snapshot that an earlier try made by a label that names the task, its DAG run and mapped
+    index; if that has failed, the retry makes another one. A cleared task makes a new one.
+
+    :param image_url: where to push the image, e.g. ``registry.cn-hangzhou.aliyuncs.com/ns/repo:tag``. Templated.
+    :param snapshot_name: lowercase letters, digits and hyphens. None: a name of the DAG, the task, its run and try,
+        which no other has. Templated.
+    :param description: ``SnapshotDescription``. Templated.
+    :param overwrite: overwrite an image of that URL.
+    :param exclude_paths: paths that stay out of the image. Templated.
+    :param labels: name → value. Templated.
+
+    The further parameters are those of :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.
+
+    :raises ValueError: where the DAG is parsed, on an empty or malformed id, name or URL.
+    """
+
+    template_fields: Sequence[str] = (
+        *DswBaseOperator.template_fields,
+        "snapshot_name",
+        "image_url",
+        "description",
+        "exclude_paths",
+        "labels",
+    )
+
+    def __init__(
+        self,
+        *,
+        image_url: str,
+        snapshot_name: str | None = None,
+        description: str | None = None,
+        overwrite: bool | None = None,
+        exclude_paths: Sequence[str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_name = snapshot_name
+        self.image_url = image_url
+        self.description = description
+        self.overwrite = overwrite
+        self.exclude_paths = exclude_paths
+        self.labels = labels
+        self._names_itself = snapshot_name is None
+        self._check_literals()
+
+    def _checks(self) -> dict[str, Callable[[Any], None]]:
+        checks = {**super()._checks(), "image_url": check_image_url}
+        return checks if self._names_itself else {**checks, "snapshot_name": check_snapshot_name}
+
+    def _wait(self) -> Wait:
+        return Wait(self.instance_id, snapshot=True, snapshot_image=self.image_url, operation=Operation(Baseline()))
+
+    def _run(self, context: Context) -> dict[str, Any]:
+        instance = self._get_instance(context)
+        key, name = _idempotency_key(context), self._name(context)
+        existing = self._find_existing_snapshot(key)
+        if existing is not None and existing.get("Status") != "Failed":
+            self.log.info("An earlier attempt already submitted this request; resuming.")
+            baseline, snapshot = Baseline(), existing
+        else:
+            baseline = Baseline.of(instance)
+            besides = () if existing is None else (existing["SnapshotId"],)
+            answer, found = self._submit(
+                "CreateInstanceSnapshot",
+                partial(self._request, key, name),
+                partial(self._find_new, key, besides, baseline),
+            )
+            snapshot = answer or found or {}
+        snapshot_id = snapshot["SnapshotId"]
+        self.log.info("Snapshot %s of DSW instance %s is %s.", name, self.instance_id, snapshot_id)
+        if self.wait_for_completion:
+            wait = Wait(self.instance_id, snapshot=True, snapshot_id=snapshot_id, operation=Operation(baseline))
+            return self._publish_to_outlets(context, self._wait_for(context, wait))
+        known = {
+            "InstanceId": self.instance_id,
+            "SnapshotName": snapshot.get("SnapshotName") or name,
+            "ImageUrl": self.image_url,
+            "SnapshotId": snapshot_id,
+        }
+        return self._publish_to_outlets(context, known)
+
+    def _find_existing_snapshot(self, key: str | None) -> Mapping[str, Any] | None:
+        """Look for what an earlier try made. The first try made none, so it needs no permission to look."""
+        try:
+            found = self._find(key)
+        except DswError as error:
+            if isinstance(error, DswTransientError) or self._is_retry:
+                raise end_by(self._wait(), error) from None
+            self.log.warning("A retry of this task could not find its snapshot again. %s", error)
+            return None
+        if found is None and self._is_retry:
+            # It may be listed late.
+            found, _ = self._confirm(partial(self._find, key), CONFIRM_ATTEMPTS, pauses_first=True)
+        return found
+
+    def _find(self, key: str | None, besides: Collection[str] = ()) -> Mapping[str, Any] | None:
+        if key is None:
+            return None
+        return find_by_label(self.hook.list_instance_snapshots(self.instance_id), TASK_LABEL, key, besides=besides)
+
+    def _find_new(self, key: str | None, besides: Collection[str], baseline: Baseline) -> Mapping[str, Any] | None:
+        """As :meth:`_find`, but nobody can say that there is none while the instance shows one that is not listed."""
+        found = self._find(key, besides)
+        if found is None:
+            instance = self.hook.get_instance(self.instance_id)
+            if instance.get("Status") == "Saving" or Operation(baseline, saves_image=True).save(instance):
+                raise DswTransientError(f"DSW instance {self.instance_id} makes a snapshot that is not listed yet.")
+        return found
+
+    def _request(self, key: str | None, name: str) -> Mapping[str, Any]:
+        labels = dict(self.labels or {})
+        if key is not None:
+            labels[TASK_LABEL] = key
+        return self.hook.create_instance_snapshot(
+            self.instance_id,
+            snapshot_name=name,
+            image_url=self.image_url,
+            description=self.description,
+            overwrite=self.overwrite,
+            exclude_paths=self.exclude_paths,
+            labels=labels or None,
+        )
+
+    def _name(self, context: Context) -> str:
+        if self.snapshot_name is not None:
+            return self.snapshot_name
+        key, ti = _idempotency_key(context), context.get("ti")
+        if ti is None or key is None:
+            return f"snapshot-{uuid.uuid4().hex[:12]}"
+        words = re.sub(r"[^a-z0-9]+", "-", f"{ti.dag_id}-{ti.task_id}".lower()).strip("-")
+        return f"{words[:LONGEST_WORDS]}-{key[:12]}-{ti.try_number}".lstrip("-")
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """End the wait as its trigger's event says."""
+        return self._publish_to_outlets(context, super().execute_complete(context, event))
+
+    def _publish_to_outlets(self, context: Context, snapshot: dict[str, Any]) -> dict[str, Any]:
+        """Tell the assets that the task has as outlets which image they are."""
+        names = ("InstanceId", "SnapshotId", "ImageId", "ImageUrl")
+        extra = {name: snapshot[name] for name in names if name in snapshot}
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(extra)
+        return snapshot

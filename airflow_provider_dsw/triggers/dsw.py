@@ -23,14 +23,15 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_dsw.exceptions import (
     DswError,
-    DswTransientError,
+    DswInstanceNotFoundError,
     DswWaitArgumentError,
-    DswWaitFailedError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import akeep_links, links_of, row_of
 from airflow_provider_dsw.polling import Answers, Course, Line, aask, event_of, kind, next_due, pause, result
+from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
+from airflow_provider_dsw.task_end import aclose_wait, amay_stop
 from airflow_provider_dsw.transitions import LastSeen, detect_transitions
 from airflow_provider_dsw.version_compat import (
     AirflowException,
@@ -162,9 +163,10 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
     :param polled: whether a poll has worked before, so that a transient error doesn't end the wait.
     :param seen: the status that was logged last.
     :param links: the links that the task's page shows already.
-    :param outdated: the state of the instance from before the request whose outcome is waited for, as
-        :func:`~airflow_provider_dsw.waits.state_of` gives it.
+    :param operation: the operation whose outcome is waited for, as
+        :meth:`~airflow_provider_dsw.progress.Operation.as_json` gives it.
     :param stop_on_kill: stop the instance when a person ends the deferred task (Airflow 3.3+).
+    :param wait_id: with ``stop_on_kill``, what :func:`~airflow_provider_dsw.task_end.open_wait` returned.
     """
 
     def __init__(
@@ -181,8 +183,9 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         polled: bool = False,
         seen: str | None = None,
         links: dict[str, str] | None = None,
-        outdated: str | None = None,
+        operation: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
+        wait_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -197,8 +200,9 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         self.polled = polled
         self.seen = seen
         self.links = links or {}
-        self.outdated = outdated
+        self.operation = operation
         self.stop_on_kill = stop_on_kill
+        self.wait_id = wait_id
 
     def _kwargs(self) -> dict[str, Any]:
         return {
@@ -214,23 +218,48 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             "polled": self.polled,
             "seen": self.seen,
             "links": self.links,
-            "outdated": self.outdated,
+            "operation": self.operation,
             "stop_on_kill": self.stop_on_kill,
+            "wait_id": self.wait_id,
         }
 
     def wait(self) -> Wait:
         """As the base's; what was so before the request is not its outcome."""
-        return replace(super().wait(), outdated=self.outdated)
+        operation = None if self.operation is None else Operation.from_json(self.operation)
+        return replace(super().wait(), operation=operation)
 
     async def on_kill(self) -> None:
-        """Stop the instance if the task wants that; Airflow 3.3 calls it when a person ends the deferred task."""
+        """
+        Stop the instance if the task wants that, and a person has ended it.
+
+        Airflow 3.3 calls this for a person, but also where another triggerer has taken the wait over.
+        """
         if not self.stop_on_kill:
+            return
+        if not await amay_stop(self.task_instance, self.wait_id, self.log):
+            await self.log.ainfo("DSW instance %s is left alone: the task goes on elsewhere.", self.instance_id)
             return
         try:
             async with shared_hook(self.dsw_conn_id, self.region) as hook:
-                await hook.astop_instance(self.instance_id)
+                if await self._has_nothing_to_stop(hook):
+                    await self.log.ainfo("DSW instance %s stops already.", self.instance_id)
+                    return
+                answer = await hook.astop_instance(self.instance_id)
         except DswError as error:
             await self.log.aerror("DSW instance %s could not be stopped. %s", self.instance_id, error)
+        else:
+            asked = "StopInstance of DSW instance %s is accepted: the task was ended. RequestId: %s"
+            await self.log.ainfo(asked, self.instance_id, answer.get("RequestId"))
+
+    async def _has_nothing_to_stop(self, hook: DswHook) -> bool:
+        operation = self.wait().operation
+        try:
+            instance = await hook.aget_instance(self.instance_id)
+        except DswInstanceNotFoundError:
+            return True
+        except DswError:
+            return False
+        return has_nothing_to_stop(instance, operation.baseline if operation else None)
 
     def shared_stream_key(self) -> Hashable | None:
         """None with ``exponential_backoff``: each such wait has a pace of its own."""
@@ -261,6 +290,8 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         if end.line:
             await self.log.alog(*end.line)
         await asyncio.sleep(earliest - time.time())
+        if self.stop_on_kill:
+            await aclose_wait(self.task_instance, self.log)
         yield TriggerEvent(wait.event(end))
 
     @cached_property
@@ -376,7 +407,7 @@ class _DeferredWait:
         try:
             wait = self._wait = self._wait or trigger.wait()
             verdict, line = self._course.take(wait, answers, first=not self._polled)
-        except (DswTransientError, DswWaitFailedError) as error:
+        except DswError as error:
             return _End(event_of(error))
         except ValueError as error:
             return _End(event_of(DswWaitArgumentError(str(error))))
@@ -414,6 +445,7 @@ class _DeferredWait:
             "more_polls": self._more_polls,
             "links": self._links,
             "shown_links": self._trigger.links,
+            "stop_on_kill": self._trigger.stop_on_kill,
         }
 
 

@@ -1,0 +1,326 @@
+"""
+How far an instance is on its way to what an operator asks for, and what was true before that was asked for.
+
+Pure functions of the service's answers, as in :mod:`~airflow_provider_dsw.waits`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from airflow_provider_dsw.waits import (
+    INSTANCE_STATUSES,
+    Wait,
+    default_failure_statuses,
+    newest_snapshot,
+    time_in,
+)
+
+# What an instance shows between the request for a status and that status.
+_IN_PROGRESS = {
+    "Running": ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"),
+    "Stopped": ("Stopping",),
+}
+# What has to end before the service takes a request for a status.
+_BLOCKED = {
+    "Running": ("Stopping", "Saving", "Saved", "SaveFailed", "Updating", "Recovering"),
+    "Stopped": ("Saving",),
+}
+# What ends by itself.
+_TRANSITIONAL = (*_IN_PROGRESS["Running"], "Saving", "Stopping", "Updating", "Recovering")
+# What may be the last word on a save, or a step on the way: the documentation does not say what follows.
+_OUTCOMES_OF_A_SAVE = ("Saved", "SaveFailed")
+# What stays behind when a start is undone.
+_REVERSALS = ("Stopping", "Stopped")
+
+
+class Progress(Enum):
+    """How far an instance is on its way to a status."""
+
+    DONE = "done"
+    IN_PROGRESS = "in progress"
+    BLOCKED = "something else has to end first"
+    NEEDS_REQUEST = "needs a request"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """
+    The state of an instance before a request: what was true then is never the request's outcome.
+
+    :param status: its ``Status``.
+    :param modified: its ``GmtModifiedTime``, as the service sent it.
+    :param reason: what tells its ``ReasonCode`` and ``ReasonMessage`` from others.
+    :param snapshot: what tells its newest snapshot from any other; None if it had none.
+    :param left: whether another status was read since.
+    :param again: a later ``GmtModifiedTime`` that was read with the same status since.
+    :param time_moves: whether the time was seen to move when the status does not, so that it tells nothing.
+    """
+
+    status: str | None = None
+    modified: str | None = None
+    reason: str | None = None
+    snapshot: str | None = None
+    left: bool = False
+    again: str | None = None
+    time_moves: bool = False
+
+    @classmethod
+    def of(cls, instance: Mapping[str, Any], *, before: datetime | None = None) -> Baseline:
+        """
+        Return the state that an answer shows.
+
+        :param instance: GetInstance's answer.
+        :param before: an aware datetime: a snapshot that was created later is not from before the request.
+        """
+        status, modified = instance.get("Status"), instance.get("GmtModifiedTime")
+        snapshot = newest_snapshot(instance, before=before)
+        return cls(
+            status=status if isinstance(status, str) else None,
+            modified=modified if isinstance(modified, str) else None,
+            reason=_reason_fingerprint(instance),
+            snapshot=None if snapshot is None else _snapshot_fingerprint(snapshot),
+        )
+
+    def is_stale(self, instance: Mapping[str, Any]) -> bool:
+        """
+        Return whether an answer shows the instance as it was before the request, or even earlier.
+
+        :param instance: GetInstance's answer.
+        """
+        before, now = self._times(instance)
+        is_same = instance.get("Status") == self.status
+        if before is not None and now is not None and now < before:
+            return True
+        if before is None or now is None or self.time_moves:
+            return is_same and not self.left
+        if now == before:
+            # All of it may have happened within one second.
+            return is_same and _reason_fingerprint(instance) in (self.reason, None)
+        # A later time with the same status has to be read twice: it may be one that always moves.
+        return is_same and not self.left and instance.get("GmtModifiedTime") != self.again
+
+    def is_left(self, instance: Mapping[str, Any]) -> bool:
+        """
+        Return whether the instance has left this state for certain: by what was read before, or by this answer.
+
+        :param instance: GetInstance's answer, one that is not stale.
+        """
+        return self.left or (self.is_before(instance) and instance.get("Status") != self.status)
+
+    def after(self, instance: Mapping[str, Any]) -> Baseline:
+        """
+        Return what is known after an answer.
+
+        :param instance: GetInstance's answer.
+        """
+        if instance.get("Status") != self.status:
+            return self if self.left or self.is_stale(instance) else replace(self, left=True)
+        if self.left or not self.is_before(instance) or instance["GmtModifiedTime"] == self.again:
+            return self
+        return replace(self, again=instance["GmtModifiedTime"], time_moves=self.again is not None)
+
+    def is_before(self, instance: Mapping[str, Any]) -> bool:
+        """
+        Return whether an answer has a later time.
+
+        :param instance: GetInstance's answer.
+        """
+        before, now = self._times(instance)
+        return before is not None and now is not None and now > before
+
+    def _times(self, instance: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
+        return time_in({"modified": self.modified}, "modified"), time_in(instance, "GmtModifiedTime")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """
+    What an operator's wait has to know beyond a sensor's: its outcome is that of a request.
+
+    :param baseline: the state before the request; if the operation was found in progress, when it was found.
+    :param reversible: whether ``Stopping`` or ``Stopped`` ends the wait as failed once the baseline was left.
+    :param saves_image: whether a snapshot that is newer than the baseline's belongs to the operation.
+    :param blocked_by: the status whose end is waited for, before the request can be made.
+    """
+
+    baseline: Baseline
+    reversible: bool = False
+    saves_image: bool = False
+    blocked_by: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain types, for a trigger's arguments."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Operation:
+        """Return what :meth:`as_json` made plain types of."""
+        return cls(**{**kept, "baseline": Baseline(**kept["baseline"])})
+
+    def after(self, instance: Mapping[str, Any]) -> Operation:
+        """
+        Return what is known after an answer.
+
+        :param instance: GetInstance's answer.
+        """
+        status = instance.get("Status")
+        if self.reversible and status in _REVERSALS and status != self.baseline.status:
+            return self
+        baseline = self.baseline.after(instance)
+        return self if baseline is self.baseline else replace(self, baseline=baseline)
+
+    def is_reversed(self, instance: Mapping[str, Any]) -> bool:
+        """
+        Return whether somebody has undone what was in progress.
+
+        :param instance: GetInstance's answer, one that is not stale.
+        """
+        return self.reversible and instance.get("Status") in _REVERSALS and self.baseline.is_left(instance)
+
+    def save(self, instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """
+        Return the snapshot that this operation has made; None if there is none.
+
+        :param instance: GetInstance's answer.
+        """
+        snapshot = newest_snapshot(instance) if self.saves_image else None
+        return None if snapshot is None or _snapshot_fingerprint(snapshot) == self.baseline.snapshot else snapshot
+
+    def is_evidence(self, instance: Mapping[str, Any], snapshot: Mapping[str, Any] | None) -> bool:
+        """
+        Return whether an instance's status says anything about a snapshot that is being pushed.
+
+        :param instance: GetInstance's answer.
+        :param snapshot: the snapshot's, read before.
+        """
+        created, modified = time_in(snapshot or {}, "GmtCreateTime"), time_in(instance, "GmtModifiedTime")
+        if created is not None and modified is not None and modified < created:
+            return False
+        # The snapshot itself will say if its push fails, with its own reason.
+        return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in ("Committing", "Pushing")
+
+
+def progress(target: str, instance: Mapping[str, Any], *, saves_image: bool = False) -> Progress:
+    """
+    Say whether an instance has to be asked for a status, is there or on its way already, or has to finish first.
+
+    :param target: ``Running`` or ``Stopped``.
+    :param instance: GetInstance's answer.
+    :param saves_image: whether the way to ``Stopped`` saves the image first.
+    """
+    status = instance.get("Status")
+    if status == target:
+        return Progress.DONE
+    if status in _IN_PROGRESS[target]:
+        return Progress.IN_PROGRESS
+    # The save may be part of the stop that was asked for, or somebody else's: its end will tell.
+    if status in _BLOCKED[target] or (saves_image and status in _OUTCOMES_OF_A_SAVE):
+        return Progress.BLOCKED
+    return Progress.NEEDS_REQUEST
+
+
+def is_transitional(instance: Mapping[str, Any]) -> bool:
+    """Return whether an instance's status ends by itself, so that what it refuses now it may do later."""
+    return instance.get("Status") in _TRANSITIONAL
+
+
+def may_stay(instance: Mapping[str, Any]) -> bool:
+    """Return whether an instance's status blocks an operation, but perhaps for ever."""
+    return instance.get("Status") in _OUTCOMES_OF_A_SAVE
+
+
+def has_nothing_to_stop(instance: Mapping[str, Any], baseline: Baseline | None) -> bool:
+    """
+    Return whether an instance stops already, or is stopped, or goes away.
+
+    :param instance: GetInstance's answer.
+    :param baseline: the state before a request that may be in effect though it is not shown yet.
+    """
+    is_shown_late = baseline is not None and baseline.is_stale(instance) and not baseline.is_before(instance)
+    return not is_shown_late and instance.get("Status") in (*_REVERSALS, "Deleting", "ArrearStopping", "Arrearge")
+
+
+def fresher(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return which of two answers of GetInstance shows the later state; the second, if that can't be told."""
+    first, second = time_in(one, "GmtModifiedTime"), time_in(other, "GmtModifiedTime")
+    return one if first is not None and second is not None and second < first else other
+
+
+def condition_for_target(
+    instance_id: str,
+    target: str,
+    operation: Operation,
+    *,
+    also: Collection[str] = (),
+) -> Wait:
+    """
+    Return the wait for a status that was asked for.
+
+    :param instance_id: the ``InstanceId``.
+    :param target: ``Running`` or ``Stopped``.
+    :param operation: what was asked for.
+    :param also: further statuses that end the wait.
+    """
+    failures = default_failure_statuses((target,)) | ({"SaveFailed"} if operation.saves_image else set())
+    return Wait(
+        instance_id,
+        (target, *also),
+        failure_statuses=tuple(sorted(failures.difference(also))),
+        operation=operation,
+    )
+
+
+def condition_for_end_of(instance: Mapping[str, Any]) -> Wait:
+    """
+    Return the wait until an instance has left its present status, for whatever other one that is known.
+
+    :param instance: GetInstance's answer.
+    """
+    blocked_by = str(instance.get("Status"))
+    others = tuple(status for status in INSTANCE_STATUSES if status not in (blocked_by, "Deleting"))
+    operation = Operation(Baseline.of(instance), blocked_by=blocked_by)
+    return Wait(str(instance["InstanceId"]), others, failure_statuses=("Deleting",), operation=operation)
+
+
+def find_by_label(
+    snapshots: Iterable[Mapping[str, Any]], key: str, value: str, *, besides: Collection[str] = ()
+) -> Mapping[str, Any] | None:
+    """
+    Return the newest snapshot with this label that has not failed, or else the newest with it; None without any.
+
+    :param snapshots: ListInstanceSnapshot's.
+    :param key: the label's ``Key``.
+    :param value: its ``Value``.
+    :param besides: each ``SnapshotId`` that is not looked for.
+    """
+    label = {"Key": key, "Value": value}
+    found = [
+        snapshot
+        for snapshot in snapshots
+        if label in (snapshot.get("Labels") or ()) and snapshot.get("SnapshotId") not in besides
+    ]
+    never = datetime.min.replace(tzinfo=UTC)
+    return max(
+        found,
+        key=lambda snapshot: (snapshot.get("Status") != "Failed", time_in(snapshot, "GmtCreateTime") or never),
+        default=None,
+    )
+
+
+def _reason_fingerprint(instance: Mapping[str, Any]) -> str | None:
+    if not (instance.get("ReasonCode") or instance.get("ReasonMessage")):
+        return None
+    reason = json.dumps([instance.get("ReasonCode"), instance.get("ReasonMessage")], default=str)
+    return hashlib.sha256(reason.encode(errors="replace")).hexdigest()[:10]
+
+
+def _snapshot_fingerprint(snapshot: Mapping[str, Any]) -> str:
+    # Without ImageId: whether a snapshot has it from the beginning is documented nowhere.
+    return " ".join(str(snapshot.get(name)) for name in ("GmtCreateTime", "ImageName", "ImageUrl"))

@@ -1,0 +1,226 @@
+"""
+How a task came to its end: by a person, for good, or only until Airflow repeats it.
+
+Airflow tells a task and its trigger that they are killed, but neither why nor what comes next; both are asked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.bases.xcom import BaseXCom
+
+from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, aset_xcom
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+WAIT_KEY = "dsw_stop_on_kill"
+"""The XCom that says whether a deferred wait is open, so that whoever ends the task has to stop the instance."""
+STATE_TIMEOUT = 2.0
+"""Seconds for a question to Airflow while it kills the task: it sends SIGKILL five seconds after SIGTERM."""
+CLAIM_PAUSE = 0.5
+"""Seconds in which another triggerer that was told the same may claim the stop too; the later claim counts."""
+_ATTEMPTS = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """
+    One try of a task, as far as its end depends on it.
+
+    :param row: what names the task instance: ``dag_id``, ``task_id``, ``run_id`` and ``map_index``; empty outside of
+        Airflow.
+    :param number: ``try_number``, from 1 on.
+    :param max_tries: after which try Airflow does not repeat the task any more, less one.
+    """
+
+    row: Mapping[str, Any]
+    number: int
+    max_tries: int
+
+    @classmethod
+    def of(cls, context: Context) -> Attempt:
+        """Return the try that a context is of."""
+        ti: Any = context.get("ti")
+        row = {} if ti is None else _row(ti)
+        return cls(row, getattr(ti, "try_number", 1), getattr(ti, "max_tries", 0))
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether Airflow repeats the task if this try fails with what a retry may mend."""
+        return 0 < self.number <= self.max_tries
+
+    def is_retry(self, retries: int) -> bool:
+        """
+        Return whether an earlier try has failed, since the task was cleared last.
+
+        :param retries: the task's.
+        """
+        # To clear a task lets it have all its retries again, from the next try on.
+        return self.number > 1 and self.number != self.max_tries - retries + 1
+
+    def is_last(self, error: BaseException, task: BaseOperator, context: Context) -> bool:
+        """
+        Return whether Airflow does not repeat the task after this error.
+
+        :param error: what the try ends with.
+        :param task: the task, which may have a ``retry_policy`` (Airflow 3.3+).
+        :param context: the task's.
+        """
+        if not self.may_be_repeated or isinstance(error, (AirflowFailException, AirflowSensorTimeout)):
+            return True
+        policy = getattr(task, "retry_policy", None)
+        if policy is None:
+            return False
+        try:
+            decision = policy.evaluate(
+                exception=error, try_number=self.number, max_tries=self.max_tries, context=context
+            )
+        except Exception:
+            return False  # as Airflow does: it falls back to the number of tries
+        return bool(decision.action.value == "fail")
+
+    def was_ended_by_person(self) -> bool | None:
+        """
+        Return whether a person has ended this try, which runs in this process; None if Airflow does not say.
+
+        It may be called from a signal handler, in the middle of another question to Airflow: so it asks in a thread.
+        """
+        if not _has_supervisor():
+            # Nobody but a person can end a task that runs outside of Airflow.
+            return True
+        answers: list[str | None] = []
+
+        def ask() -> None:
+            try:
+                answers.append(_state(self.row))
+            except Exception as error:
+                log.warning("Airflow does not say who has ended the task (%s).", type(error).__name__)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(STATE_TIMEOUT)
+        return answers[0] not in ("running", "deferred") if answers else None
+
+
+def open_wait(context: Context) -> str:
+    """
+    Note that a wait is about to be deferred during which the instance is to be stopped if a person ends the task.
+
+    :return: what names the wait. If that can't be noted, nothing is stopped: nobody can tell this wait from another.
+    """
+    wait_id = uuid.uuid4().hex
+    ti: Any = context.get("ti")
+    if ti is None or not _has_supervisor():
+        return wait_id
+    try:
+        BaseXCom.set(WAIT_KEY, _open(wait_id), **_row(ti))
+    except Exception as error:
+        log.warning("If the task is killed while it is deferred, nothing is stopped (%s).", type(error).__name__)
+    return wait_id
+
+
+def close_wait(context: Context) -> bool:
+    """
+    Note that the task has resumed, so that whatever ends it now is the worker's to see.
+
+    :return: whether there was such a wait in this try.
+    """
+    ti: Any = context.get("ti")
+    if ti is None or not _has_supervisor():
+        return False
+    try:
+        found = BaseXCom.get_value(ti_key=SimpleNamespace(**_row(ti)), key=WAIT_KEY)
+        if found:
+            BaseXCom.set(WAIT_KEY, "resumed", **_row(ti))
+    except Exception as error:
+        log.warning("A triggerer may take the task for deferred still (%s).", type(error).__name__)
+        return False
+    return bool(found)
+
+
+async def aclose_wait(ti: Any, trigger_log: Any) -> None:
+    """
+    Note, from a trigger that is about to fire, that the task resumes; whoever is cancelled after that is late.
+
+    :param ti: the trigger's ``task_instance``.
+    :param trigger_log: the trigger's log.
+    """
+    if ti is None or not _has_supervisor():
+        return
+    try:
+        await aset_xcom(WAIT_KEY, "resumed", **_row(ti))
+    except Exception as error:
+        # The worker that resumes the task notes it too.
+        await trigger_log.awarning("The end of the wait could not be noted (%s).", type(error).__name__)
+
+
+async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
+    """
+    Return whether it is certain that a person has ended the deferred task, and that nobody else sees to the stop.
+
+    Airflow calls ``on_kill`` also on a triggerer that was thought dead for a while, and whose trigger another one has
+    taken over: by then the task may be deferred still, or may have resumed, failed and be in its next try.
+
+    :param ti: the trigger's ``task_instance``.
+    :param wait_id: what :func:`open_wait` returned; None for a trigger that no operator made.
+    :param trigger_log: the trigger's log.
+    """
+    if ti is None:
+        return False
+    for number in range(_ATTEMPTS):
+        if number:
+            await asyncio.sleep(2.0 * number)
+        try:
+            if await asyncio.to_thread(_state, _row(ti)) == "deferred":
+                return False
+            return wait_id is None or not _has_supervisor() or await _aclaim(ti, wait_id)
+        except Exception as error:
+            await trigger_log.awarning("Airflow does not say who has ended the task (%s).", type(error).__name__)
+    return False
+
+
+async def _aclaim(ti: Any, wait_id: str) -> bool:
+    if await BaseXCom.aget_one(key=WAIT_KEY, **_row(ti)) != _open(wait_id):
+        return False
+    claim = f"{wait_id} stopped by {uuid.uuid4().hex}"
+    await aset_xcom(WAIT_KEY, claim, **_row(ti))
+    await asyncio.sleep(CLAIM_PAUSE)
+    return bool(await BaseXCom.aget_one(key=WAIT_KEY, **_row(ti)) == claim)
+
+
+def _state(row: Mapping[str, Any]) -> str | None:
+    """Return the task instance's state; None also if it is gone."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(
+        dag_id=row["dag_id"], map_index=row["map_index"], task_ids=[row["task_id"]], run_ids=[row["run_id"]]
+    )
+    key = row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}_{row['map_index']}"
+    state = states.get(row["run_id"], {}).get(key)
+    return None if state is None else str(getattr(state, "value", state))
+
+
+def _has_supervisor() -> bool:
+    # It takes long to import, and is there wherever there is a supervisor.
+    task_runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    return getattr(task_runner, "SUPERVISOR_COMMS", None) is not None
+
+
+def _open(wait_id: str) -> str:
+    return f"{wait_id} open"
+
+
+def _row(ti: Any) -> dict[str, Any]:
+    return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}

@@ -1,0 +1,27 @@
+"""Operators that wait in a worker, or deferred, on an instance of the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+
+ID = "dsw-abc"
+Make = Callable[..., Any]
+
+
+@pytest.fixture(params=[False, True], ids=["worker", "deferred"])
+def make(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: None) -> Make:
+    """Make an operator that waits in this way."""
+    dsw_default.start_timeline = ["Creating", "Starting", "Running"]
+    dsw_default.stop_timeline = ["Stopping", "Stopped"]
+    dsw_default.snapshot_timeline = ["Committing", "Pushing", "Saved"]
+
+    def made(operator: type, **arguments: Any) -> Any:
+        given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "timeout": 5, "deferrable": request.param}
+        return operator(**{**given, **arguments})
+
+    return made
