@@ -22,7 +22,8 @@ INSTANCE: dict[str, Any] = {
 
 @dag(schedule=None, params={"instance_id": "dsw-stopped"}, tags=["dsw"])
 def dsw_pipeline() -> None:
-    start = DswStartInstanceOperator(task_id="start", **INSTANCE)
+    # Airflow runs no teardown whose setup has failed: a start that is given up must see to the stop itself.
+    start = DswStartInstanceOperator(task_id="start", stop_on_kill=True, **INSTANCE)
 
     @task
     def work(instance: Any) -> None:
