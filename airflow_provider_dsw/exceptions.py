@@ -19,9 +19,6 @@ class DswError(AirflowException):
     :param message: the service's ``Message``.
     """
 
-    tries: int = 1
-    """Which try of the call ended with it: after the first, an earlier one may have been performed all the same."""
-
     def __init__(
         self,
         text: str = "",

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, aset_xcom
+from airflow_provider_dsw.links.dsw import row_of
+from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, aget_xcom, aset_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -39,8 +40,7 @@ class Attempt:
     """
     One try of a task, as far as its end depends on it.
 
-    :param row: what names the task instance: ``dag_id``, ``task_id``, ``run_id`` and ``map_index``; empty outside of
-        Airflow.
+    :param row: what names the task instance: ``dag_id``, ``task_id``, ``run_id`` and ``map_index``.
     :param number: ``try_number``, from 1 on.
     :param max_tries: after which try Airflow does not repeat the task any more, less one.
     """
@@ -53,7 +53,7 @@ class Attempt:
     def of(cls, context: Context) -> Attempt:
         """Return the try that a context is of."""
         ti: Any = context.get("ti")
-        row = {} if ti is None else _row(ti)
+        row = {name: getattr(ti, name, None) for name in ("dag_id", "task_id", "run_id", "map_index")}
         return cls(row, getattr(ti, "try_number", 1), getattr(ti, "max_tries", 0))
 
     @property
@@ -114,18 +114,19 @@ class Attempt:
         return answers[0] not in ("running", "deferred") if answers else None
 
 
-def open_wait(context: Context) -> str:
+def open_wait(context: Context) -> str | None:
     """
     Note that a wait is about to be deferred during which the instance is to be stopped if a person ends the task.
 
-    :return: what names the wait. If that can't be noted, nothing is stopped: nobody can tell this wait from another.
+    :return: what names the wait; None outside of Airflow. If that can't be noted, nothing is stopped: nobody can tell
+        this wait from another.
     """
-    wait_id = uuid.uuid4().hex
     ti: Any = context.get("ti")
     if ti is None or not _has_supervisor():
-        return wait_id
+        return None
+    wait_id = uuid.uuid4().hex
     try:
-        BaseXCom.set(WAIT_KEY, _open(wait_id), **_row(ti))
+        BaseXCom.set(WAIT_KEY, _open(wait_id), **row_of(ti))
     except Exception as error:
         log.warning("If the task is killed while it is deferred, nothing is stopped (%s).", type(error).__name__)
     return wait_id
@@ -141,9 +142,9 @@ def close_wait(context: Context) -> bool:
     if ti is None or not _has_supervisor():
         return False
     try:
-        found = BaseXCom.get_value(ti_key=SimpleNamespace(**_row(ti)), key=WAIT_KEY)
+        found = BaseXCom.get_value(ti_key=SimpleNamespace(**row_of(ti)), key=WAIT_KEY)
         if found:
-            BaseXCom.set(WAIT_KEY, "resumed", **_row(ti))
+            BaseXCom.set(WAIT_KEY, "resumed", **row_of(ti))
     except Exception as error:
         log.warning("A triggerer may take the task for deferred still (%s).", type(error).__name__)
         return False
@@ -160,7 +161,7 @@ async def aclose_wait(ti: Any, trigger_log: Any) -> None:
     if ti is None or not _has_supervisor():
         return
     try:
-        await aset_xcom(WAIT_KEY, "resumed", **_row(ti))
+        await aset_xcom(WAIT_KEY, "resumed", **row_of(ti))
     except Exception as error:
         # The worker that resumes the task notes it too.
         await trigger_log.awarning("The end of the wait could not be noted (%s).", type(error).__name__)
@@ -174,7 +175,7 @@ async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
     taken over: by then the task may be deferred still, or may have resumed, failed and be in its next try.
 
     :param ti: the trigger's ``task_instance``.
-    :param wait_id: what :func:`open_wait` returned; None for a trigger that no operator made.
+    :param wait_id: what :func:`open_wait` returned.
     :param trigger_log: the trigger's log.
     """
     if ti is None:
@@ -183,21 +184,21 @@ async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
         if number:
             await asyncio.sleep(2.0 * number)
         try:
-            if await asyncio.to_thread(_state, _row(ti)) == "deferred":
+            if await asyncio.to_thread(_state, row_of(ti)) == "deferred":
                 return False
-            return wait_id is None or not _has_supervisor() or await _aclaim(ti, wait_id)
+            return wait_id is None or await _aclaim(ti, wait_id)
         except Exception as error:
             await trigger_log.awarning("Airflow does not say who has ended the task (%s).", type(error).__name__)
     return False
 
 
 async def _aclaim(ti: Any, wait_id: str) -> bool:
-    if await BaseXCom.aget_one(key=WAIT_KEY, **_row(ti)) != _open(wait_id):
+    if await aget_xcom(WAIT_KEY, **row_of(ti)) != _open(wait_id):
         return False
     claim = f"{wait_id} stopped by {uuid.uuid4().hex}"
-    await aset_xcom(WAIT_KEY, claim, **_row(ti))
+    await aset_xcom(WAIT_KEY, claim, **row_of(ti))
     await asyncio.sleep(CLAIM_PAUSE)
-    return bool(await BaseXCom.aget_one(key=WAIT_KEY, **_row(ti)) == claim)
+    return bool(await aget_xcom(WAIT_KEY, **row_of(ti)) == claim)
 
 
 def _state(row: Mapping[str, Any]) -> str | None:
@@ -220,7 +221,3 @@ def _has_supervisor() -> bool:
 
 def _open(wait_id: str) -> str:
     return f"{wait_id} open"
-
-
-def _row(ti: Any) -> dict[str, Any]:
-    return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}

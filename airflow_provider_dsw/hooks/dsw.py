@@ -421,15 +421,13 @@ class DswHook(BaseHook):
         connection = self.connection
         transient = outcome.kind is DswTransientError
         made = retrying.statistics["attempt_number"]
-        error = outcome.without((*connection.secrets, *call.request.secrets)).error(
+        raise outcome.without((*connection.secrets, *call.request.secrets)).error(
             asked=call.asked,
             action=call.request.action,
             endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
             attempt=f"(try {made} of {tries})" if transient and tries > 1 else "",
             changes=call.request.changes,
         )
-        error.tries = made
-        raise error
 
     # The connection: looked up at the first use, and anew when access is denied
 

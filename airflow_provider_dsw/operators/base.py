@@ -172,6 +172,10 @@ class DswBaseOperator(Waiting, BaseOperator):
         raise NotImplementedError
 
     @property
+    def _stops_on_kill(self) -> bool:
+        return self.stop_on_kill and self._is_responsible
+
+    @property
     def _is_later_try(self) -> bool:
         return self._attempt is not None and self._attempt.number > 1
 
@@ -285,7 +289,7 @@ class DswBaseOperator(Waiting, BaseOperator):
                 time.sleep(min(pause(self.poke_interval), left, left_of_limit))
 
     def _defer(self, context: Context, wait: Wait, limit_at: float | None) -> None:
-        wait_id = open_wait(context) if self.stop_on_kill and self._is_responsible else None
+        wait_id = open_wait(context) if self._stops_on_kill else None
         trigger = partial(self._trigger, wait, wait_id, limit_at)
         self._leave_to_triggerer(context, trigger, began=self._began)
 
@@ -305,7 +309,7 @@ class DswBaseOperator(Waiting, BaseOperator):
             dsw_conn_id=self.dsw_conn_id,
             region=self.region,
             poke_interval=self.poke_interval,
-            stop_on_kill=wait_id is not None,
+            stop_on_kill=self._stops_on_kill,
             wait_id=wait_id,
             **state,
         )

@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk import Asset
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.exceptions import DswTransientError
+from airflow_provider_dsw.exceptions import DswTimeoutError, DswTransientError
 from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator
 from airflow_provider_dsw.polling import Answers
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
@@ -325,7 +325,7 @@ def test_a_watcher_whose_memory_does_not_work_fires_once_it_does(
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-@pytest.mark.parametrize(("status", "raised"), [("Running", None), ("Starting", AirflowSensorTimeout)])
+@pytest.mark.parametrize(("status", "raised"), [("Running", None), ("Starting", DswTimeoutError)])
 def test_the_timeout_of_an_operator_ends_its_wait_with_a_last_poll(
     dsw_default: DswEmulator,
     monkeypatch: pytest.MonkeyPatch,
