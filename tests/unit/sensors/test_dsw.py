@@ -158,10 +158,12 @@ def test_with_exponential_backoff_the_last_poll_is_at_the_timeout(
     if met:
         clock.after(arguments["timeout"] - 1, lambda: emulator.set_instance(ID, "Running"))
         assert run(**arguments)["Status"] == "Running"
+        earliest = arguments["timeout"] - 1  # Airflow's jitter may bring a poll in the very second of the change
     else:
         with pytest.raises(AirflowSensorTimeout):
             run(**arguments)
-    assert arguments["timeout"] <= clock.now - began < arguments["timeout"] + arguments.get("max_wait", 1)
+        earliest = arguments["timeout"]
+    assert earliest <= clock.now - began < arguments["timeout"] + arguments.get("max_wait", 1)
 
 
 def test_a_service_that_is_down_does_not_put_off_the_timeout(run: Run, emulator: DswEmulator, clock: Clock) -> None:
