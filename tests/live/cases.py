@@ -103,6 +103,14 @@ CASES = (
         "failed",
         ("DswWaitFailedError", "SignatureDoesNotMatch", "dsw_wrong_key"),
     ),
+    Case("stored-connection", DEFER | {"dsw_conn_id": "dsw_stored"}, log=(DEFERRED, "Running")),
+    Case(
+        "no-such-connection",
+        POKE | {"dsw_conn_id": "no_such_connection"},
+        NOT_THERE,
+        "failed",
+        ("AirflowNotFoundException", "no_such_connection"),
+    ),
 )
 # Airflow 3.3 hands these to the triggerer before any worker has seen them.
 FROM_TRIGGER_CASES = (

@@ -42,6 +42,9 @@ def airflow(emulator: DswEmulator, tmp_path_factory: pytest.TempPathFactory) -> 
         },
     )
     with airflow.running():
+        # The others are in the environment: this one alone has to be asked for at the API, by the supervisor.
+        stored = {**connection, "connection_id": "dsw_stored", "extra": json.dumps(connection["extra"])}
+        airflow.request("POST", "/connections", json=stored)
         yield airflow
 
 
