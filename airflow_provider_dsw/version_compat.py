@@ -49,6 +49,7 @@ else:  # 3.1
 
 __all__ = [
     "CALLS_ON_KILL",
+    "QUEUES_WATCHERS",
     "STARTS_FROM_TRIGGER",
     "AirflowException",
     "AirflowFailException",
@@ -78,18 +79,21 @@ __all__ = [
 STARTS_FROM_TRIGGER = _AIRFLOW >= (3, 3)
 # 3.1 and 3.2: a trigger is not told that a person has ended its task.
 CALLS_ON_KILL = _AIRFLOW >= (3, 3)
+# 3.1 to 3.3: a watcher's trigger has no queue.
+QUEUES_WATCHERS = _AIRFLOW >= (3, 4)
 
 
 async def aget_connection(conn_id: str) -> Connection:
     """Look a connection up without blocking the event loop."""
     if _AIRFLOW >= (3, 2):
         return await BaseHook.aget_connection(conn_id)
-    # 3.1.0 needs a triggerer's supervisor for it, even where the environment holds the connection; there is none in
-    # a plain process, and that of dag.test() can't be awaited.
     try:
         return await BaseHook.aget_connection(conn_id)
-    except (ImportError, AttributeError):
+    except ImportError:  # 3.1.0 wants a supervisor even for what the environment holds, and a plain process has none
         return await asyncio.to_thread(BaseHook.get_connection, conn_id)
+    except (AttributeError, NotImplementedError):
+        # On 3.1 a worker's supervisor can't be awaited, and would mix up its answers to two threads.
+        return BaseHook.get_connection(conn_id)
 
 
 async def amask_secret(secret: str) -> None:

@@ -12,6 +12,7 @@ import logging
 import math
 import random
 import time
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -34,6 +35,7 @@ from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
 from airflow_provider_dsw.task_end import aclose_wait, amay_stop
 from airflow_provider_dsw.transitions import LastSeen, detect_transitions
 from airflow_provider_dsw.version_compat import (
+    QUEUES_WATCHERS,
     AirflowException,
     TaskQueueMixin,
     aget_xcom,
@@ -464,6 +466,8 @@ class DswInstanceEventTrigger(_DswTrigger):
     :param dsw_conn_id: id of a connection of type ``dsw``.
     :param region: region id in place of the connection's own.
     :param poke_interval: seconds between two polls.
+    :param queue: of the triggerers that may run it (Airflow 3.4+, with ``[triggerer] queues_enabled``); elsewhere a
+        warning.
     :raises ValueError: where the DAG is parsed, on a malformed id, an unknown status, or ``target_status`` beside
         ``wait_for_snapshot`` or ``snapshot_image``.
     """
@@ -478,6 +482,7 @@ class DswInstanceEventTrigger(_DswTrigger):
         dsw_conn_id: str = DswHook.default_conn_name,
         region: str | None = None,
         poke_interval: float = 60.0,
+        queue: str | None = None,
     ) -> None:
         waits_for_snapshot = wait_for_snapshot or snapshot_image is not None
         check_target(target_status, waits_for_snapshot)
@@ -491,6 +496,9 @@ class DswInstanceEventTrigger(_DswTrigger):
             poke_interval=poke_interval,
         )
         self.wait()
+        if queue is not None and not QUEUES_WATCHERS:
+            warnings.warn("queue: any triggerer may run this watcher; its own need Airflow 3.4.", stacklevel=2)
+        self.queue = queue
 
     def _kwargs(self) -> dict[str, Any]:
         kwargs = super()._kwargs()

@@ -15,7 +15,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger
 
 import airflow_provider_dsw
 from airflow_provider_dsw import version_compat
-from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 
 PACKAGE = Path(airflow_provider_dsw.__file__).parent
 REPOSITORY = Path(__file__).parents[2]
@@ -90,3 +90,20 @@ def test_a_deferred_wait_is_left_to_the_triggerers_of_its_tasks_queue(monkeypatc
     if "queue" not in type(message).model_fields:
         pytest.skip("Airflow 3.2 has trigger queues")
     assert getattr(message, "queue") == "gpu"  # noqa: B009 - not every message has one
+
+
+def watcher_on_a_queue() -> DswInstanceEventTrigger:
+    return DswInstanceEventTrigger(instance_id="dsw-abc", queue="gpu")
+
+
+@pytest.mark.skipif(not version_compat.QUEUES_WATCHERS, reason="Airflow 3.4 has queues for watchers")
+def test_a_watcher_is_left_to_the_triggerers_of_its_own_queue():
+    from airflow.serialization.encoders import encode_trigger
+
+    assert encode_trigger(watcher_on_a_queue())["queue"] == "gpu"
+
+
+@pytest.mark.skipif(version_compat.QUEUES_WATCHERS, reason="Airflow 3.4 has queues for watchers")
+def test_a_queue_that_airflow_can_t_give_a_watcher_is_a_warning():
+    with pytest.warns(UserWarning, match=r"queue: .* need Airflow 3\.4"):
+        watcher_on_a_queue()
