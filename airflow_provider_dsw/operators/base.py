@@ -360,8 +360,13 @@ class DswBaseOperator(Waiting, BaseOperator):
         else:
             self.log.info("DSW instance %s is left alone: Airflow repeats the task.", self.instance_id)
 
-    def _stop_instance(self, why: str) -> None:
-        """Stop the instance, if this task has asked for what goes on in it, and it does not stop already."""
+    def _stop_instance(self, why: str, attempts: int = SUBMIT_ATTEMPTS) -> None:
+        """
+        Stop the instance, if this task has asked for what goes on in it, and it does not stop already.
+
+        :param why: in words, for the log.
+        :param attempts: how often to send the request, if its answer is lost and the instance does not stop.
+        """
         if not self._is_responsible and not self._is_later_try:
             return
         try:
@@ -381,6 +386,11 @@ class DswBaseOperator(Waiting, BaseOperator):
         try:
             answer = self.hook.stop_instance(self.instance_id)
         except DswError as error:
+            if attempts > 1 and isinstance(error, DswTransientError) and error.may_have_been_performed:
+                self.log.warning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
+                self._is_responsible = True
+                self._stop_instance(why, attempts - 1)
+                return
             self.log.error("DSW instance %s could not be stopped, though %s. %s", self.instance_id, why, error)
         else:
             self._log_request("StopInstance", answer)

@@ -25,6 +25,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow_provider_dsw.exceptions import (
     DswError,
     DswInstanceNotFoundError,
+    DswTransientError,
     DswWaitArgumentError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -49,6 +50,8 @@ SCHEDULER_GRACE = 10.0
 Seconds for which a wait keeps its event back, or one ``poke_interval``, if it has one at once: one that joins others'
 polls may. Airflow fails a task that resumes before its scheduler has seen that the worker has left it.
 """
+STOP_ATTEMPTS = 3
+"""How often a killed task's request for a stop is sent, if its answer is lost and the instance does not stop."""
 # The XCom that says which try of a task was polled: where a wait begins in the triggerer, nothing else could.
 _POLLED = "dsw_polled"
 
@@ -243,12 +246,21 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             return
         try:
             async with shared_hook(self.dsw_conn_id, self.region) as hook:
-                if await self._has_nothing_to_stop(hook):
-                    await self.log.ainfo("DSW instance %s stops already.", self.instance_id)
-                    return
-                answer = await hook.astop_instance(self.instance_id)
+                await self._stop_instance(hook, STOP_ATTEMPTS)
         except DswError as error:
             await self.log.aerror("DSW instance %s could not be stopped. %s", self.instance_id, error)
+
+    async def _stop_instance(self, hook: DswHook, attempts: int) -> None:
+        if await self._has_nothing_to_stop(hook):
+            await self.log.ainfo("DSW instance %s stops already.", self.instance_id)
+            return
+        try:
+            answer = await hook.astop_instance(self.instance_id)
+        except DswTransientError as error:
+            if attempts <= 1 or not error.may_have_been_performed:
+                raise
+            await self.log.awarning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
+            await self._stop_instance(hook, attempts - 1)
         else:
             asked = "StopInstance of DSW instance %s is accepted: the task was ended. RequestId: %s"
             await self.log.ainfo(asked, self.instance_id, answer.get("RequestId"))
