@@ -165,6 +165,8 @@ class DswBaseOperator(Waiting, BaseOperator):
         if self.stop_on_kill:
             # Airflow's own deferral timeout brings no event.
             self._is_responsible = close_wait(context) or event.get("stop_on_kill", False)
+            if operation := event.get("operation"):
+                self._baseline = Operation.from_json(operation).baseline
         with self._seeing_to_its_end(context):
             return super().resume_execution(next_method, next_kwargs, context)
 

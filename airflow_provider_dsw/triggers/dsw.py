@@ -460,6 +460,7 @@ class _DeferredWait:
             "links": self._links,
             "shown_links": self._trigger.links,
             "stop_on_kill": self._trigger.stop_on_kill,
+            "operation": self._trigger.operation,
         }
 
 

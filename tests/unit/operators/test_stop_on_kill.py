@@ -60,3 +60,14 @@ def test_so_it_is_by_the_trigger(
 
     assert dsw_default.status(ID) == "Stopping"
     assert changes(dsw_default) == ["StopInstance"] * (1 if "performed" in fault else 2)
+
+
+def test_a_start_that_is_shown_late_is_stopped_all_the_same(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, "Stopped")
+    emulator.start_timeline = [("Starting", 60), "Running"]
+    emulator.stale_reads = 1000
+
+    with pytest.raises(DswTimeoutError):
+        run(make(DswStartInstanceOperator, stop_on_kill=True, timeout=0.2), context(**LAST))
+
+    assert changes(emulator) == ["StartInstance", "StopInstance"]
