@@ -114,6 +114,7 @@ class DswBaseOperator(Waiting, BaseOperator):
         self._is_responsible = False
         self._is_deferred = False
         self._was_killed = False
+        self._may_ask = True
 
     def _check_literals(self) -> None:
         """Check what is known where the DAG is parsed."""
@@ -214,6 +215,8 @@ class DswBaseOperator(Waiting, BaseOperator):
         """
         unclear = self._is_later_try
         for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
+            if not self._may_ask:
+                raise DswOperationFailedError(f"{action} of {self.instance_id} was not sent: the task has been ended.")
             was_responsible, self._is_responsible = self._is_responsible, True
             try:
                 answer = request()
@@ -349,6 +352,8 @@ class DswBaseOperator(Waiting, BaseOperator):
 
     def on_kill(self) -> None:
         """Stop the instance if ``stop_on_kill`` says so and Airflow does not repeat the task by itself."""
+        # Airflow lets the task go on for up to five seconds.
+        self._may_ask = False
         if not self._is_responsible:
             return
         if not self.stop_on_kill:

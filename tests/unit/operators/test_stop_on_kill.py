@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.exceptions import DswTimeoutError
+from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError
 from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from tests.tries import context, run
@@ -71,3 +71,19 @@ def test_a_start_that_is_shown_late_is_stopped_all_the_same(make: Make, emulator
         run(make(DswStartInstanceOperator, stop_on_kill=True, timeout=0.2), context(**LAST))
 
     assert changes(emulator) == ["StartInstance", "StopInstance"]
+
+
+@pytest.mark.parametrize("stop_on_kill", [False, True])
+@pytest.mark.parametrize("statuses", [["Stopped"], ["Stopping", "Stopping", "Stopped"]], ids=["at once", "blocked"])
+def test_a_task_that_was_killed_before_its_request_does_not_make_it(
+    dsw_default: DswEmulator, statuses: list[str], stop_on_kill: bool
+) -> None:
+    dsw_default.add_instance(ID, per_poll=statuses)
+    task = DswStartInstanceOperator(task_id="t", instance_id=ID, poke_interval=0.02, stop_on_kill=stop_on_kill)
+    # Airflow's handler of SIGTERM calls it, and lets the task go on until SIGKILL.
+    dsw_default.on_request = lambda _: task.on_kill()
+
+    with pytest.raises(DswOperationFailedError, match="StartInstance of dsw-abc was not sent"):
+        run(task)
+
+    assert changes(dsw_default) == []
