@@ -58,6 +58,7 @@ class Baseline:
     :param modified: its ``GmtModifiedTime``, as the service sent it.
     :param reason: what tells its ``ReasonCode`` and ``ReasonMessage`` from others.
     :param snapshot: what tells its newest snapshot from any other; None if it had none.
+    :param snapshot_created: that snapshot's ``GmtCreateTime``, as the service sent it.
     :param left: whether another status was read since.
     :param again: a later ``GmtModifiedTime`` that was read with the same status since.
     :param time_moves: whether the time was seen to move when the status does not, so that it tells nothing.
@@ -67,6 +68,7 @@ class Baseline:
     modified: str | None = None
     reason: str | None = None
     snapshot: str | None = None
+    snapshot_created: str | None = None
     left: bool = False
     again: str | None = None
     time_moves: bool = False
@@ -86,6 +88,7 @@ class Baseline:
             modified=modified if isinstance(modified, str) else None,
             reason=_reason_fingerprint(instance),
             snapshot=None if snapshot is None else _snapshot_fingerprint(snapshot),
+            snapshot_created=(snapshot or {}).get("GmtCreateTime"),
         )
 
     def is_stale(self, instance: Mapping[str, Any]) -> bool:
@@ -191,7 +194,12 @@ class Operation:
         :param instance: GetInstance's answer.
         """
         snapshot = newest_snapshot(instance) if self.saves_image else None
-        return None if snapshot is None or _snapshot_fingerprint(snapshot) == self.baseline.snapshot else snapshot
+        if snapshot is None or _snapshot_fingerprint(snapshot) == self.baseline.snapshot:
+            return None
+        # The baseline's own may have been deleted since, or a replica that is behind may not have it yet.
+        before = time_in({"created": self.baseline.snapshot_created}, "created")
+        created = time_in(snapshot, "GmtCreateTime")
+        return None if before is not None and created is not None and created < before else snapshot
 
     def is_evidence(self, instance: Mapping[str, Any], snapshot: Mapping[str, Any] | None) -> bool:
         """

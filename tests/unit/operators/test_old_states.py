@@ -122,3 +122,22 @@ def test_what_another_wait_s_poll_has_read_late_decides_nothing(dsw_default: Dsw
         return (await anext(aiter(trigger.filter_shared_stream(shared())))).payload
 
     assert asyncio.run(first(carried_over(trigger)))["outcome"] == "met"
+
+
+@pytest.mark.parametrize("time", [T0, T2], ids=["a replica that is behind", "a deleted snapshot"])
+def test_an_older_snapshot_that_becomes_the_newest_is_no_save(
+    make: Make, emulator: DswEmulator, time: dict[str, str]
+) -> None:
+    times = [f"2026-01-31T07:0{minute}:00Z" for minute in range(3)]
+    failed, before, saved = (
+        {"ImageUrl": f"registry/a:{created}", "GmtCreateTime": created, "Status": status}
+        for created, status in zip(times, ("Failed", "Saved", "Saved"), strict=True)
+    )
+    emulator.add_instance(ID, timeline=[("Running", None, {"LatestSnapshot": before, **T1})], InstanceSnapshotList=[])
+    emulator.stop_timeline = [
+        ("Saving", {"LatestSnapshot": failed, **time}),
+        ("Stopping", {"LatestSnapshot": saved, **T2}),
+        ("Stopped", {"LatestSnapshot": saved, **T2}),
+    ]
+
+    assert run(make(DswStopInstanceOperator, save_image=True))["Status"] == "Stopped"
