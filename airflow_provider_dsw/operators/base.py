@@ -482,8 +482,14 @@ class DswStatusOperator(DswBaseOperator):
 
     def _look_again(self, context: Context, ended: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after a wait, which has seen the instance so at its end, or was given up."""
-        instance = self._get_instance(context)
-        return self._advance(context, fresher(ended, instance), is_patient=bool(ended))
+        try:
+            instance = self._get_instance(context)
+        except DswTransientError as error:
+            if not ended:
+                raise
+            self.log.warning("Going on from what was seen last. %s", error)
+            instance = {}
+        return self._advance(context, fresher(ended, instance) if instance else ended, is_patient=bool(ended))
 
     def _complete(self, context: Context, wait: Wait) -> dict[str, Any]:
         """Wait for what was asked for, or found in progress."""

@@ -250,3 +250,20 @@ def test_the_log_says_what_was_asked_for_and_under_which_request_id(
     (line,) = [line for line in capsys.readouterr().out.splitlines() if f"{action} of" in line]
     assert ID in line
     assert re.search(r"RequestId: [0-9A-F-]{36}", line)
+
+
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_no_transient_error_ends_it_between_two_waits(make: Make, emulator: DswEmulator, try_number: int) -> None:
+    """Between a wait for the end of what has to end first, and the request."""
+    before = ["Stopping", "Stopping"] if try_number == 1 else ["Starting", "Starting", "Stopping", "Stopping"]
+    emulator.add_instance(ID, per_poll=[*before, "Stopped"])
+
+    def fail_the_next_look(request: Request) -> None:
+        if len(emulator.calls("GetInstance")) == 3:
+            emulator.on_request = None
+            emulator.fault("GetInstance", times=4, status=503)
+
+    emulator.on_request = fail_the_next_look
+
+    assert run(make(DswStartInstanceOperator), context(try_number))["Status"] == "Running"
+    assert len(emulator.calls("StartInstance")) == 1
