@@ -85,6 +85,7 @@ class Waiting(Asking):
     timeout: float
     _last_poll_at_timeout = True
     _polls = 0
+    _retry_after: float | None = None
 
     def _wait(self) -> Wait:
         """Return the wait that the rendered arguments ask for."""
@@ -106,12 +107,14 @@ class Waiting(Asking):
         The rest is as in :meth:`~airflow_provider_dsw.polling.Course.take`.
         """
         self._polls += 1
+        self._retry_after = None
         found: Answers | DswError
         try:
             found = ask(self.hook, wait.instance_id, wait.snapshot_id, self._course.trouble is not None)
             self._keep_links(context, found.instance)
         except DswError as error:
             found = error
+            self._retry_after = getattr(error, "retry_after", None)
         verdict, line = self._course.take(wait, found, first=first)
         if line:
             self.log.log(*line)

@@ -291,7 +291,7 @@ class DswBaseOperator(Waiting, BaseOperator):
                 left_of_limit = left if limit is None else began + limit - time.time()
                 if left_of_limit <= 0:
                     return {}
-                time.sleep(min(pause(self.poke_interval), left, left_of_limit))
+                time.sleep(min(pause(self.poke_interval, retry_after=self._retry_after), left, left_of_limit))
 
     def _defer(self, context: Context, wait: Wait, limit_at: float | None) -> None:
         wait_id = open_wait(context) if self._stops_on_kill else None

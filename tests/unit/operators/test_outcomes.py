@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -267,3 +268,21 @@ def test_no_transient_error_ends_it_between_two_waits(make: Make, emulator: DswE
 
     assert run(make(DswStartInstanceOperator), context(try_number))["Status"] == "Running"
     assert len(emulator.calls("StartInstance")) == 1
+
+
+def test_a_wait_asks_no_sooner_than_the_service_wants(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, per_poll=["Starting", "Starting", "Running"])
+    times: list[float] = []
+
+    def throttle_the_third(request: Request) -> None:
+        times.append(time.monotonic())
+        if len(times) == 2:
+            # All of one poll's tries, and the next poll.
+            emulator.fault("GetInstance", times=5, status=429, retry_after_ms=300)
+
+    emulator.on_request = throttle_the_third
+    run(make(DswStartInstanceOperator))
+
+    assert len(times) == 8
+    assert times[-1] - times[-2] > 0.25
+    assert times[-2] - times[-3] > 0.25
