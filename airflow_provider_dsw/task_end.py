@@ -30,6 +30,8 @@ STATE_TIMEOUT = 2.0
 """Seconds for a question to Airflow while it kills the task: it sends SIGKILL five seconds after SIGTERM."""
 CLAIM_PAUSE = 0.5
 """Seconds in which another triggerer that was told the same may claim the stop too; the later claim counts."""
+ASK_AGAIN = 3.0
+"""Seconds after which a triggerer asks again what Airflow did not answer."""
 _ATTEMPTS = 3
 
 log = logging.getLogger(__name__)
@@ -182,7 +184,7 @@ async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
         return False
     for number in range(_ATTEMPTS):
         if number:
-            await asyncio.sleep(2.0 * number)
+            await asyncio.sleep(ASK_AGAIN)
         try:
             if await asyncio.to_thread(_state, row_of(ti)) == "deferred":
                 return False

@@ -52,6 +52,8 @@ class Asking(_Task):
     """What a task needs to ask the service; to be mixed into an operator or a sensor, before its base."""
 
     operator_extra_links = DSW_LINKS
+    # Its locks can't be copied, and a copy of the task may call the service by the same hook.
+    shallow_copy_attrs = ("hook",)
     ui_color = "#ffe8d6"
     dsw_conn_id: str
     region: str | None

@@ -446,11 +446,12 @@ class DswStatusOperator(DswBaseOperator):
         try:
             _, changed = self._submit(self.action, self._request, partial(self._changed, baseline))
         except DswOperationFailedError:
-            # It may be the wrong moment only, and the state that was looked at an older one.
+            # It may have been the wrong moment only.
             now = fresher(instance, self._get_instance(context))
-            if is_patient and (self._progress(now) is Progress.BLOCKED or is_transitional(now)):
-                return self._wait_for_end_of(context, now)
-            raise
+            is_another = now.get("Status") != instance.get("Status")
+            if not is_patient or self._began + self.timeout < time.time() or not (is_another or is_transitional(now)):
+                raise
+            return self._advance(context, now) if is_another else self._wait_for_end_of(context, now)
         if changed is not None:
             return self._advance(context, changed)
         return self._complete(context, self._condition(self._operation(baseline, reversible=self.target == "Running")))

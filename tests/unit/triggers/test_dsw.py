@@ -22,35 +22,9 @@ from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER, AirflowSens
 from tests import tries
 from tests.support.clock import Clock
 from tests.support.modes import ID, in_triggerer
+from tests.support.supervisor import Supervisor
 
 needs_airflow_3_3 = pytest.mark.skipif(not STARTS_FROM_TRIGGER, reason="Airflow 3.3 can do it")
-
-
-class Supervisor:
-    """Keeps XComs and the state of assets, as Airflow 3.3 does behind a triggerer's supervisor."""
-
-    def __init__(self) -> None:
-        self.xcoms: dict[str, Any] = {}
-        self.assets: dict[tuple[str, str], Any] = {}
-        self.broken = False
-
-    async def asend(self, message: Any) -> Any:
-        from airflow.sdk.execution_time.comms import AssetStateStoreResult, XComResult
-
-        await asyncio.sleep(0)
-        if self.broken:
-            raise ConnectionResetError("no database")
-        match type(message).__name__:
-            case "SetXCom":
-                self.xcoms[message.key] = message.value
-            case "GetXCom":
-                return XComResult(key=message.key, value=self.xcoms.get(message.key))
-            case "SetAssetStateStoreByName":
-                self.assets[message.name, message.key] = message.value
-            case "GetAssetStateStoreByName":
-                found = self.assets.get((message.name, message.key))
-                return None if found is None else AssetStateStoreResult(value=found)
-        return None
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""What Airflow keeps and knows of tasks, behind the supervisor of a worker or a triggerer, without a database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+class Supervisor:
+    """
+    Keeps XComs and the state of assets, and knows the states of task instances.
+
+    :ivar xcoms: by their key.
+    :ivar assets: what watchers keep, by the asset's name and the key.
+    :ivar states: by task id, with the map index of mapped ones: ``wait_3``.
+    :ivar broken: whether its database does not answer.
+    """
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+        self.assets: dict[tuple[str, str], Any] = {}
+        self.states: dict[str, str | None] = {}
+        self.broken = False
+
+    async def asend(self, message: Any) -> Any:
+        await asyncio.sleep(0)
+        return self.send(message)
+
+    def send(self, message: Any) -> Any:
+        from airflow.sdk.execution_time import comms
+
+        if self.broken:
+            raise ConnectionResetError("no database")
+        match type(message).__name__:
+            case "SetXCom":
+                self.xcoms[message.key] = message.value
+            case "GetXCom":
+                return comms.XComResult(key=message.key, value=self.xcoms.get(message.key))
+            case "GetTaskStates":
+                return comms.TaskStatesResult(task_states={message.run_ids[0]: self.states})
+            case "SetAssetStateStoreByName":
+                self.assets[message.name, message.key] = message.value
+            case "GetAssetStateStoreByName":
+                found = self.assets.get((message.name, message.key))
+                return None if found is None else comms.AssetStateStoreResult(value=found)
+        return None

@@ -1,0 +1,159 @@
+"""What an operator waits for before it asks, and what it does if somebody stops the instance on its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator, Request
+from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError
+from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator, DswStopInstanceOperator
+from tests.tries import context, run
+from tests.unit.operators.conftest import ID, Make
+
+
+def asked(emulator: DswEmulator, action: str) -> list[int | None]:
+    return [request.status for request in emulator.calls(action)]
+
+
+@pytest.mark.parametrize("try_number", [1, 2])
+@pytest.mark.parametrize(
+    ("polls", "requests"),
+    [
+        (["Stopping", "Stopping", "Stopped"], [200]),
+        (["Stopping", "Failed"], [200]),
+        (["Saving", "Saving", "Saved", "Running"], []),
+        (["Saving", "SaveFailed", "Running"], []),
+        (["Saving", "Saved", "Stopping", "Stopped"], [200]),
+        (["Saved", "Saved", "Stopped"], [200]),
+        (["SaveFailed", "SaveFailed", "Running"], []),
+        (["Updating", "Updating", "Running"], []),
+        (["Updating", "Stopped"], [200]),
+        (["Recovering", "Recovering", "Starting", "Running"], []),
+        (["Recovering", "A status of tomorrow", "Running"], []),
+    ],
+)
+def test_a_start_waits_for_the_end_of_something_else_and_looks_again(
+    make: Make, emulator: DswEmulator, polls: list[str], requests: list[int], try_number: int
+) -> None:
+    emulator.add_instance(ID, per_poll=polls)
+
+    assert run(make(DswStartInstanceOperator), context(try_number))["Status"] == "Running"
+    assert asked(emulator, "StartInstance") == requests
+
+
+@pytest.mark.parametrize("status", ["Stopping", "Saving", "Updating", "Recovering"])
+def test_a_start_does_not_wait_for_ever(make: Make, emulator: DswEmulator, status: str) -> None:
+    emulator.add_instance(ID, status)
+
+    with pytest.raises(DswTimeoutError, match=status):
+        run(make(DswStartInstanceOperator, timeout=0.3))
+    assert asked(emulator, "StartInstance") == []
+
+
+@pytest.mark.parametrize("status", ["Saved", "SaveFailed"])
+def test_where_the_service_stays_saved_its_refusal_decides(make: Make, emulator: DswEmulator, status: str) -> None:
+    emulator.add_instance(ID, status)
+
+    with pytest.raises(DswOperationFailedError, match=f"is {status} and cannot be started"):
+        run(make(DswStartInstanceOperator))
+    assert asked(emulator, "StartInstance") == [400]
+    assert len(emulator.calls("GetInstance")) > 8
+
+
+def test_a_start_fails_if_the_instance_is_deleted_meanwhile(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, per_poll=["Saving", "Saving", "Deleting"])
+
+    with pytest.raises(DswOperationFailedError, match="Deleting"):
+        run(make(DswStartInstanceOperator))
+
+
+@pytest.mark.parametrize("save_image", [False, True])
+@pytest.mark.parametrize(
+    "polls",
+    [
+        ["Saving", "Saving", "Saved", "Running"],
+        ["Saving", "SaveFailed", "SaveFailed", "Running"],
+    ],
+)
+def test_a_stop_waits_for_the_end_of_a_save(
+    make: Make, emulator: DswEmulator, polls: list[str], save_image: bool
+) -> None:
+    emulator.add_instance(ID, per_poll=polls)
+
+    assert run(make(DswStopInstanceOperator, save_image=save_image))["Status"] == "Stopped"
+    assert asked(emulator, "StopInstance") == [200]
+
+
+@pytest.mark.parametrize("polls", [["Updating", "Updating", "Running"], ["Creating", "Starting", "Running"]])
+def test_a_stop_that_is_refused_in_a_status_that_passes_is_asked_for_again(
+    make: Make, emulator: DswEmulator, polls: list[str]
+) -> None:
+    """An image can be saved of a running instance only."""
+    emulator.add_instance(ID, per_poll=polls)
+
+    assert run(make(DswStopInstanceOperator, save_image=True))["Status"] == "Stopped"
+    assert asked(emulator, "StopInstance")[-1] == 200
+    assert set(asked(emulator, "StopInstance")[:-1]) == {400}
+
+
+# What somebody else stops
+
+
+def stop_after(emulator: DswEmulator, polls: int, timeline: list[Any]) -> None:
+    """Let somebody stop the instance when it was polled so often."""
+
+    def count(request: Request) -> None:
+        if len(emulator.calls("GetInstance")) == polls:
+            emulator.set_instance(ID, per_poll=timeline)
+
+    emulator.on_request = count
+
+
+STOPS: list[list[Any]] = [["Stopping", "Stopping", "Stopped"], ["Stopped"]]
+
+
+@pytest.mark.parametrize("timeline", STOPS)
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_a_start_that_is_stopped_on_its_way_has_failed(
+    make: Make, emulator: DswEmulator, timeline: list[Any], try_number: int
+) -> None:
+    emulator.add_instance(ID, "Stopped")
+    emulator.start_timeline = [("Queuing", {"GmtModifiedTime": "2099-01-31T08:00:00Z"})]
+    stop_after(emulator, 4, [(status, {"GmtModifiedTime": "2099-01-31T08:01:00Z"}) for status in timeline])
+
+    with pytest.raises(DswOperationFailedError, match="found Stop"):
+        run(make(DswStartInstanceOperator), context(try_number))
+    assert asked(emulator, "StartInstance") == [200]
+
+
+@pytest.mark.parametrize("timeline", STOPS)
+def test_so_has_somebody_else_s_start(make: Make, emulator: DswEmulator, timeline: list[Any]) -> None:
+    emulator.add_instance(ID, "Queuing")
+    stop_after(emulator, 3, timeline)
+
+    with pytest.raises(DswOperationFailedError, match="found Stop"):
+        run(make(DswStartInstanceOperator))
+    assert asked(emulator, "StartInstance") == []
+
+
+@pytest.mark.parametrize("timeline", STOPS)
+def test_a_later_try_starts_again_what_was_stopped_for_the_end_of_an_earlier_one(
+    make: Make, emulator: DswEmulator, timeline: list[Any]
+) -> None:
+    """A person clears the task: its stop may arrive when the next try has looked already."""
+    emulator.add_instance(ID, "Queuing")
+    stop_after(emulator, 3, timeline)
+
+    assert run(make(DswStartInstanceOperator, stop_on_kill=True), context(2, max_tries=3))["Status"] == "Running"
+    assert asked(emulator, "StartInstance") == [200]
+
+
+def test_a_later_try_waits_for_a_stop_that_arrived_before_it(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, "Running")
+    emulator.stop_timeline = [("Stopping", 0.5), ("Stopped", None)]
+    run(DswStopInstanceOperator(task_id="other", instance_id=ID, wait_for_completion=False))
+
+    assert run(make(DswStartInstanceOperator, stop_on_kill=True), context(2, max_tries=3))["Status"] == "Running"
+    assert asked(emulator, "StartInstance") == [200]
