@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +25,19 @@ from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSen
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
-WAIT_KEY = "dsw_stop_on_kill"
-"""The XCom that says whether a deferred wait is open, so that whoever ends the task has to stop the instance."""
+NOTE_KEY = "dsw_stop_on_kill"
+"""
+The XCom by which a try tells the triggers of its waits whether they may have to stop the instance.
+
+``wait``: what names the wait that is deferred. ``is_cleared``: whether a person ended the try before this one, and this
+one has asked for nothing yet. ``began``: POSIX time at which it began. ``stopped_by``: what has claimed the stop.
+"""
 STATE_TIMEOUT = 2.0
 """Seconds for a question to Airflow while it kills the task: it sends SIGKILL five seconds after SIGTERM."""
 CLAIM_PAUSE = 0.5
 """Seconds in which another triggerer that was told the same may claim the stop too; the later claim counts."""
+LATEST_STOP = 60.0
+"""Seconds after the beginning of a try until which the one before it may have the instance stopped."""
 ASK_AGAIN = 3.0
 """Seconds after which a triggerer asks again what Airflow did not answer."""
 _ATTEMPTS = 3
@@ -70,7 +78,15 @@ class Attempt:
         :param retries: the task's.
         """
         # To clear a task lets it have all its retries again, from the next try on.
-        return self.number > 1 and self.number != self.max_tries - retries + 1
+        return self.number > 1 and not self.is_cleared(retries)
+
+    def is_cleared(self, retries: int) -> bool:
+        """
+        Return whether a person has cleared the task, and this is the first try since.
+
+        :param retries: the task's.
+        """
+        return self.number > 1 and self.number == self.max_tries - retries + 1
 
     def is_last(self, error: BaseException, task: BaseOperator, context: Context) -> bool:
         """
@@ -116,46 +132,41 @@ class Attempt:
         return answers[0] not in ("running", "deferred") if answers else None
 
 
-def open_wait(context: Context) -> str | None:
+def note(attempt: Attempt, **facts: Any) -> None:
     """
-    Note that a wait is about to be deferred during which the instance is to be stopped if a person ends the task.
+    Tell the triggers of this task's waits what :data:`NOTE_KEY` is about.
 
-    :return: what names the wait; None outside of Airflow. If that can't be noted, nothing is stopped: nobody can tell
-        this wait from another.
+    :param attempt: the try.
+    :param facts: what is so from now on; without any, there is nothing to stop for a trigger.
     """
-    ti: Any = context.get("ti")
-    if ti is None or not _has_supervisor():
-        return None
-    wait_id = uuid.uuid4().hex
+    if not _has_supervisor():
+        return
     try:
-        BaseXCom.set(WAIT_KEY, _open(wait_id), **row_of(ti))
+        BaseXCom.set(NOTE_KEY, {"try": attempt.number, **facts}, **attempt.row)
     except Exception as error:
-        log.warning("If the task is killed while it is deferred, nothing is stopped (%s).", type(error).__name__)
-    return wait_id
+        log.warning("If the task is ended while it is deferred, nothing is stopped (%s).", type(error).__name__)
 
 
-def close_wait(context: Context) -> bool:
-    """
-    Note that the task has resumed, so that whatever ends it now is the worker's to see.
-
-    :return: whether there was such a wait in this try.
-    """
-    ti: Any = context.get("ti")
-    if ti is None or not _has_supervisor():
+def has_noted_wait(attempt: Attempt) -> bool:
+    """Return whether a wait of this try was deferred during which the instance might have to be stopped."""
+    if not _has_supervisor():
         return False
     try:
-        found = BaseXCom.get_value(ti_key=SimpleNamespace(**row_of(ti)), key=WAIT_KEY)
-        if found:
-            BaseXCom.set(WAIT_KEY, "resumed", **row_of(ti))
+        found = BaseXCom.get_value(ti_key=SimpleNamespace(**attempt.row), key=NOTE_KEY)
     except Exception as error:
-        log.warning("A triggerer may take the task for deferred still (%s).", type(error).__name__)
+        log.warning("Airflow does not say what the task has waited for (%s).", type(error).__name__)
         return False
-    return bool(found)
+    return isinstance(found, dict) and "wait" in found
 
 
-async def aclose_wait(ti: Any, trigger_log: Any) -> None:
+def new_wait_id() -> str | None:
+    """Return what names a wait; None outside of Airflow, where nobody keeps it."""
+    return uuid.uuid4().hex if _has_supervisor() else None
+
+
+async def anote_end(ti: Any, trigger_log: Any) -> None:
     """
-    Note, from a trigger that is about to fire, that the task resumes; whoever is cancelled after that is late.
+    Note, from a trigger that is about to fire, that the task resumes: who is told after that that it ended is late.
 
     :param ti: the trigger's ``task_instance``.
     :param trigger_log: the trigger's log.
@@ -163,7 +174,7 @@ async def aclose_wait(ti: Any, trigger_log: Any) -> None:
     if ti is None or not _has_supervisor():
         return
     try:
-        await aset_xcom(WAIT_KEY, "resumed", **row_of(ti))
+        await aset_xcom(NOTE_KEY, {"try": ti.try_number}, **row_of(ti))
     except Exception as error:
         # The worker that resumes the task notes it too.
         await trigger_log.awarning("The end of the wait could not be noted (%s).", type(error).__name__)
@@ -177,7 +188,7 @@ async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
     taken over: by then the task may be deferred still, or may have resumed, failed and be in its next try.
 
     :param ti: the trigger's ``task_instance``.
-    :param wait_id: what :func:`open_wait` returned.
+    :param wait_id: what :func:`new_wait_id` returned.
     :param trigger_log: the trigger's log.
     """
     if ti is None:
@@ -186,21 +197,33 @@ async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
         if number:
             await asyncio.sleep(ASK_AGAIN)
         try:
-            if await asyncio.to_thread(_state, row_of(ti)) == "deferred":
-                return False
-            return wait_id is None or await _aclaim(ti, wait_id)
+            is_deferred = await asyncio.to_thread(_state, row_of(ti)) == "deferred"
+            if wait_id is None:
+                return not is_deferred
+            noted = await aget_xcom(NOTE_KEY, **row_of(ti))
         except Exception as error:
             await trigger_log.awarning("Airflow does not say who has ended the task (%s).", type(error).__name__)
+            continue
+        if isinstance(noted, dict):
+            return _may_claim(noted, ti, wait_id, is_deferred) and await _aclaim(ti, noted)
+        # Airflow clears a task's XComs when a try begins: the new one has not noted anything yet.
     return False
 
 
-async def _aclaim(ti: Any, wait_id: str) -> bool:
-    if await aget_xcom(WAIT_KEY, **row_of(ti)) != _open(wait_id):
+def _may_claim(noted: Mapping[str, Any], ti: Any, wait_id: str, is_deferred: bool) -> bool:
+    if "stopped_by" in noted:
         return False
-    claim = f"{wait_id} stopped by {uuid.uuid4().hex}"
-    await aset_xcom(WAIT_KEY, claim, **row_of(ti))
+    if noted.get("wait") == wait_id:
+        return not is_deferred
+    is_next = noted.get("try") == ti.try_number + 1
+    return is_next and bool(noted.get("is_cleared")) and time.time() - noted.get("began", 0.0) < LATEST_STOP
+
+
+async def _aclaim(ti: Any, noted: Mapping[str, Any]) -> bool:
+    claim = {**noted, "stopped_by": uuid.uuid4().hex}
+    await aset_xcom(NOTE_KEY, claim, **row_of(ti))
     await asyncio.sleep(CLAIM_PAUSE)
-    return bool(await aget_xcom(WAIT_KEY, **row_of(ti)) == claim)
+    return bool(await aget_xcom(NOTE_KEY, **row_of(ti)) == claim)
 
 
 def _state(row: Mapping[str, Any]) -> str | None:
@@ -219,7 +242,3 @@ def _has_supervisor() -> bool:
     # It takes long to import, and is there wherever there is a supervisor.
     task_runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     return getattr(task_runner, "SUPERVISOR_COMMS", None) is not None
-
-
-def _open(wait_id: str) -> str:
-    return f"{wait_id} open"

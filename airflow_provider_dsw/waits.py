@@ -307,7 +307,8 @@ def _judge_instance(wait: Wait, instance: Mapping[str, Any], *, targets: Iterabl
         found = {"RequestId": instance.get("RequestId"), **save, "InstanceId": wait.instance_id}
         return Verdict(Outcome.FAILED, f"{status}, snapshot Failed", found)
     if operation and operation.baseline.is_stale(instance):
-        return Verdict(Outcome.NOT_YET, f"{status}, as before the request", instance, is_stale=True)
+        since = "" if operation.baseline.left else ", as before the request"
+        return Verdict(Outcome.NOT_YET, f"{status}{since}", instance, is_stale=True)
     if status in tuple(targets):
         if save is not None and save.get("Status") != "Saved":
             return Verdict(Outcome.NOT_YET, f"{status}, snapshot {save.get('Status')}", instance)

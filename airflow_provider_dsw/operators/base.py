@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ from airflow_provider_dsw.progress import (
     may_stay,
     progress,
 )
-from airflow_provider_dsw.task_end import Attempt, close_wait, open_wait
+from airflow_provider_dsw.task_end import Attempt, has_noted_wait, new_wait_id, note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
 from airflow_provider_dsw.waiting import Waiting, is_deferrable
 from airflow_provider_dsw.waits import Outcome, Wait
@@ -72,7 +73,7 @@ class DswBaseOperator(Waiting, BaseOperator):
     :param instance_id: e.g. ``dsw-730xxxxxxxxxx``. Templated.
     :param wait_for_completion: wait until what was asked for is done; else end as soon as it is asked for.
     :param poke_interval: seconds between two polls, or a timedelta.
-    :param timeout: seconds for one try of the task, or a timedelta. When they are over, the try fails with
+    :param timeout: seconds that one try of the task waits, or a timedelta. When they are over, the try fails with
         DswTimeoutError; a retry resumes.
     :param deferrable: wait in the triggerer, without a worker. None: ``[operators] default_deferrable``.
     :param dsw_conn_id: id of a connection of type ``dsw``. Templated.
@@ -107,14 +108,15 @@ class DswBaseOperator(Waiting, BaseOperator):
 
     def _reset(self) -> None:
         """Begin anew: a task's object may be executed more than once."""
-        self._began = time.time()
-        self._attempt: Attempt | None = None
+        self._began: float | None = None
+        self._attempt = Attempt.of({})
         self._baseline: Baseline | None = None
         # Whether something goes on in the service that this task has asked for, or has found in progress.
         self._is_responsible = False
         self._is_deferred = False
         self._was_killed = False
         self._may_ask = True
+        self._note_of_cleared: dict[str, Any] = {}
 
     def _check_literals(self) -> None:
         """Check what is known where the DAG is parsed."""
@@ -150,6 +152,7 @@ class DswBaseOperator(Waiting, BaseOperator):
         """
         self._reset()
         with self._seeing_to_its_end(context):
+            self._note_cleared()
             try:
                 for name, check in self._checks().items():
                     check(getattr(self, name))
@@ -162,13 +165,14 @@ class DswBaseOperator(Waiting, BaseOperator):
         """Resume after the deferral."""
         self._reset()
         event = (next_kwargs or {}).get("event") or {}
-        self._began = event.get("began", self._began)
-        if self.stop_on_kill:
-            # Airflow's own deferral timeout brings no event.
-            self._is_responsible = close_wait(context) or event.get("stop_on_kill", False)
-            if operation := event.get("operation"):
-                self._baseline = Operation.from_json(operation).baseline
+        self._began = event.get("began")
         with self._seeing_to_its_end(context):
+            if self.stop_on_kill:
+                # Airflow's own deferral timeout brings no event.
+                self._is_responsible = event.get("stop_on_kill", False) or has_noted_wait(self._attempt)
+                if operation := event.get("operation"):
+                    self._baseline = Operation.from_json(operation).baseline
+                note(self._attempt)
             return super().resume_execution(next_method, next_kwargs, context)
 
     def _run(self, context: Context) -> dict[str, Any]:
@@ -180,12 +184,12 @@ class DswBaseOperator(Waiting, BaseOperator):
 
     @property
     def _is_later_try(self) -> bool:
-        return self._attempt is not None and self._attempt.number > 1
+        return self._attempt.number > 1
 
     @property
     def _is_retry(self) -> bool:
         """Whether an earlier try, since the task was cleared last, has failed."""
-        return self._attempt is not None and self._attempt.is_retry(self.retries or 0)
+        return self._attempt.is_retry(self.retries or 0)
 
     # The service
 
@@ -236,6 +240,10 @@ class DswBaseOperator(Waiting, BaseOperator):
                 self.log.warning("The service shows nothing of this request; sending it again. %s", error)
             else:
                 self._log_request(action, answer)
+                if self._note_of_cleared:
+                    # What goes on from now on is not an earlier try's to stop.
+                    self._note_of_cleared = {}
+                    note(self._attempt)
                 if self._was_killed:
                     self._is_responsible = True
                     self._stop_instance("the task was ended while it asked for this")
@@ -275,7 +283,9 @@ class DswBaseOperator(Waiting, BaseOperator):
         :param limit: seconds after which to give this wait up without a failure.
         :return: what the wait was met with; empty if it was given up.
         """
-        began = time.time()
+        now = time.time()
+        self._began = self._began or now
+        limit_at = math.inf if limit is None else now + limit
         with self._summed_up(context):
             while True:
                 verdict = self._poll(context, wait, first=False)
@@ -284,26 +294,31 @@ class DswBaseOperator(Waiting, BaseOperator):
                     if verdict.outcome is Outcome.MET:
                         return result(wait, verdict)
                 if self.deferrable:
-                    self._defer(context, wait, None if limit is None else began + limit)
-                left = self._began + self.timeout - time.time()
-                if left <= 0:
+                    self._defer(context, wait, self._began, limit_at)
+                now = time.time()
+                if now >= self._began + self.timeout:
                     raise self._out_of_time("timeout", self._course.seen)
-                left_of_limit = left if limit is None else began + limit - time.time()
-                if left_of_limit <= 0:
+                if now >= limit_at:
                     return {}
-                time.sleep(min(pause(self.poke_interval, retry_after=self._retry_after), left, left_of_limit))
+                planned = pause(self.poke_interval, retry_after=self._retry_after)
+                time.sleep(min(planned, self._began + self.timeout - now, limit_at - now))
 
-    def _defer(self, context: Context, wait: Wait, limit_at: float | None) -> None:
-        wait_id = open_wait(context) if self._stops_on_kill else None
+    def _defer(self, context: Context, wait: Wait, began: float, limit_at: float) -> None:
+        wait_id = new_wait_id() if self._stops_on_kill else None
+        if wait_id is not None:
+            note(self._attempt, wait=wait_id, **self._note_of_cleared)
         trigger = partial(self._trigger, wait, wait_id, limit_at)
-        self._leave_to_triggerer(context, trigger, began=self._began)
+        self._leave_to_triggerer(context, trigger, began=began)
 
-    def _trigger(self, wait: Wait, wait_id: str | None, limit_at: float | None, **state: Any) -> DswInstanceTrigger:
+    @property
+    def _is_out_of_time(self) -> bool:
+        return self._began is not None and time.time() >= self._began + self.timeout
+
+    def _trigger(self, wait: Wait, wait_id: str | None, limit_at: float, **state: Any) -> DswInstanceTrigger:
         # Not at the top: no DAG file needs it, and importing it takes long.
         from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
-        if limit_at is not None:
-            state["timeout"] = min(state["timeout"], limit_at - state["started_at"])
+        state["timeout"] = min(state["timeout"], limit_at - state["started_at"])
         return DswInstanceTrigger(
             instance_id=wait.instance_id,
             target_status=list(wait.target_statuses),
@@ -345,10 +360,21 @@ class DswBaseOperator(Waiting, BaseOperator):
                     self._stop_instance("the task has failed for good")
                 elif self._is_responsible:
                     self.log.info("DSW instance %s is left alone: a retry of the task resumes.", self.instance_id)
-            # After an execution_timeout Airflow calls on_kill, and in reach of another signal it may too.
-            self._is_responsible = False
+            self._has_ended()
             raise
+        self._has_ended()
+
+    def _has_ended(self) -> None:
+        # After an execution_timeout Airflow calls on_kill, and with another signal it may too.
         self._is_responsible = False
+        if self._note_of_cleared:
+            note(self._attempt)
+
+    def _note_cleared(self) -> None:
+        """Let a triggerer that is late stop the instance for the try that a person has ended: this one will see it."""
+        if self.stop_on_kill and self.deferrable and self._attempt.is_cleared(self.retries or 0):
+            self._note_of_cleared = {"is_cleared": True, "began": time.time()}
+            note(self._attempt, **self._note_of_cleared)
 
     def on_kill(self) -> None:
         """Stop the instance if ``stop_on_kill`` says so and Airflow does not repeat the task by itself."""
@@ -359,9 +385,8 @@ class DswBaseOperator(Waiting, BaseOperator):
         if not self.stop_on_kill:
             self.log.info("DSW instance %s is left alone.", self.instance_id)
             return
-        attempt = self._attempt
-        is_last = not self._is_deferred and not (attempt and attempt.may_be_repeated)
-        if is_last or attempt is None or attempt.was_ended_by_person():
+        is_last = not self._is_deferred and not self._attempt.may_be_repeated
+        if is_last or self._attempt.was_ended_by_person():
             self._was_killed = True
             self._stop_instance("the task was ended")
         else:
@@ -449,7 +474,7 @@ class DswStatusOperator(DswBaseOperator):
             # It may have been the wrong moment only.
             now = fresher(instance, self._get_instance(context))
             is_another = now.get("Status") != instance.get("Status")
-            if not is_patient or self._began + self.timeout < time.time() or not (is_another or is_transitional(now)):
+            if not is_patient or self._is_out_of_time or not (is_another or is_transitional(now)):
                 raise
             return self._advance(context, now) if is_another else self._wait_for_end_of(context, now)
         if changed is not None:
@@ -513,7 +538,7 @@ class DswStatusOperator(DswBaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on as the trigger's event says: there may be more to do before the target is reached."""
-        if event["outcome"] == "timeout" and time.time() < self._began + self.timeout:
+        if event["outcome"] == "timeout" and not self._is_out_of_time:
             return self._look_again(context, {})
         return self._take(context, super().execute_complete(context, event))
 

@@ -33,7 +33,7 @@ from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import akeep_links, links_of, row_of
 from airflow_provider_dsw.polling import Answers, Course, Line, aask, event_of, kind, next_due, pause, result
 from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
-from airflow_provider_dsw.task_end import aclose_wait, amay_stop
+from airflow_provider_dsw.task_end import amay_stop, anote_end
 from airflow_provider_dsw.transitions import LastSeen, detect_transitions
 from airflow_provider_dsw.version_compat import (
     QUEUES_WATCHERS,
@@ -171,7 +171,7 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
     :param operation: the operation whose outcome is waited for, as
         :meth:`~airflow_provider_dsw.progress.Operation.as_json` gives it.
     :param stop_on_kill: stop the instance when a person ends the deferred task (Airflow 3.3+).
-    :param wait_id: with ``stop_on_kill``, what :func:`~airflow_provider_dsw.task_end.open_wait` returned.
+    :param wait_id: with ``stop_on_kill``, what :func:`~airflow_provider_dsw.task_end.new_wait_id` returned.
     """
 
     def __init__(
@@ -305,7 +305,7 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             await self.log.alog(*end.line)
         await asyncio.sleep(earliest - time.time())
         if self.stop_on_kill:
-            await aclose_wait(self.task_instance, self.log)
+            await anote_end(self.task_instance, self.log)
         yield TriggerEvent(wait.event(end))
 
     @cached_property

@@ -26,7 +26,7 @@ T0, T1, T2 = ({"GmtModifiedTime": f"2026-01-31T08:0{minute}:00Z"} for minute in 
 
 @pytest.mark.parametrize("status", ["Failed", "Stopped"])
 @pytest.mark.parametrize("stale_reads", [3, [0, 1, 0, 1, 0, 1], [1, 0, 2, 0, 3, 0]])
-@pytest.mark.parametrize("modified_time", ["status", "frozen", "always", "missing"])
+@pytest.mark.parametrize("modified_time", ["status", "frozen", "missing"])
 def test_a_start_outlives_a_replica_that_goes_back_and_forth(
     make: Make, emulator: DswEmulator, status: str, stale_reads: Any, modified_time: str
 ) -> None:

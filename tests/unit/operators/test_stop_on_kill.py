@@ -34,7 +34,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_dsw.task_end.CLAIM_PAUSE", 0.02)
-    monkeypatch.setattr("airflow_provider_dsw.task_end.ASK_AGAIN", 0.01)
+    monkeypatch.setattr("airflow_provider_dsw.task_end.ASK_AGAIN", 0.2)
 
 
 def stops(emulator: DswEmulator) -> int:
@@ -344,16 +344,83 @@ def test_nor_does_one_that_another_triggerer_has_brought_to_its_end(
 
 
 @told
-@pytest.mark.parametrize("state", ["running", "success", "failed", "deferred"])
-def test_nor_does_one_whose_task_is_in_its_next_try(
+@pytest.mark.parametrize("state", ["running", "success", "failed", "deferred", "up_for_retry"])
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_nor_does_one_whose_task_is_tried_again(
+    trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor, has_begun: bool, state: str
+) -> None:
+    supervisor.xcoms.clear()  # as Airflow does when a try begins
+    if has_begun:
+        deferred(supervisor, context(2))
+    supervisor.states["t"] = state
+
+    asyncio.run(trigger.on_kill())
+
+    assert stops(emulator) == 0
+
+
+CLEARED = {"try_number": 2, "max_tries": 1}
+
+
+@told
+@pytest.mark.parametrize("state", ["running", "deferred"])
+def test_a_person_has_cleared_the_task_and_its_next_try_has_looked_already(
     trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor, state: str
 ) -> None:
-    """Airflow clears a task's XComs when a try begins."""
+    """It will see that the instance stops, and start it again."""
     supervisor.xcoms.clear()
+    next_one = deferred(supervisor, context(**CLEARED))
     supervisor.states["t"] = state
+
     asyncio.run(trigger.on_kill())
-    deferred(supervisor, context(2))
-    supervisor.states["t"] = state
+
+    assert stops(emulator) == 1
+    assert asyncio.run(first_event(next_one))["result"]["Status"] in ("Stopping", "Stopped")
+    supervisor.states["t"] = "running"
+    asyncio.run(copy.deepcopy(trigger).on_kill())
+    assert stops(emulator) == 1
+
+
+@told
+def test_its_next_try_may_have_begun_and_not_come_so_far_as_to_say_so(
+    trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor
+) -> None:
+    supervisor.xcoms.clear()
+    supervisor.states["t"] = "running"
+
+    async def story() -> None:
+        killed = asyncio.create_task(trigger.on_kill())
+        await asyncio.sleep(0.005)
+        await asyncio.to_thread(deferred, supervisor, context(**CLEARED))
+        await killed
+
+    asyncio.run(story())
+
+    assert stops(emulator) == 1
+
+
+@told
+@pytest.mark.parametrize("then", ["asks itself", "ends", "began long ago"])
+def test_what_the_try_after_a_clear_has_brought_about_is_its_own(
+    trigger: DswInstanceTrigger,
+    emulator: DswEmulator,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    then: str,
+) -> None:
+    supervisor.xcoms.clear()
+    if then == "asks itself":
+        emulator.set_instance(ID, "Failed")
+    elif then == "ends":
+        emulator.set_instance(ID, "Running")
+    if then == "ends":
+        start(deferrable=True).execute(context(**CLEARED))
+    else:
+        deferred(supervisor, context(**CLEARED))
+    if then == "began long ago":
+        monkeypatch.setattr("airflow_provider_dsw.task_end.LATEST_STOP", -1.0)
+    supervisor.states["t"] = "success" if then == "ends" else "running"
+
     asyncio.run(trigger.on_kill())
 
     assert stops(emulator) == 0
