@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -189,6 +190,7 @@ class Airflow:
             **env,
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.revived: list[str] = []
         self._client = httpx.Client(trust_env=False, timeout=30)
         self._numbers = itertools.count(1)
 
@@ -227,6 +229,26 @@ class Airflow:
                 yield self
             finally:
                 self.stop()
+
+    @contextlib.contextmanager
+    def kept_running(self) -> Iterator[None]:
+        """Start components that end by themselves again, as a service manager does: a scheduler needs its database."""
+        done = threading.Event()
+
+        def keep() -> None:
+            while not done.wait(1):
+                for component, process in list(self._processes.items()):
+                    if process.poll() is not None:
+                        self.revived.append(component)
+                        self.start_component(component)
+
+        keeper = threading.Thread(target=keep, name="keeper")
+        keeper.start()
+        try:
+            yield
+        finally:
+            done.set()
+            keeper.join()
 
     def stop(self) -> None:
         """End all processes, whatever state they are in, and keep the tasks' logs."""

@@ -29,6 +29,7 @@ COMPONENTS: Components = {
     **dict.fromkeys(TRIGGERERS, ("triggerer", "--skip-serve-logs")),
     WORKER: ("celery", "worker", "-H", "w1@localhost", "--skip-serve-logs"),
 }
+HEARTBEAT_TIMEOUT = 30  # seconds, of a triggerer
 TASK_HEARTBEAT_TIMEOUT = 60  # seconds: more than a database may stand still here
 NEEDED = {
     "airflow.providers.celery": "the Celery provider",
@@ -46,12 +47,18 @@ class Bed:
     :param emulator: the service behind the connection ``dsw_default``, over TLS.
     :param database: Airflow's database.
     :param watched: the instances that a watcher waits for, each with a DAG that runs when it has started.
+    :param pace: what to multiply the times with that are about Airflow's heartbeats.
     """
 
     airflow: Airflow
     emulator: DswEmulator
     database: PostgreSQL
     watched: Sequence[str]
+    pace: float
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep so long, at a pace of 1."""
+        time.sleep(seconds * self.pace)
 
     def begin(self, dag_id: str, instance_id: str, status: str = "Stopped") -> Run:
         """Run a DAG on a new instance."""
@@ -93,12 +100,17 @@ class Bed:
 
 
 @contextlib.contextmanager
-def running(name: str = "production", watchers: int = 4) -> Iterator[Bed]:
+def running(
+    name: str = "production", *, watchers: int = 4, takes: int = 2, interval: float = 5, pace: float = 1
+) -> Iterator[Bed]:
     """
     Run all of it for a `with` block. Nothing is left of it then, whatever happened in it.
 
     :param name: of the folder in ``.artifacts`` that keeps the logs.
     :param watchers: how many.
+    :param interval: seconds between two polls of a watcher and of a wait in the fleet.
+    :param takes: how many triggers a triggerer takes at a time: the one that is there first would take all.
+    :param pace: 1 for the heartbeats that Airflow is content with by default, less for earlier ones.
     """
     missing = [what for module, what in NEEDED.items() if not _is_installed(module)]
     assert not missing, f"{' and '.join(missing)} missing: pip install -e '.[test,production]'"
@@ -124,16 +136,19 @@ def running(name: str = "production", watchers: int = 4) -> Iterator[Bed]:
                 "AIRFLOW__CORE__HOSTNAME_CALLABLE": "tests.system.production.hostname.of_component",
                 "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
                 "AIRFLOW__CORE__PARALLELISM": "32",
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(TASK_HEARTBEAT_TIMEOUT),
-                # Otherwise the triggerer that is there first takes all that wait.
-                "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "2",
+                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(round(TASK_HEARTBEAT_TIMEOUT * pace)),
+                "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": str(takes),
+                "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": str(HEARTBEAT_TIMEOUT * pace),
+                "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(round(HEARTBEAT_TIMEOUT * pace)),
+                "PRODUCTION_INTERVAL": str(interval),
                 "PRODUCTION_WATCHERS": str(watchers),
             },
             components=COMPONENTS,
             database=database.url,
         )
         stack.enter_context(airflow.running(timeout=180))
-        yield Bed(airflow, emulator, database, watched)
+        stack.enter_context(airflow.kept_running())
+        yield Bed(airflow, emulator, database, watched, pace)
 
 
 @contextlib.contextmanager

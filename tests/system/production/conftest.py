@@ -21,5 +21,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="package", name="bed")
 def running_bed() -> Iterator[Bed]:
-    with bed.running() as running:
+    # Heartbeats are late after half of the time, so that a test need not wait so long until they are.
+    with bed.running(pace=0.5) as running:
         yield running
