@@ -292,9 +292,9 @@ def condition_for_end_of(instance: Mapping[str, Any]) -> Wait:
     :param instance: GetInstance's answer.
     """
     blocked_by = str(instance.get("Status"))
-    others = tuple(status for status in INSTANCE_STATUSES if status not in (blocked_by, "Deleting"))
+    others = tuple(status for status in INSTANCE_STATUSES if status != blocked_by)
     operation = Operation(Baseline.of(instance), blocked_by=blocked_by)
-    return Wait(str(instance["InstanceId"]), others, failure_statuses=("Deleting",), operation=operation)
+    return Wait(str(instance["InstanceId"]), others, failure_statuses=(), operation=operation)
 
 
 def find_by_label(

@@ -307,8 +307,11 @@ def _judge_instance(wait: Wait, instance: Mapping[str, Any], *, targets: Iterabl
         found = {"RequestId": instance.get("RequestId"), **save, "InstanceId": wait.instance_id}
         return Verdict(Outcome.FAILED, f"{status}, snapshot Failed", found)
     if operation and operation.baseline.is_stale(instance):
-        since = "" if operation.baseline.left else ", as before the request"
-        return Verdict(Outcome.NOT_YET, f"{status}{since}", instance, is_stale=True)
+        # Of one that would decide nothing anyway the log need not say why it does not.
+        would_decide = status in {*targets, *wait.failures, "Stopped"}
+        is_old = would_decide and not operation.blocked_by and not operation.baseline.left
+        seen = f"{status}, as before the request" if is_old else status
+        return Verdict(Outcome.NOT_YET, seen, instance, is_stale=True)
     if status in tuple(targets):
         if save is not None and save.get("Status") != "Saved":
             return Verdict(Outcome.NOT_YET, f"{status}, snapshot {save.get('Status')}", instance)

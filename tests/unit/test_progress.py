@@ -174,7 +174,7 @@ def test_whatever_follows_a_status_is_the_end_of_it(status: str) -> None:
 
     found = {each: judge(wait, instance(each, 2)).outcome for each in (*INSTANCE_STATUSES, "A status of tomorrow")}
     assert {each for each, outcome in found.items() if outcome is PENDING} == {status, "A status of tomorrow"}
-    assert {each for each, outcome in found.items() if outcome is FAILURE} == {"Deleting"}
+    assert FAILURE not in found.values()
     assert judge(wait, instance("Running", 0)).outcome is PENDING  # from before
     assert status in str(wait)
 

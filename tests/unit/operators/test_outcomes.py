@@ -286,3 +286,28 @@ def test_a_wait_asks_no_sooner_than_the_service_wants(make: Make, emulator: DswE
     assert len(times) == 8
     assert times[-1] - times[-2] > 0.25
     assert times[-2] - times[-3] > 0.25
+
+
+@pytest.mark.parametrize("status", ["Starting", "Stopping", "Updating"])
+def test_the_log_speaks_of_no_request_if_none_was_made(
+    make: Make, emulator: DswEmulator, capsys: pytest.CaptureFixture[str], status: str
+) -> None:
+    emulator.add_instance(ID, per_poll=[status, status, "Running"])
+    run(make(DswStartInstanceOperator))
+
+    log = capsys.readouterr().out
+    assert f"DSW instance {ID}: {status} (waiting for " in log
+    assert "the request" not in log
+
+
+@pytest.mark.parametrize(
+    ("operator", "blocked_by", "target"),
+    [(DswStartInstanceOperator, "Updating", "Running"), (DswStopInstanceOperator, "Saving", "Stopped")],
+)
+def test_an_instance_that_is_deleted_before_the_request_could_be_made(
+    make: Make, emulator: DswEmulator, operator: type, blocked_by: str, target: str
+) -> None:
+    emulator.add_instance(ID, per_poll=[blocked_by, blocked_by, "Deleting"])
+
+    with pytest.raises(DswOperationFailedError, match=f"is Deleting and can no longer reach {target}"):
+        run(make(operator))
