@@ -241,16 +241,23 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         """
         if not self.stop_on_kill:
             return
+        # Airflow 3.3.2 cancels a trigger anew every second until it is gone, and with it what this awaits.
+        stop = asyncio.create_task(self._stop_if_ended_by_person())
+        _stops.add(stop)
+        stop.add_done_callback(_stops.discard)
+        await asyncio.shield(stop)
+
+    async def _stop_if_ended_by_person(self) -> None:
         if not await amay_stop(self.task_instance, self.wait_id, self.log):
             await self.log.ainfo("DSW instance %s is left alone: the task goes on elsewhere.", self.instance_id)
             return
         try:
             async with shared_hook(self.dsw_conn_id, self.region) as hook:
-                await self._stop_instance(hook, STOP_ATTEMPTS)
+                await self._stop(hook, STOP_ATTEMPTS)
         except DswError as error:
             await self.log.aerror("DSW instance %s could not be stopped. %s", self.instance_id, error)
 
-    async def _stop_instance(self, hook: DswHook, attempts: int) -> None:
+    async def _stop(self, hook: DswHook, attempts: int) -> None:
         if await self._has_nothing_to_stop(hook):
             await self.log.ainfo("DSW instance %s stops already.", self.instance_id)
             return
@@ -260,7 +267,7 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             if attempts <= 1 or not error.may_have_been_performed:
                 raise
             await self.log.awarning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
-            await self._stop_instance(hook, attempts - 1)
+            await self._stop(hook, attempts - 1)
         else:
             asked = "StopInstance of DSW instance %s is accepted: the task was ended. RequestId: %s"
             await self.log.ainfo(asked, self.instance_id, answer.get("RequestId"))
@@ -375,6 +382,10 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             due = next_due(self.poke_interval, time.time() - self.began) if self.exponential_backoff else math.inf
             first = min(seconds(), due)
         return _polls(self._kwargs(), first, seconds)
+
+
+# What on_kill has begun: the event loop itself keeps no task alive.
+_stops: set[asyncio.Task[None]] = set()
 
 
 class _End(NamedTuple):

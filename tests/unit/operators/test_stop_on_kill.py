@@ -319,6 +319,25 @@ def test_a_person_ends_a_deferred_task(
 
 
 @told
+def test_airflow_cancels_on_kill_after_a_second_which_may_be_too_early(
+    trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor
+) -> None:
+    supervisor.states["t"] = "failed"
+    emulator.fault("GetInstance", delay=0.3)
+
+    async def cancelled() -> None:
+        killed = asyncio.create_task(trigger.on_kill())
+        await asyncio.sleep(0.1)
+        killed.cancel()
+        await asyncio.gather(killed, return_exceptions=True)
+        await asyncio.sleep(0.6)  # while the triggerer goes on
+
+    asyncio.run(cancelled())
+
+    assert stops(emulator) == 1
+
+
+@told
 def test_a_wait_that_moves_to_another_triggerer_stops_nothing(
     trigger: DswInstanceTrigger, emulator: DswEmulator
 ) -> None:
