@@ -41,6 +41,8 @@ LATEST_STOP = 60.0
 ASK_AGAIN = 3.0
 """Seconds after which a triggerer asks again what Airflow did not answer."""
 _ATTEMPTS = 3
+# The states of a task that nobody has ended: the last one is that of a try whose heartbeats the scheduler missed.
+_NOBODY_S = ("running", "deferred", "up_for_retry")
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ class Attempt:
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(STATE_TIMEOUT)
-        return answers[0] not in ("running", "deferred") if answers else None
+        return answers[0] not in _NOBODY_S if answers else None
 
 
 def note(attempt: Attempt, **facts: Any) -> None:

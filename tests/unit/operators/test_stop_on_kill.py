@@ -71,6 +71,7 @@ def killed_while_waiting(task: Any, emulator: DswEmulator, monkeypatch: pytest.M
     [
         *((NOT_LAST, state, 1) for state in ("failed", "success", "skipped", "removed", "restarting", None)),
         (NOT_LAST, "running", 0),  # the worker is shut down: Airflow will try again
+        (NOT_LAST, "up_for_retry", 0),  # the scheduler has missed its heartbeats
         (LAST, "running", 1),
         (LAST, "failed", 1),
     ],
