@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from airflow_provider_dsw.details import default_details
+from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import (
     DswConnectionError,
     DswError,
@@ -204,7 +204,7 @@ class Course:
 
 def result(wait: Wait, verdict: Verdict) -> dict[str, Any]:
     """Return the XCom of a wait that was met: the instance's default details, or the snapshot."""
-    return dict(verdict.found) if wait.snapshot else default_details(verdict.found)
+    return redact(verdict.found if wait.snapshot else default_details(verdict.found))
 
 
 def change(wait: Wait, verdict: Verdict) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_dsw.arguments import check_id, is_literal, naming
-from airflow_provider_dsw.details import default_details
+from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import (
     DswError,
     DswInstanceNotFoundError,
@@ -483,7 +483,7 @@ class DswStatusOperator(DswBaseOperator):
 
     def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
         """Return the details of an instance that has reached the target."""
-        return default_details(instance)
+        return redact(default_details(instance))
 
     def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
         """Return the wait for what is in progress already."""
@@ -531,7 +531,7 @@ class DswStatusOperator(DswBaseOperator):
 
     def _details_now(self, context: Context) -> dict[str, Any]:
         try:
-            return default_details(self._get_instance(context))
+            return redact(default_details(self._get_instance(context)))
         except DswTransientError as error:
             self.log.warning("The details after the request are not known. %s", error)
             return {"InstanceId": self.instance_id}

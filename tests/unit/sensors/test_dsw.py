@@ -232,3 +232,11 @@ def test_a_sensor_that_is_executed_again_waits_anew(dsw_default: DswEmulator, no
     dsw_default.fault(times=None, status=503, code="ServiceUnavailable")
     with pytest.raises(DswTransientError):
         sensor.execute({})
+
+
+def test_no_url_in_an_xcom_holds_a_token_or_a_password(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, JupyterlabUrl="https://gateway/lab/?token=abc", ImageUrl="https://me:abc@registry/a:1")
+
+    found = run()
+
+    assert (found["JupyterlabUrl"], found["ImageUrl"]) == ("https://gateway/lab/?token=***", "https://***@registry/a:1")
