@@ -574,3 +574,77 @@ def test_a_task_can_be_copied_after_it_ran(make: Make, emulator: DswEmulator) ->
     run(task, context())
 
     copy.deepcopy(task)
+
+
+# What is asked for, and when
+
+
+# A StopInstance without an answer that says what became of it, and how many are sent.
+UNCLEAR: list[Any] = [
+    pytest.param({"status": 503}, 2, id="503"),
+    pytest.param({"drop": True}, 2, id="dropped"),
+    pytest.param({"drop": True, "performed": True}, 1, id="performed"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*stop_on_kill:UserWarning")
+@pytest.mark.parametrize(("fault", "sent"), UNCLEAR)
+def test_a_stop_whose_answer_is_lost_is_asked_for_again_unless_it_is_seen(
+    make: Make, emulator: DswEmulator, fault: dict[str, Any], sent: int
+) -> None:
+    emulator.add_instance(ID, "Stopped")
+    emulator.start_timeline = [("Starting", 60), ("Running", None)]
+    emulator.fault("StopInstance", **fault)
+
+    with pytest.raises(DswTimeoutError):
+        run(make(DswStartInstanceOperator, stop_on_kill=True, timeout=0.2), context(**LAST))
+
+    assert emulator.status(ID) in ("Stopping", "Stopped")
+    assert stops(emulator) == sent
+
+
+@pytest.mark.parametrize(("fault", "sent"), UNCLEAR)
+def test_so_it_is_by_the_trigger(
+    dsw_default: DswEmulator, no_pauses: None, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], sent: int
+) -> None:
+    async def ended_by_person(*_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.amay_stop", ended_by_person)
+    dsw_default.add_instance(ID, "Starting")
+    dsw_default.stop_timeline = [("Stopping", 60), ("Stopped", None)]
+    dsw_default.fault("StopInstance", **fault)
+
+    asyncio.run(DswInstanceTrigger(instance_id=ID, stop_on_kill=True).on_kill())
+
+    assert dsw_default.status(ID) == "Stopping"
+    assert stops(dsw_default) == sent
+
+
+@pytest.mark.filterwarnings("ignore:.*stop_on_kill:UserWarning")
+def test_a_start_that_is_shown_late_is_stopped_all_the_same(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, "Stopped")
+    emulator.start_timeline = [("Starting", 60), ("Running", None)]
+    emulator.stale_reads = 1000
+
+    with pytest.raises(DswTimeoutError):
+        run(make(DswStartInstanceOperator, stop_on_kill=True, timeout=0.2), context(**LAST))
+
+    assert stops(emulator) == 1
+
+
+@pytest.mark.parametrize("stop_on_kill", [False, True])
+@pytest.mark.parametrize("statuses", [["Stopped"], ["Stopping", "Stopping", "Stopped"]], ids=["at once", "blocked"])
+def test_a_task_that_was_ended_before_its_request_does_not_make_it(
+    dsw_default: DswEmulator, statuses: list[str], stop_on_kill: bool
+) -> None:
+    dsw_default.add_instance(ID, per_poll=statuses)
+    dsw_default.start_timeline = ["Running"]
+    task = start(stop_on_kill=stop_on_kill)
+    # Airflow's handler of SIGTERM calls it, and lets the task go on until SIGKILL.
+    dsw_default.on_request = lambda _: task.on_kill()
+
+    with pytest.raises(DswOperationFailedError, match="StartInstance of dsw-abc was not sent"):
+        run(task)
+
+    assert dsw_default.calls("StartInstance") == []
