@@ -308,18 +308,25 @@ def find_by_label(
     :param value: its ``Value``.
     :param besides: each ``SnapshotId`` that is not looked for.
     """
-    label = {"Key": key, "Value": value}
-    found = [
-        snapshot
-        for snapshot in snapshots
-        if label in (snapshot.get("Labels") or ()) and snapshot.get("SnapshotId") not in besides
-    ]
+    found = [snapshot for snapshot in with_label(snapshots, key, value) if snapshot.get("SnapshotId") not in besides]
     never = datetime.min.replace(tzinfo=UTC)
     return max(
         found,
         key=lambda snapshot: (snapshot.get("Status") != "Failed", time_in(snapshot, "GmtCreateTime") or never),
         default=None,
     )
+
+
+def with_label(snapshots: Iterable[Mapping[str, Any]], key: str, value: str) -> list[Mapping[str, Any]]:
+    """
+    Return the snapshots with this label.
+
+    :param snapshots: ListInstanceSnapshot's.
+    :param key: the label's ``Key``.
+    :param value: its ``Value``.
+    """
+    label = {"Key": key, "Value": value}
+    return [snapshot for snapshot in snapshots if label in (snapshot.get("Labels") or ())]
 
 
 def _reason_fingerprint(instance: Mapping[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ from airflow_provider_dsw.operators.base import (
     _idempotency_key,
 )
 from airflow_provider_dsw.polling import end_by
-from airflow_provider_dsw.progress import Baseline, Operation, find_by_label
+from airflow_provider_dsw.progress import Baseline, Operation, find_by_label, with_label
 from airflow_provider_dsw.waiting import Asking
 from airflow_provider_dsw.waits import Wait
 
@@ -245,7 +245,8 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             baseline, snapshot = Baseline(), existing
         else:
             baseline = Baseline.of(instance)
-            besides = () if existing is None else (existing["SnapshotId"],)
+            # Each try before may have made one that has failed.
+            besides = () if existing is None else self._call(partial(self._ids_of_own, key))
             answer, found = self._submit(
                 "CreateInstanceSnapshot",
                 partial(self._request, key, name),
@@ -283,6 +284,10 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         if key is None:
             return None
         return find_by_label(self.hook.list_instance_snapshots(self.instance_id), TASK_LABEL, key, besides=besides)
+
+    def _ids_of_own(self, key: str | None) -> list[Any]:
+        listed = self.hook.list_instance_snapshots(self.instance_id)
+        return [snapshot.get("SnapshotId") for snapshot in with_label(listed, TASK_LABEL, key or "")]
 
     def _find_new(self, key: str | None, besides: Collection[str], baseline: Baseline) -> Mapping[str, Any] | None:
         """As :meth:`_find`, but nobody can say that there is none while the instance shows one that is not listed."""

@@ -311,3 +311,19 @@ def test_an_instance_that_is_deleted_before_the_request_could_be_made(
 
     with pytest.raises(DswOperationFailedError, match=f"is Deleting and can no longer reach {target}"):
         run(make(operator))
+
+
+def test_of_several_failed_snapshots_of_a_task_none_is_taken_for_the_one_whose_answer_was_lost(
+    make: Make, emulator: DswEmulator
+) -> None:
+    emulator.add_instance(ID)
+    emulator.saved_seconds = 0
+    emulator.snapshot_timeline = ["Committing", "Failed"]
+    for try_number in (1, 2):
+        with pytest.raises(DswOperationFailedError):
+            run(make(DswCreateSnapshotOperator, **SNAPSHOT), context(try_number))
+    emulator.snapshot_timeline = ["Committing", "Saved"]
+    emulator.fault("CreateInstanceSnapshot", drop=True)
+
+    assert run(make(DswCreateSnapshotOperator, **SNAPSHOT), context(3))["Status"] == "Saved"
+    assert len(emulator.calls("CreateInstanceSnapshot")) == 4
