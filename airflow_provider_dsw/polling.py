@@ -107,13 +107,12 @@ def end_by(wait: Wait, error: DswError) -> DswError:
     if isinstance(error, DswTransientError) or (is_operation and isinstance(error, DswConnectionError)):
         return error
     failed = DswOperationFailedError if is_operation and isinstance(error, DswRequestError) else DswWaitFailedError
-    return failed(
-        f"Waited for {wait}. {error}",
-        code=error.code,
-        status_code=error.status_code,
-        request_id=error.request_id,
-        message=error.message,
-    )
+    return failed(f"Waited for {wait}. {error}", **{name: getattr(error, name) for name in _CARRIED})
+
+
+def as_final(error: DswError) -> DswWaitFailedError:
+    """Return what a task raises for an error of the hook that a retry would find again."""
+    return DswWaitFailedError(str(error), **{name: getattr(error, name) for name in _CARRIED})
 
 
 def settle(wait: Wait, answers: Answers | DswError) -> Verdict:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.emulator import SAMPLE_SECRET, DswEmulator
-from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswInstanceNotFoundError, DswTransientError
+from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
 from airflow_provider_dsw.links.dsw import DSW_LINKS
 from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 from airflow_provider_dsw.version_compat import dag_bag_class, serialize_dags
@@ -80,13 +80,13 @@ def test_connection_and_region_are_those_that_are_given(dsw_default, monkeypatch
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ({"status": 404, "code": "InternalError"}, DswInstanceNotFoundError),
-        ({"status": 403, "code": "NoPermission"}, DswAccessDeniedError),
+        ({"status": 404, "code": "InternalError"}, DswWaitFailedError),
+        ({"status": 403, "code": "NoPermission"}, DswWaitFailedError),
         ({"status": 503}, DswTransientError),
     ],
 )
 @pytest.mark.usefixtures("no_pauses")
-def test_an_error_of_the_service_is_the_hook_s(fault, error, dsw_default):
+def test_only_an_error_that_a_retry_may_mend_leaves_the_task_its_retries(fault, error, dsw_default):
     dsw_default.fault(times=None, **fault)
 
     with pytest.raises(error):
@@ -190,3 +190,12 @@ def test_in_a_dag_run_each_detail_is_an_xcom_of_its_own(
         ("paths", "return_value"): {"disk": "30Gi", "labels": [{"Key": "a", "Value": "b"}]},
         ("use", "return_value"): ["30Gi", names],
     }
+
+
+def test_an_id_that_is_rendered_to_none_is_an_argument_error(dsw_default):
+    operator = DswGetInstanceOperator(task_id="t", instance_id="{{ none }}")
+    operator.instance_id = "None"
+
+    with pytest.raises(DswWaitArgumentError, match="instance_id"):
+        operator.execute({})
+    assert not dsw_default.requests

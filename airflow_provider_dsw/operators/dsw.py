@@ -13,7 +13,13 @@ from airflow.sdk import Asset, BaseOperator
 
 from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, is_literal, naming
 from airflow_provider_dsw.details import check_fields, select, unknown_field_warnings
-from airflow_provider_dsw.exceptions import DswError, DswTransientError
+from airflow_provider_dsw.exceptions import (
+    DswAccessDeniedError,
+    DswError,
+    DswInstanceNotFoundError,
+    DswTransientError,
+    DswWaitArgumentError,
+)
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.base import (
     CONFIRM_ATTEMPTS,
@@ -21,7 +27,7 @@ from airflow_provider_dsw.operators.base import (
     DswStatusOperator,
     _idempotency_key,
 )
-from airflow_provider_dsw.polling import end_by
+from airflow_provider_dsw.polling import as_final, end_by
 from airflow_provider_dsw.progress import Baseline, Operation, find_by_label, with_label
 from airflow_provider_dsw.waiting import Asking
 from airflow_provider_dsw.waits import Wait
@@ -83,8 +89,20 @@ class DswGetInstanceOperator(Asking, BaseOperator):
             check_fields(fields)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ask once and return the details."""
-        answer = self.hook.get_instance(self.instance_id)
+        """
+        Ask once and return the details.
+
+        :raises DswWaitFailedError: if there is no such instance, access is denied, or the id was rendered to what
+            can't work: a retry would find the same.
+        """
+        try:
+            check_id("instance_id", self.instance_id)
+        except ValueError as error:
+            raise DswWaitArgumentError(str(error)) from None
+        try:
+            answer = self.hook.get_instance(self.instance_id)
+        except (DswInstanceNotFoundError, DswAccessDeniedError) as error:
+            raise as_final(error) from None
         self._keep_links(context, answer)
         details = select(answer, self.fields, include_sensitive=self.include_sensitive)
         if isinstance(self.fields, Mapping):
