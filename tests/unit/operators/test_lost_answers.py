@@ -192,6 +192,7 @@ def test_the_lost_answer_of_a_retry_is_not_taken_for_the_failed_snapshot_before_
     with pytest.raises(DswOperationFailedError):
         run(make(DswCreateSnapshotOperator, **SNAPSHOT))
     emulator.set_instance(ID, "Running")
+    emulator.late_lists = 1
     emulator.fault("CreateInstanceSnapshot", drop=True, performed=True)
 
     assert run(make(DswCreateSnapshotOperator, **SNAPSHOT), context(2))["Status"] == "Saved"
