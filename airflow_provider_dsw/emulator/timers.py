@@ -43,5 +43,5 @@ class IdleCuller:
             "CpuPercentThreshold": self.cpu_percent,
             "GpuPercentThreshold": self.gpu_percent,
             "MaxIdleTimeInMinutes": self.max_idle_minutes,
-            "IdleTimeInMinutes": int(idle),
+            "IdleTimeInMinutes": int(round(idle, 6)),  # 31 minutes may be 30.9999999 in floating point
         }

@@ -38,7 +38,7 @@ BASH = [
     "dsw-emulator run my_dag.py",
     "dsw-emulator serve",
 ]
-JSON = ['"paidsw:GetInstance"', '"paidsw:StartInstance"']
+JSON = ['"paidsw:GetInstance"', '"paidsw:StartInstance"', '"paidsw:DeleteInstance"']
 
 
 @pytest.mark.parametrize(("language", "marks"), [("python", PYTHON), ("bash", BASH), ("json", JSON)])
@@ -279,9 +279,12 @@ def actions(mark: str) -> list[str]:
 def test_the_policies_allow_what_the_hook_calls() -> None:
     calls = (ROOT / "airflow_provider_dsw/hooks/calls.py").read_text()
     called = {f"paidsw:{name}" for name in re.findall(r'Request\(\s*"(\w+)"', calls)}
+    # To create has two RAM actions, by how the instance is paid for.
+    called |= {"paidsw:CreatePostPaidInstance", "paidsw:CreatePrePaidInstance"}
 
     reading, writing = actions('"paidsw:GetInstance"'), actions('"paidsw:StartInstance"')
-    assert {*reading, *writing} == called
+    whole_life = actions('"paidsw:DeleteInstance"')
+    assert {*reading, *writing, *whole_life} == called
     assert reading == ["paidsw:GetInstance", "paidsw:GetInstanceSnapshot", "paidsw:ListInstances"]
 
 
