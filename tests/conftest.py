@@ -36,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Everyday tests mostly wait; those with real Airflow processes share one Airflow, and benchmarks the machine."""
+    return 4 if config.option.markexpr.startswith("not ") else 0
+
+
 @pytest.fixture
 def emulator() -> Iterator[DswEmulator]:
     with DswEmulator() as served:
