@@ -11,12 +11,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__
-from airflow.sdk import BaseHook
 
 from airflow_provider_dsw.hooks import fields
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection, Context
+    from airflow.sdk import BaseHook, Connection, Context
 
 _AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
 
@@ -69,6 +68,7 @@ __all__ = [
     "conf",
     "connection_form_widgets",
     "dag_bag_class",
+    "get_connection",
     "listener_manager",
     "serialize_dags",
     "task_state_store",
@@ -83,17 +83,32 @@ CALLS_ON_KILL = _AIRFLOW >= (3, 3)
 QUEUES_WATCHERS = _AIRFLOW >= (3, 4)
 
 
-async def aget_connection(conn_id: str) -> Connection:
-    """Look a connection up without blocking the event loop."""
-    if _AIRFLOW >= (3, 2):
-        return await BaseHook.aget_connection(conn_id)
+def get_connection(hook: BaseHook, conn_id: str) -> Connection:
+    """
+    Look a connection up.
+
+    :raises AirflowNotFoundException: if there is none.
+    """
     try:
-        return await BaseHook.aget_connection(conn_id)
+        return hook.get_connection(conn_id)
+    except ImportError as error:
+        # In a plain process 3.1.0 has nobody to ask for what the environment and the secrets backends lack.
+        if _AIRFLOW >= (3, 2) or error.name != "airflow.sdk.execution_time.task_runner":
+            raise
+        raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined") from None
+
+
+async def aget_connection(hook: BaseHook, conn_id: str) -> Connection:
+    """As :func:`get_connection`, without blocking the event loop."""
+    if _AIRFLOW >= (3, 2):
+        return await hook.aget_connection(conn_id)
+    try:
+        return await hook.aget_connection(conn_id)
     except ImportError:  # 3.1.0 wants a supervisor even for what the environment holds, and a plain process has none
-        return await asyncio.to_thread(BaseHook.get_connection, conn_id)
+        return await asyncio.to_thread(get_connection, hook, conn_id)
     except (AttributeError, NotImplementedError):
         # On 3.1 a worker's supervisor can't be awaited, and would mix up its answers to two threads.
-        return BaseHook.get_connection(conn_id)
+        return hook.get_connection(conn_id)
 
 
 async def amask_secret(secret: str) -> None:

@@ -36,6 +36,7 @@ from airflow_provider_dsw.version_compat import (
     AirflowException,
     aget_connection,
     connection_form_widgets,
+    get_connection,
     ui_field_behaviour,
 )
 
@@ -438,7 +439,7 @@ class DswHook(BaseHook):
             return self._access
 
     def _look_up(self) -> connections.DswConnection:
-        connection = connections.parse(self.get_connection(self.dsw_conn_id), self.region)
+        connection = connections.parse(get_connection(self, self.dsw_conn_id), self.region)
         self._masker.tell(connection.secrets)
         return connection
 
@@ -475,7 +476,7 @@ class DswHook(BaseHook):
         return self._access
 
     async def _alook_up(self) -> connections.DswConnection:
-        connection = connections.parse(await aget_connection(self.dsw_conn_id), self.region)
+        connection = connections.parse(await aget_connection(self, self.dsw_conn_id), self.region)
         await self._masker.atell(connection.secrets)
         return connection
 

@@ -16,7 +16,6 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.errors import from_exception
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from tests.docs.readme import first_cells
-from tests.support.versions import LOOKS_UP_IN_A_TASK_ONLY
 
 Provoke = Callable[[DswEmulator, Callable[[dict[str, Any] | None], None]], Any]
 
@@ -108,13 +107,7 @@ def test_every_message_of_the_table_is_provoked_here() -> None:
 
 
 @pytest.mark.usefixtures("no_pauses")
-@pytest.mark.parametrize(
-    "message",
-    [
-        pytest.param(message, marks=LOOKS_UP_IN_A_TASK_ONLY if provoke is undefined else ())
-        for message, provoke in PROVOKED.items()
-    ],
-)
+@pytest.mark.parametrize("message", PROVOKED)
 def test_this_is_what_the_user_reads(emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch, message: str) -> None:
     def connect(connection: dict[str, Any] | None) -> None:
         if connection is None:

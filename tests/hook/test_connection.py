@@ -12,7 +12,6 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.version_compat import AirflowException
 from tests.hook.conftest import KEY, connect
 from tests.hook.raw_server import RawServer, http, sends
-from tests.support.versions import LOOKS_UP_IN_A_TASK_ONLY
 
 ID = "dsw-abc"
 LOGIN, PASSWORD = "emulator-key-id", "emulator-key-secret"
@@ -247,7 +246,6 @@ def test_the_client_of_the_hook_works_by_itself(dsw_default):
     assert DswHook().get_conn().get_instance(ID, GetInstanceRequest()).body.instance_id == ID
 
 
-@LOOKS_UP_IN_A_TASK_ONLY
 def test_a_connection_that_does_not_exist_is_airflow_s_own_error(ask):
     with pytest.raises(AirflowException, match="no_such_connection") as raised:
         ask(DswHook("no_such_connection"))

@@ -64,7 +64,7 @@ class LookUps:
 def look_ups(emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch) -> LookUps:
     made = LookUps(emulator)
     monkeypatch.setattr(DswHook, "get_connection", lambda self, conn_id: made.get(conn_id))
-    monkeypatch.setattr("airflow_provider_dsw.hooks.dsw.aget_connection", made.aget)
+    monkeypatch.setattr(DswHook, "aget_connection", staticmethod(made.aget))
     return made
 
 

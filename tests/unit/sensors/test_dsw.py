@@ -94,7 +94,7 @@ def look_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         get_connection(conn_id)
 
     monkeypatch.setattr("airflow_provider_dsw.hooks.dsw.DswHook.get_connection", staticmethod(get_connection))
-    monkeypatch.setattr("airflow_provider_dsw.hooks.dsw.aget_connection", aget_connection)
+    monkeypatch.setattr("airflow_provider_dsw.hooks.dsw.DswHook.aget_connection", staticmethod(aget_connection))
     return asked
 
 
