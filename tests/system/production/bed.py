@@ -88,15 +88,9 @@ class Bed:
         """Return the triggerer that a deferred task was given to."""
         return wait_until(lambda: _triggerer(run), 60, lambda: f"no triggerer takes {run.dag_id}")
 
-    def runs_of_watcher(self, number: int) -> int:
-        """Return how often a watcher has started its DAG."""
-        return len(self.airflow.runs(f"on-running-{number}"))
-
-    def triggerers_of_watchers(self) -> list[str]:
-        statement = (
-            "select hostname from asset_watcher w, trigger t, job where w.trigger_id = t.id and t.triggerer_id = job.id"
-        )
-        return [row["hostname"] for row in self.database.query(statement)]
+    def triggerers(self) -> set[str]:
+        """Return those that Airflow takes for alive."""
+        return {job["hostname"] for job in self.airflow.get("/jobs", job_type="TriggererJob", is_alive=True)["jobs"]}
 
 
 @contextlib.contextmanager

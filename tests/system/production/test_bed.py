@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.polls import wait_for_polls
 from tests.live.real_airflow import REPOSITORY, wait_until
 from tests.support import processes
 from tests.system.production.bed import Bed
@@ -57,7 +56,7 @@ def test_a_wait_is_deferred_by_the_worker_and_ends_as_its_triggerer_says(bed: Be
     run = bed.airflow.trigger("sensor", instance_id="dsw-smoke")
     (task,) = run.wait("deferred")
     assert task["hostname"] == "worker"
-    wait_for_polls(bed.emulator, "dsw-smoke")
+    bed.wait_until_polled(["dsw-smoke"], more=2)
     assert run.tasks()[0]["triggerer_job"]["hostname"] in ("triggerer-1", "triggerer-2")
 
     bed.emulator.set_instance("dsw-smoke", "Running")
