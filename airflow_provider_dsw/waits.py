@@ -28,14 +28,9 @@ ASSUMPTIONS = (
     "A snapshot is known by its ImageId, else by its ImageUrl or ImageName, and by its GmtCreateTime. Once it is Saved "
     "it does not change any more: its GmtModifiedTime is when it was finished.",
     "An answer may come from a replica that is behind; its GmtModifiedTime is older than that of the answer before.",
-    "After StartInstance or StopInstance the old status may still be read, and with it the old GmtModifiedTime; "
-    "when the status changes, GmtModifiedTime does too.",
     "On its way from StartInstance to Running an instance shows Creating, Queuing, ResourceAllocating, "
     "EnvPreparing or Starting and nothing else; from StopInstance to Stopped it shows Stopping, where it saves "
     "the image Saving and Saved before.",
-    "An instance can't be stopped while it is Saving, and Saving passes by itself.",
-    "ListInstanceSnapshot shows a snapshot as soon as CreateInstanceSnapshot has made it, with the Labels that it "
-    "was given.",
 )
 
 INSTANCE_STATUSES = (
