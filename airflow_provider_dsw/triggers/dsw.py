@@ -52,6 +52,8 @@ polls may. Airflow fails a task that resumes before its scheduler has seen that 
 """
 STOP_ATTEMPTS = 3
 """How often a killed task's request for a stop is sent, if its answer is lost and the instance does not stop."""
+CLAIM_PAUSE = 1.0
+"""Seconds in which another triggerer that runs the same watcher may claim a change too, before it is fired."""
 # The XCom that says which try of a task was polled: where a wait begins in the triggerer, nothing else could.
 _POLLED = "dsw_polled"
 
@@ -582,6 +584,13 @@ class _Watch:
             return [], None
         # Before the event: after a crash between the two, a lost event rather than a second one.
         await self._keep(seen)
+        if entered and self._stores:
+            await asyncio.sleep(CLAIM_PAUSE)
+            if await self._recall():
+                # Another triggerer has seen the same at the same moment, and the later of two claims counts.
+                self._adopted_at = time.time()
+                return [], None
+        self._last_seen = seen
         status = judge(self.wait, instance).seen
         return entered, Line(logging.INFO, f"DSW instance {self.wait.instance_id}: {status} (watching for {self.wait})")
 
@@ -599,10 +608,10 @@ class _Watch:
         return True
 
     async def _keep(self, last_seen: LastSeen) -> None:
-        at = time.time()
+        # Known before it is written: if the answer is lost, it is recognised as its own.
+        self._kept_at = time.time()
         for store in self._stores:
-            await store.aset(self._key, {"at": at, "last_seen": last_seen})
-        self._kept_at, self._last_seen = at, last_seen
+            await store.aset(self._key, {"at": self._kept_at, "last_seen": last_seen})
 
     def _in_trouble(self, trouble: str, text: str) -> Line | None:
         known, self._trouble = self._trouble == trouble, trouble

@@ -14,6 +14,7 @@ class Supervisor:
     :ivar assets: what watchers keep, by the asset's name and the key.
     :ivar states: by task id, with the map index of mapped ones: ``wait_3``.
     :ivar broken: whether its database does not answer.
+    :ivar latency: seconds that each of its answers takes.
     """
 
     def __init__(self) -> None:
@@ -21,9 +22,10 @@ class Supervisor:
         self.assets: dict[tuple[str, str], Any] = {}
         self.states: dict[str, str | None] = {}
         self.broken = False
+        self.latency = 0.0
 
     async def asend(self, message: Any) -> Any:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.latency)
         return self.send(message)
 
     def send(self, message: Any) -> Any:

@@ -31,6 +31,7 @@ needs_airflow_3_3 = pytest.mark.skipif(not STARTS_FROM_TRIGGER, reason="Airflow 
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     supervisor = Supervisor()
     monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CLAIM_PAUSE", 0.01)
     return supervisor
 
 
@@ -235,6 +236,19 @@ def test_a_watcher_whose_triggerer_stood_still_fires_nothing_that_another_has_fi
         return one.fired, other.fired
 
     assert asyncio.run(story()) == (["Running"], ["Running"])
+
+
+@needs_airflow_3_3
+def test_of_two_triggerers_that_see_a_change_at_one_moment_one_fires(supervisor: Supervisor) -> None:
+    async def story() -> list[str]:
+        one, other = Watcher(), Watcher()
+        await one.sees("Starting")
+        await other.sees("Starting")
+        supervisor.latency = 0.05  # so that both have read before either has written
+        await asyncio.gather(one.sees("Running"), other.sees("Running"))
+        return one.fired + other.fired
+
+    assert asyncio.run(story()) == ["Running"]
 
 
 @needs_airflow_3_3
