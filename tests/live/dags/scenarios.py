@@ -7,7 +7,7 @@ from airflow.sdk import DAG, Asset, AssetWatcher
 from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
-from tests.live.cases import DEFER, HURRY, LINKED, MAPPED, POKE
+from tests.live.cases import DEFER, FROM_TRIGGER, HURRY, LINKED, MAPPED, POKE
 
 for dag_id, way in MAPPED.items():
     with DAG(dag_id, schedule=None):
@@ -29,6 +29,9 @@ with DAG("crowd", schedule=None):
 
 with DAG("patient", schedule=None):
     DswInstanceSensor(task_id="wait", instance_id="{{ dag_run.conf['instance_id'] }}", **DEFER)
+
+with DAG("moved", schedule=None):
+    DswInstanceSensor(task_id="wait", instance_id="dsw-moved", **FROM_TRIGGER | {"poke_interval": 20})
 
 with DAG("hurried", schedule=None):
     DswInstanceSensor(task_id="wait", instance_id="{{ dag_run.conf['instance_id'] }}", timeout=HURRY, **DEFER)
