@@ -1,24 +1,26 @@
 """
 One poll of a wait, the pause after it, and what Airflow needs of its verdict.
 
-The sensor, the operators and the triggers share it; what an answer means is in :mod:`~airflow_provider_dsw.waits`.
+The sensor, the operators and the triggers share it; what an answer means is said in
+:mod:`~airflow_provider_dsw.waits`, where an error is an answer like any other: here errors become its problems, and its
+failures become errors.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
-import zlib
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import (
+    DswAccessDeniedError,
     DswConnectionError,
     DswError,
+    DswInstanceNotFoundError,
     DswOperationFailedError,
     DswRequestError,
     DswTransientError,
@@ -27,74 +29,59 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
 from airflow_provider_dsw.version_compat import AirflowException, AirflowNotFoundException
-from airflow_provider_dsw.waits import Outcome, Verdict, Wait, judge, judge_snapshot
+from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.conditions import (
+    Outcome,
+    Problem,
+    Verdict,
+    Wait,
+    WaitCondition,
+    evaluate,
+    evaluate_snapshot,
+)
 
 
-class Answers(NamedTuple):
-    """
-    What the service said at one poll.
-
-    :param instance: what a wait needs of GetInstance's answer; None where the snapshot had decided already.
-    :param snapshot: GetInstanceSnapshot's answer, where a snapshot was asked for by its id.
-    :param region: the connection's region id, which the service's answers don't hold.
-    :param asked_at: POSIX time of the request.
-    """
-
-    instance: Mapping[str, Any] | None
-    snapshot: Mapping[str, Any] | None = None
-    region: str | None = None
-    asked_at: float = 0.0
-
-    def packed(self) -> bytes:
-        """
-        Return them as few bytes.
-
-        From one poll to the next the triggerer holds the answer of every wait. As objects, those of a thousand
-        keep Python's garbage collector looking through the whole process, and the event loop waits for it.
-        """
-        return zlib.compress(json.dumps(self).encode(), level=1)
-
-    @classmethod
-    def unpacked(cls, packed: bytes) -> Answers:
-        """Return what :meth:`packed` made bytes of."""
-        return cls(*json.loads(zlib.decompress(packed)))
-
-
-def ask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trouble: bool = False) -> Answers:
+def fetch(hook: DswHook, instance_id: str, snapshot_id: str | None = None, *, after_error: bool = False) -> PollResult:
     """
     Ask the service once, and raise what the hook raises.
 
     :param hook: the hook.
     :param instance_id: the ``InstanceId``.
     :param snapshot_id: the ``SnapshotId``, to wait for one snapshot.
-    :param in_trouble: whether the poll before has failed. Then the hook doesn't retry, because the next poll
+    :param after_error: whether the poll before has failed. Then the hook doesn't retry, because the next poll
         will: waits must not ask a service that is down or throttles more often than one that works.
     """
-    tries = 1 if in_trouble else TRIES
+    tries, asked_at = 1 if after_error else TRIES, time.time()
     snapshot = hook.get_instance_snapshot(instance_id, snapshot_id, tries=tries) if snapshot_id else None
     instance = None if _is_over(snapshot) else hook.get_instance(instance_id, tries=tries)
-    return Answers(_needed(instance), snapshot, hook.connection.region)
+    return PollResult(instance, snapshot, hook.connection.region, asked_at)
 
 
-async def aask(hook: DswHook, instance_id: str, snapshot_id: str | None = None, in_trouble: bool = False) -> Answers:
-    """As :func:`ask`, without blocking the event loop."""
-    tries = 1 if in_trouble else TRIES
-    asked_at = time.time()
+async def afetch(
+    hook: DswHook, instance_id: str, snapshot_id: str | None = None, *, after_error: bool = False
+) -> PollResult:
+    """As :func:`fetch`, without blocking the event loop."""
+    tries, asked_at = 1 if after_error else TRIES, time.time()
     snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, tries=tries) if snapshot_id else None
     instance = None if _is_over(snapshot) else await hook.aget_instance(instance_id, tries=tries)
-    return Answers(_needed(instance), snapshot, hook.connection.region, asked_at)
+    return PollResult(instance, snapshot, hook.connection.region, asked_at)
 
 
 def _is_over(snapshot: Mapping[str, Any] | None) -> bool:
-    return snapshot is not None and judge_snapshot(snapshot).outcome is not Outcome.NOT_YET
+    return snapshot is not None and evaluate_snapshot(snapshot, "").outcome is not Outcome.PENDING
 
 
-def _needed(instance: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what a wait needs of GetInstance's answer."""
-    if instance is None:
-        return None
-    snapshots = {name: instance[name] for name in ("InstanceSnapshotList",) if name in instance}
-    return default_details(instance) | snapshots
+_PROBLEMS = (
+    (DswTransientError, Problem.TRANSIENT),
+    (DswInstanceNotFoundError, Problem.NOT_FOUND),
+    (DswAccessDeniedError, Problem.DENIED),
+    (DswError, Problem.REFUSED),
+)
+
+
+def problem_of(error: DswError) -> Problem:
+    """Return what an error of the hook means for a wait."""
+    return next(problem for kind, problem in _PROBLEMS if isinstance(error, kind))
 
 
 def end_by(wait: Wait, error: DswError) -> DswError:
@@ -115,35 +102,31 @@ def as_final(error: DswError) -> DswWaitFailedError:
     return DswWaitFailedError(str(error), **{name: getattr(error, name) for name in _CARRIED})
 
 
-def settle(wait: Wait, answers: Answers | DswError) -> Verdict:
+def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
     """
-    Return the verdict on a poll that goes on, or has met what is waited for.
+    Raise what a task ends with if its wait can't succeed any more.
 
     :param wait: what is waited for.
-    :param answers: what the service said, or the hook's error.
-    :raises DswWaitFailedError: where the wait can't succeed any more.
+    :param verdict: what a poll found.
+    :raises DswWaitFailedError: if that is a failure.
     :raises DswOperationFailedError: the same, if it is an operator's.
-    :raises DswTransientError: where the service can't answer now.
     """
-    if isinstance(answers, DswError):
-        raise end_by(wait, answers)
-    verdict = judge(wait, answers.instance, answers.snapshot)
-    if verdict.outcome is Outcome.FAILED:
-        reason = f" ({verdict.reason})" if verdict.reason else ""
-        failed = DswWaitFailedError if wait.operation is None else DswOperationFailedError
-        remedy = "mend it and clear the task" if wait.operation is None else "mend it; a retry of the task asks again"
-        raise failed(
-            f"Waited for {wait}, which can't happen any more: found {verdict.seen}{reason}. "
-            f"Look at the instance in the PAI console, {remedy}.",
-            code=verdict.found.get("ReasonCode"),
-            request_id=verdict.found.get("RequestId"),
-            message=verdict.found.get("ReasonMessage"),
-        )
-    return verdict
+    if verdict.outcome is not Outcome.FAILURE:
+        return
+    reason = f" ({verdict.reason})" if verdict.reason else ""
+    failed = DswWaitFailedError if wait.operation is None else DswOperationFailedError
+    remedy = "mend it and clear the task" if wait.operation is None else "mend it; a retry of the task asks again"
+    raise failed(
+        f"{wait.condition.failure(verdict)}{reason}. Waited for {wait}. "
+        f"Look at the instance in the PAI console, {remedy}.",
+        code=verdict.payload.get("ReasonCode"),
+        request_id=verdict.payload.get("RequestId"),
+        message=verdict.payload.get("ReasonMessage"),
+    )
 
 
-def kind(error: AirflowException) -> str:
-    """Return what tells one trouble from another: each is logged once, not at every poll that finds it again."""
+def error_key(error: AirflowException) -> str:
+    """Return what tells one error from another: each is logged once, not at every poll that finds it again."""
     return f"{type(error).__name__} {getattr(error, 'code', None)} {getattr(error, 'status_code', None)}"
 
 
@@ -154,61 +137,69 @@ class Line(NamedTuple):
     text: str
 
 
-class Course:
+class PollLog:
     """
-    A wait from poll to poll, and what of it is a line in the log: each change of status, each new trouble.
+    A wait from poll to poll, and what of it is a line in the log: each change of status, each new error.
 
     Who polls writes the lines, because to write one can take a while: Airflow's supervisor has to read it.
 
-    :param seen: the status that was logged last.
-    :param trouble: what the poll before has failed of, as :func:`kind` has it; None where it has worked.
+    :param last_status: the status that was logged last.
+    :param last_error: the error of the poll before, as :func:`error_key` has it; None if it has worked.
     """
 
-    def __init__(self, seen: str | None = None, trouble: str | None = None) -> None:
-        self.seen = seen
-        self.trouble = trouble
-        self.polled = False
+    def __init__(self, last_status: str | None = None, last_error: str | None = None) -> None:
+        self.last_status = last_status
+        self.last_error = last_error
+        self.has_worked = False
 
-    def kept(self) -> dict[str, str | None]:
-        """Return what makes it again in another process, as JSON."""
-        return {"seen": self.seen, "trouble": self.trouble}
+    def as_json(self) -> dict[str, str | None]:
+        """Return the arguments that make it again in another process."""
+        return {"last_status": self.last_status, "last_error": self.last_error}
 
-    def take(self, wait: Wait, found: Answers | DswError, *, first: bool) -> tuple[Verdict | None, Line | None]:
+    def record(
+        self, wait: Wait, found: PollResult | DswError, *, tolerate_transient: bool
+    ) -> tuple[Verdict, Line | None]:
         """
-        Settle one poll, and say what is new.
+        Take one poll, and say what is new.
 
         :param wait: what is waited for.
         :param found: what the service said, or the hook's error.
-        :param first: whether no poll of this wait has worked before.
-        :return: the verdict, None where the service can't answer now and a poll has worked before; and a line
-            for the log, if any.
-        :raises DswWaitFailedError: where the wait can't succeed any more.
-        :raises DswTransientError: where the service can't answer the first poll.
+        :param tolerate_transient: whether a transient error is a line in the log only: not at the first poll.
+        :return: what the poll means, which is no failure; and a line for the log, if any.
+        :raises DswWaitFailedError: if the wait can't succeed any more.
+        :raises DswOperationFailedError: the same, if it is an operator's.
+        :raises DswTransientError: if the service can't answer the first poll.
         """
-        try:
-            verdict = settle(wait, found)
-        except DswTransientError as error:
-            known = kind(error) == self.trouble
-            self.trouble = kind(error)
-            if first:
-                raise
-            return None, None if known else Line(logging.WARNING, f"Still waiting for {wait}. {error}")
-        self.polled = True
-        says_nothing = not verdict.evidence and self.seen is not None
-        if says_nothing or (verdict.seen == self.seen and not self.trouble):
-            return verdict, None
-        self.seen, self.trouble = verdict.seen, None
-        return verdict, Line(logging.INFO, change(wait, verdict))
+        if not isinstance(found, DswError):
+            verdict = evaluate(wait, found)
+            raise_for_outcome(wait, verdict)
+            return verdict, self._of_status(wait, verdict)
+        verdict = evaluate(wait, problem_of(found))
+        if verdict.outcome is Outcome.SUCCESS:
+            return verdict, self._of_status(wait, verdict)
+        line = self._of_error(wait, found)
+        if verdict.outcome is Outcome.FAILURE or not tolerate_transient:
+            raise end_by(wait, found)
+        return verdict, line
+
+    def _of_status(self, wait: Wait, verdict: Verdict) -> Line | None:
+        self.has_worked = True
+        says_nothing = not verdict.has_evidence and self.last_status is not None
+        if says_nothing or (verdict.last_status == self.last_status and not self.last_error):
+            return None
+        self.last_status, self.last_error = verdict.last_status, None
+        return Line(
+            logging.INFO, f"DSW instance {wait.condition.instance_id}: {verdict.last_status} (waiting for {wait})"
+        )
+
+    def _of_error(self, wait: Wait, error: DswError) -> Line | None:
+        is_known, self.last_error = error_key(error) == self.last_error, error_key(error)
+        return None if is_known else Line(logging.WARNING, f"Still waiting for {wait}. {error}")
 
 
-def result(wait: Wait, verdict: Verdict) -> dict[str, Any]:
-    """Return the XCom of a wait that was met: the instance's default details, or the snapshot."""
-    return redact(verdict.found if wait.snapshot else default_details(verdict.found))
-
-
-def change(wait: Wait, verdict: Verdict) -> str:
-    """Return the log line for a change of status."""
-    return f"DSW instance {wait.instance_id}: {verdict.seen} (waiting for {wait})"
+def result(condition: WaitCondition, verdict: Verdict) -> dict[str, Any]:
+    """Return the XCom of a wait that has succeeded: the instance's default details, or the snapshot."""
+    return redact(verdict.payload if condition.returns_snapshot else default_details(verdict.payload))
 
 
 def summary(wait: Wait, seconds: float, polls: int, more: bool = False) -> str:

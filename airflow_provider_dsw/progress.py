@@ -14,13 +14,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dsw.waits import (
-    INSTANCE_STATUSES,
-    Wait,
-    default_failure_statuses,
-    newest_snapshot,
-    time_in,
-)
+from airflow_provider_dsw.waits.answers import PollResult, newest_snapshot, status_in, time_in
+from airflow_provider_dsw.waits.conditions import Outcome, StatusCondition, Verdict, Wait, WaitCondition
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, default_failure_statuses
 
 ASSUMPTIONS = (
     "After StartInstance or StopInstance the old state may be read for a while, also after a newer one was. It is "
@@ -218,18 +214,52 @@ class Operation:
         created = time_in(snapshot, "GmtCreateTime")
         return None if before is not None and created is not None and created < before else snapshot
 
-    def is_evidence(self, instance: Mapping[str, Any], snapshot: Mapping[str, Any] | None) -> bool:
+    def evaluate(self, condition: WaitCondition, found: PollResult) -> Verdict:
         """
-        Return whether an instance's status says anything about a snapshot that is being pushed.
+        Say what an answer means for the outcome of this operation.
 
-        :param instance: GetInstance's answer.
-        :param snapshot: the snapshot's, read before.
+        :param condition: what is waited for.
+        :param found: the service's answer.
         """
-        created, modified = time_in(snapshot or {}, "GmtCreateTime"), time_in(instance, "GmtModifiedTime")
-        if created is not None and modified is not None and modified < created:
-            return False
-        # The snapshot itself will say if its push fails, with its own reason.
-        return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in ("Committing", "Pushing")
+        verdict, instance = condition.evaluate(found), found.instance
+        if instance is None or status_in(instance) is None:
+            return verdict
+        if condition.returns_snapshot:
+            decided_by_instance = verdict.outcome is Outcome.FAILURE and verdict.payload is instance
+            if decided_by_instance and (self.baseline.is_stale(instance) or not _tells_of(found.snapshot, instance)):
+                return condition.evaluate(found._replace(instance=None))
+            return verdict
+        return self._of_instance(condition, verdict, instance)
+
+    def _of_instance(self, condition: WaitCondition, verdict: Verdict, instance: Mapping[str, Any]) -> Verdict:
+        save = self.save(instance)
+        if save is not None and save.get("Status") == "Failed":
+            payload = {"RequestId": instance.get("RequestId"), **save, "InstanceId": condition.instance_id}
+            return Verdict(Outcome.FAILURE, f"{verdict.last_status}, snapshot Failed", payload)
+        if self.baseline.is_stale(instance):
+            # Of one that would decide nothing anyway the log need not say why it does not.
+            would_decide = verdict.outcome is not Outcome.PENDING or instance.get("Status") == "Stopped"
+            is_old = would_decide and not self.blocked_by and not self.baseline.left
+            last_status = f"{verdict.last_status}, as before the request" if is_old else verdict.last_status
+            return Verdict(Outcome.PENDING, last_status, instance, is_stale=True)
+        if verdict.outcome is Outcome.SUCCESS and save is not None and save.get("Status") != "Saved":
+            return replace(
+                verdict,
+                outcome=Outcome.PENDING,
+                last_status=f"{verdict.last_status}, snapshot {save.get('Status')}",
+            )
+        if verdict.outcome is Outcome.PENDING and self.is_reversed(instance):
+            return replace(verdict, outcome=Outcome.FAILURE)
+        return verdict
+
+    def describe(self, condition: WaitCondition) -> str:
+        """Say in words what is waited for."""
+        if self.blocked_by:
+            return f"DSW instance {condition.instance_id} to be no longer {self.blocked_by}"
+        if isinstance(condition, StatusCondition):
+            # The others are ends of the wait, but nobody has asked for them.
+            return str(replace(condition, target_status=condition.target_status[:1]))
+        return str(condition)
 
 
 def progress(target: str, instance: Mapping[str, Any], *, saves_image: bool = False) -> Progress:
@@ -294,12 +324,10 @@ def condition_for_target(
     :param also: further statuses that end the wait.
     """
     failures = default_failure_statuses((target,)) | ({"SaveFailed"} if operation.saves_image else set())
-    return Wait(
-        instance_id,
-        (target, *also),
-        failure_statuses=tuple(sorted(failures.difference(also))),
-        operation=operation,
+    condition = StatusCondition(
+        instance_id, target_status=(target, *also), failure_statuses=tuple(sorted(failures.difference(also)))
     )
+    return Wait(condition, operation)
 
 
 def condition_for_end_of(instance: Mapping[str, Any]) -> Wait:
@@ -310,8 +338,8 @@ def condition_for_end_of(instance: Mapping[str, Any]) -> Wait:
     """
     blocked_by = str(instance.get("Status"))
     others = tuple(status for status in INSTANCE_STATUSES if status != blocked_by)
-    operation = Operation(Baseline.of(instance), blocked_by=blocked_by)
-    return Wait(str(instance["InstanceId"]), others, failure_statuses=(), operation=operation)
+    condition = StatusCondition(str(instance["InstanceId"]), target_status=others, failure_statuses=())
+    return Wait(condition, Operation(Baseline.of(instance), blocked_by=blocked_by))
 
 
 def find_by_label(
@@ -344,6 +372,15 @@ def with_label(snapshots: Iterable[Mapping[str, Any]], key: str, value: str) -> 
     """
     label = {"Key": key, "Value": value}
     return [snapshot for snapshot in snapshots if label in (snapshot.get("Labels") or ())]
+
+
+def _tells_of(snapshot: Mapping[str, Any] | None, instance: Mapping[str, Any]) -> bool:
+    """Return whether an instance's status, which was read after it, says anything about a snapshot's push."""
+    created, modified = time_in(snapshot or {}, "GmtCreateTime"), time_in(instance, "GmtModifiedTime")
+    if created is not None and modified is not None and modified < created:
+        return False
+    # The snapshot itself will say if its push fails, with its own reason.
+    return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in ("Committing", "Pushing")
 
 
 def _reason_fingerprint(instance: Mapping[str, Any]) -> str | None:

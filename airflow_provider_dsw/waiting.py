@@ -16,7 +16,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_dsw.exceptions import DswError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links, show_links
-from airflow_provider_dsw.polling import Answers, Course, ask, error_of, summary
+from airflow_provider_dsw.polling import PollLog, error_of, fetch, summary
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     AirflowRescheduleException,
@@ -26,7 +26,8 @@ from airflow_provider_dsw.version_compat import (
     TaskDeferred,
     conf,
 )
-from airflow_provider_dsw.waits import Verdict, Wait
+from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.conditions import Verdict, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -94,30 +95,36 @@ class Waiting(Asking):
         raise NotImplementedError
 
     @cached_property
-    def _course(self) -> Course:
-        return Course()
+    def _poll_log(self) -> PollLog:
+        return PollLog()
 
     def _forget_polls(self) -> None:
         """Begin anew: a task's object may be executed more than once."""
-        self._course = Course()
+        self._poll_log = PollLog()
         self.kept_links = {}
 
-    def _poll(self, context: Context, wait: Wait, *, first: bool) -> Verdict | None:
+    def _poll(self, context: Context, wait: Wait, *, tolerate_transient: bool) -> Verdict:
         """
         Ask the service once, and keep the links on the task's page up to date.
 
-        The rest is as in :meth:`~airflow_provider_dsw.polling.Course.take`.
+        The rest is as in :meth:`~airflow_provider_dsw.polling.PollLog.record`.
         """
         self._polls += 1
         self._retry_after = None
-        found: Answers | DswError
+        condition = wait.condition
+        found: PollResult | DswError
         try:
-            found = ask(self.hook, wait.instance_id, wait.snapshot_id, self._course.trouble is not None)
+            found = fetch(
+                self.hook,
+                condition.instance_id,
+                getattr(condition, "snapshot_id", None),
+                after_error=self._poll_log.last_error is not None,
+            )
             self._keep_links(context, found.instance)
         except DswError as error:
             found = error
             self._retry_after = getattr(error, "retry_after", None)
-        verdict, line = self._course.take(wait, found, first=first)
+        verdict, line = self._poll_log.record(wait, found, tolerate_transient=tolerate_transient)
         if line:
             self.log.log(*line)
         return verdict
@@ -154,7 +161,7 @@ class Waiting(Asking):
                 execution_timeout=self._seconds_until_execution_timeout(context, began),
                 last_poll_at_timeout=self._last_poll_at_timeout,
                 polled=True,
-                seen=self._course.seen,
+                last_status=self._poll_log.last_status,
                 links=dict(self.kept_links),
             ),
             method_name=method_name,
@@ -199,7 +206,7 @@ class Waiting(Asking):
             return result
         if event["outcome"] == "failed":
             raise error_of(event)
-        raise self._out_of_time(event["outcome"], event["seen"])
+        raise self._out_of_time(event["outcome"], event["last_status"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where the triggerer itself gave no answer in time, as its event would have."""
@@ -210,8 +217,8 @@ class Waiting(Asking):
             which = "timeout" if self._latest_end() <= self._execution_seconds() else "execution_timeout"
         raise self._out_of_time(which)
 
-    def _out_of_time(self, which: str, seen: str | None = None) -> BaseException:
-        last = f"; last seen: {seen}" if seen else ""
+    def _out_of_time(self, which: str, last_status: str | None = None) -> BaseException:
+        last = f"; last seen: {last_status}" if last_status else ""
         if which == "execution_timeout":
             return AirflowTaskTimeout(
                 f"execution_timeout of {self.execution_timeout} is over. Waited for {self._wait()}{last}."

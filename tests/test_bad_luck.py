@@ -81,7 +81,7 @@ def wait_for(instance_id: str, interval: float, timeout: float = 3600) -> DswIns
         started_at=now,
         timeout=timeout,
         polled=True,
-        seen="Starting",
+        last_status="Starting",
     )
 
 

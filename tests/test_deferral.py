@@ -57,7 +57,7 @@ def test_the_timeouts_count_from_the_first_poll_and_from_the_start_of_the_task(d
     assert deferred.value.timeout >= timedelta(seconds=100)
 
 
-@pytest.mark.parametrize("passed", [-1.0, 0.4], ids=["while the triggerer was down", "after it started again"])
+@pytest.mark.parametrize("passed", [-1.0, 1.0], ids=["while the triggerer was down", "after it started again"])
 def test_a_deadline_is_the_same_after_a_restart(dsw_default: DswEmulator, passed: float) -> None:
     dsw_default.add_instance(ID, "Starting")
     now = time.time()
@@ -68,14 +68,14 @@ def test_a_deadline_is_the_same_after_a_restart(dsw_default: DswEmulator, passed
             polled=True,
             started_at=now - 60,
             timeout=60 + passed,
-            seen="Starting",
+            last_status="Starting",
         )
     )
 
     (event,) = asyncio.run(events_of(trigger))
 
-    assert (event["outcome"], event["seen"]) == ("timeout", "Starting")
-    assert time.time() - now == pytest.approx(max(passed, 0), abs=0.2)
+    assert (event["outcome"], event["last_status"]) == ("timeout", "Starting")
+    assert time.time() - now == pytest.approx(max(passed, 0), abs=0.5)
 
 
 @pytest.mark.parametrize(

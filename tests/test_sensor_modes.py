@@ -17,8 +17,9 @@ from airflow.sdk import Asset
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
 from airflow_provider_dsw.hooks import shared
-from airflow_provider_dsw.polling import Answers, Course
+from airflow_provider_dsw.polling import PollLog
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers.base import Poll
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import (
     AirflowException,
@@ -26,7 +27,8 @@ from airflow_provider_dsw.version_compat import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
-from airflow_provider_dsw.waits import Wait
+from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.conditions import StatusCondition, Wait
 from tests.support import modes
 from tests.support.modes import ID, defer
 
@@ -94,7 +96,7 @@ def test_an_old_snapshot_is_not_taken_for_the_new_one(run: Run, emulator: DswEmu
 def test_a_failed_push_fails_the_wait(run: Run, emulator: DswEmulator) -> None:
     emulator.add_instance(ID, status="Running")
     snapshot_id = emulator.add_snapshot(ID, status="Failed", reason_code="PushFailed")
-    with pytest.raises(DswWaitFailedError, match=r"any more: found snapshot Failed \(ReasonCode: PushFailed"):
+    with pytest.raises(DswWaitFailedError, match=r"^The snapshot of DSW .* is Failed \(ReasonCode: PushFailed"):
         run(snapshot_id=snapshot_id)
 
 
@@ -179,12 +181,12 @@ def test_a_template_that_renders_to_nothing_fails_before_any_request(emulator: D
 
 
 def test_a_trouble_is_one_line_in_the_log_until_it_is_another_or_over() -> None:
-    wait, course = Wait(ID), Course()
+    wait, poll_log = Wait(StatusCondition(ID)), PollLog()
     down, throttled = DswTransientError("down", status_code=503), DswTransientError("slower", status_code=429)
-    starting = Answers({"InstanceId": ID, "Status": "Starting"})
+    starting = PollResult({"InstanceId": ID, "Status": "Starting"})
 
     polls = (starting, down, down, throttled, throttled, starting, starting, down)
-    lines = [course.take(wait, found, first=False)[1] for found in polls]
+    lines = [poll_log.record(wait, found, tolerate_transient=True)[1] for found in polls]
 
     # A line at first, for each new trouble, and when the service answers again.
     levels = [line and line.level for line in lines]
@@ -193,10 +195,15 @@ def test_a_trouble_is_one_line_in_the_log_until_it_is_another_or_over() -> None:
 
 
 def test_an_answer_without_a_status_is_no_line_in_the_log_between_two_that_have_one() -> None:
-    wait, course = Wait(ID), Course()
-    starting, nothing, running = (Answers({"InstanceId": ID, "Status": each}) for each in ("Starting", None, "Running"))
+    wait, poll_log = Wait(StatusCondition(ID)), PollLog()
+    starting, nothing, running = (
+        PollResult({"InstanceId": ID, "Status": each}) for each in ("Starting", None, "Running")
+    )
 
-    lines = [course.take(wait, found, first=False)[1] for found in (nothing, starting, nothing, starting, running)]
+    lines = [
+        poll_log.record(wait, found, tolerate_transient=True)[1]
+        for found in (nothing, starting, nothing, starting, running)
+    ]
 
     assert [line and line.text.split(" (")[0] for line in lines] == [
         f"DSW instance {ID}: no status",
@@ -224,7 +231,7 @@ def test_a_wait_that_joins_others_polls_lets_its_worker_leave_first() -> None:
     trigger = DswInstanceTrigger(instance_id=ID, polled=True, poke_interval=0.3, started_at=time.time())
 
     async def others_polls() -> Any:
-        yield Answers({"InstanceId": ID, "Status": "Running"}).packed()
+        yield Poll(PollResult({"InstanceId": ID, "Status": "Running"}))
 
     async def wait() -> float:
         began = time.monotonic()
@@ -327,7 +334,7 @@ def test_an_event_trigger_survives_its_way_through_the_database(arguments: dict[
     kwargs = json.loads(json.dumps(trigger.serialize()[1]))
     again = DswInstanceEventTrigger(**kwargs)
     assert again.serialize() == trigger.serialize()
-    assert again.wait() == trigger.wait()
+    assert again.condition() == trigger.condition()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from airflow_provider_dsw.emulator.scene import SceneEmulator, Steps
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
 from airflow_provider_dsw.emulator.service import DEFAULT_CREDENTIALS
 from airflow_provider_dsw.emulator.timeline import parse_steps
-from airflow_provider_dsw.waits import INSTANCE_STATUSES
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 DEFAULT_PORT = 8765
 RUN_SPEED = 2.0

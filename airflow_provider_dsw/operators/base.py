@@ -47,7 +47,7 @@ from airflow_provider_dsw.progress import (
 from airflow_provider_dsw.task_end import Attempt, has_noted_wait, new_wait_id, note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
 from airflow_provider_dsw.waiting import Waiting, is_deferrable
-from airflow_provider_dsw.waits import Outcome, Wait
+from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -288,16 +288,15 @@ class DswBaseOperator(Waiting, BaseOperator):
         limit_at = math.inf if limit is None else now + limit
         with self._summed_up(context):
             while True:
-                verdict = self._poll(context, wait, first=False)
-                if verdict is not None:
-                    wait = wait.after(verdict)
-                    if verdict.outcome is Outcome.MET:
-                        return result(wait, verdict)
+                verdict = self._poll(context, wait, tolerate_transient=True)
+                wait = wait.after(verdict)
+                if verdict.outcome is Outcome.SUCCESS:
+                    return result(wait.condition, verdict)
                 if self.deferrable:
                     self._defer(context, wait, self._began, limit_at)
                 now = time.time()
                 if now >= self._began + self.timeout:
-                    raise self._out_of_time("timeout", self._course.seen)
+                    raise self._out_of_time("timeout", self._poll_log.last_status)
                 if now >= limit_at:
                     return {}
                 planned = pause(self.poke_interval, retry_after=self._retry_after)
@@ -320,11 +319,7 @@ class DswBaseOperator(Waiting, BaseOperator):
 
         state["timeout"] = min(state["timeout"], limit_at - state["started_at"])
         return DswInstanceTrigger(
-            instance_id=wait.instance_id,
-            target_status=list(wait.target_statuses),
-            wait_for_snapshot=wait.snapshot,
-            snapshot_id=wait.snapshot_id,
-            failure_statuses=None if wait.failure_statuses is None else list(wait.failure_statuses),
+            **wait.condition.arguments(),
             operation=wait.operation.as_json() if wait.operation else None,
             dsw_conn_id=self.dsw_conn_id,
             region=self.region,
@@ -334,10 +329,10 @@ class DswBaseOperator(Waiting, BaseOperator):
             **state,
         )
 
-    def _out_of_time(self, which: str, seen: str | None = None) -> BaseException:
+    def _out_of_time(self, which: str, last_status: str | None = None) -> BaseException:
         if which == "execution_timeout":
-            return super()._out_of_time(which, seen)
-        last = f"; last seen: {seen}" if seen else ""
+            return super()._out_of_time(which, last_status)
+        last = f"; last seen: {last_status}" if last_status else ""
         return DswTimeoutError(
             f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._wait()}{last}. "
             "A retry of the task resumes; if it always takes longer, give it a longer timeout."

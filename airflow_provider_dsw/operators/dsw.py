@@ -30,7 +30,7 @@ from airflow_provider_dsw.operators.base import (
 from airflow_provider_dsw.polling import as_final, end_by
 from airflow_provider_dsw.progress import Baseline, Operation, find_by_label, with_label
 from airflow_provider_dsw.waiting import Asking
-from airflow_provider_dsw.waits import Wait
+from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -252,7 +252,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         return checks if self._names_itself else {**checks, "snapshot_name": check_snapshot_name}
 
     def _wait(self) -> Wait:
-        return Wait(self.instance_id, snapshot=True, snapshot_image=self.image_url, operation=Operation(Baseline()))
+        return Wait(SnapshotCondition(self.instance_id, snapshot_image=self.image_url), Operation(Baseline()))
 
     def _run(self, context: Context) -> dict[str, Any]:
         instance = self._get_instance(context)
@@ -274,7 +274,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         snapshot_id = snapshot["SnapshotId"]
         self.log.info("Snapshot %s of DSW instance %s is %s.", name, self.instance_id, snapshot_id)
         if self.wait_for_completion:
-            wait = Wait(self.instance_id, snapshot=True, snapshot_id=snapshot_id, operation=Operation(baseline))
+            wait = Wait(SnapshotByIdCondition(self.instance_id, snapshot_id=snapshot_id), Operation(baseline))
             return self._publish_to_outlets(context, self._wait_for(context, wait))
         known = {
             "InstanceId": self.instance_id,

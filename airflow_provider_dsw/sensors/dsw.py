@@ -15,7 +15,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_dsw.arguments import is_literal, naming
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.polling import Course, result
+from airflow_provider_dsw.polling import PollLog, result
 from airflow_provider_dsw.version_compat import (
     STARTS_FROM_TRIGGER,
     AirflowFailException,
@@ -25,7 +25,8 @@ from airflow_provider_dsw.version_compat import (
     task_state_store,
 )
 from airflow_provider_dsw.waiting import Waiting, is_deferrable
-from airflow_provider_dsw.waits import RUNNING, Outcome, Wait, check_arguments, check_target
+from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING, WaitArguments
+from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
 
-class DswInstanceSensor(Waiting, BaseSensorOperator):
+class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
     """
     Wait until a PAI-DSW instance has a status, or until the push of its image snapshot has finished.
 
@@ -59,12 +60,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
 
     _last_poll_at_timeout = False
     template_fields: Sequence[str] = (
-        "instance_id",
-        "target_status",
-        "snapshot_id",
-        "snapshot_image",
-        "snapshot_created_after",
-        "failure_statuses",
+        *(argument.name for argument in ARGUMENTS if argument.templated),
         "dsw_conn_id",
         "region",
     )
@@ -85,32 +81,17 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
+        given = locals()
         super().__init__(**kwargs)
-        self.instance_id = instance_id
-        # A plain str: the worker sends it to its supervisor, which takes no subclass.
-        self.target_status = str(target_status) if isinstance(target_status, str) else target_status
-        self.snapshot_id = snapshot_id
-        self.snapshot_image = snapshot_image
-        self.snapshot_created_after = snapshot_created_after
-        self.failure_statuses = failure_statuses
+        self.take_wait_arguments(given)
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         self.deferrable = is_deferrable(deferrable) or start_from_trigger
-        self._narrowed_by = tuple(name for name in _SNAPSHOT_ARGUMENTS if getattr(self, name) is not None)
-        self.wait_for_snapshot = wait_for_snapshot or bool(self._narrowed_by)
         with naming(self.task_id):
-            self._check(target_status)
+            self.check_wait_arguments(given)
         self._warn_of_short_reschedules()
         if start_from_trigger:
             self._start_from_trigger()
-
-    def _check(self, target_status: object) -> None:
-        """Check what is known where the DAG is parsed."""
-        check_target(target_status, self.wait_for_snapshot)
-        if len(self._narrowed_by) > 1 and "snapshot_id" in self._narrowed_by:
-            raise ValueError("snapshot_id: it names one snapshot; leave out snapshot_image and snapshot_created_after.")
-        given = {name: getattr(self, name) for name in (*_ARGUMENTS, *self._narrowed_by)}
-        check_arguments({name: value for name, value in given.items() if is_literal(value)})
 
     def _warn_of_short_reschedules(self) -> None:
         shortest = 2 * conf.getint("workers", "min_heartbeat_interval", fallback=5)
@@ -127,7 +108,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         """Let the scheduler hand the wait to the triggerer, where Airflow can; elsewhere a worker defers it."""
         from airflow.triggers.base import StartTriggerArgs
 
-        given = {name: getattr(self, name) for name in (*_ARGUMENTS, *self._narrowed_by, "dsw_conn_id", "region")}
+        given = {**self.wait_arguments(), "dsw_conn_id": self.dsw_conn_id, "region": self.region}
         unfit = [name for name, value in given.items() if not _renders_in_triggerer(value)]
         if unfit or not STARTS_FROM_TRIGGER:
             why = f"{' and '.join(unfit)} can only be rendered by a worker" if unfit else "it needs Airflow 3.3"
@@ -152,8 +133,9 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
         return DswInstanceTrigger(
-            **{name: getattr(self, name) for name in (*_ARGUMENTS, *_SNAPSHOT_ARGUMENTS, "dsw_conn_id", "region")},
-            wait_for_snapshot=self.wait_for_snapshot,
+            **self.wait_arguments(),
+            dsw_conn_id=self.dsw_conn_id,
+            region=self.region,
             poke_interval=self.poke_interval,
             exponential_backoff=self.exponential_backoff,
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
@@ -168,13 +150,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
     def _wait(self) -> Wait:
         """Return the wait that the rendered arguments ask for."""
         try:
-            for name in self._narrowed_by:
-                if getattr(self, name) is None:
-                    raise ValueError(f"{name}: rendered to None.")
-            return Wait.of(
-                **{name: getattr(self, name) for name in (*_ARGUMENTS, *_SNAPSHOT_ARGUMENTS)},
-                wait_for_snapshot=self.wait_for_snapshot,
-            )
+            return Wait(self.condition())
         except ValueError as error:
             raise DswWaitArgumentError(str(error)) from None
 
@@ -185,40 +161,41 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
         :raises DswWaitFailedError: where the wait can't succeed any more.
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
-        wait, before = self._wait(), self._course.kept()
+        wait, before = self._wait(), self._poll_log.as_json()
+        is_later_poll = self._poll_log.has_worked or bool(context.get("task_reschedule_count"))
         try:
-            verdict = self._poll(context, wait, first=not (self._course.polled or context.get("task_reschedule_count")))
+            verdict = self._poll(context, wait, tolerate_transient=is_later_poll)
         finally:
-            if self._course.kept() != before:
-                self._keep_course(context)
-        if verdict is None or verdict.outcome is not Outcome.MET:
+            if self._poll_log.as_json() != before:
+                self._keep_poll_log(context)
+        if verdict.outcome is not Outcome.SUCCESS:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=result(wait, verdict))
+        return PokeReturnValue(is_done=True, xcom_value=result(wait.condition, verdict))
 
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
         self._forget_polls()
-        self._course = self._recall_course(context)
+        self._poll_log = self._recall_poll_log(context)
         with self._summed_up(context):
             try:
                 return self._defer(context) if self.deferrable else super().execute(context)
             except AirflowSensorTimeout as timeout:
-                raise self._out_of_time("timeout", self._course.seen) from timeout
+                raise self._out_of_time("timeout", self._poll_log.last_status) from timeout
 
-    def _recall_course(self, context: Context) -> Course:
+    def _recall_poll_log(self, context: Context) -> PollLog:
         """Go on as the try before a reschedule has ended, as far as Airflow remembers it (3.3+)."""
         if not context.get("task_reschedule_count"):
-            return Course()
+            return PollLog()
         if (store := task_state_store(context)) is None:
             # The poll before may have failed, so this one is not repeated: the next one will be soon enough.
-            return Course(trouble="unknown")
-        kept = store.get(_COURSE)
-        return Course(**kept) if isinstance(kept, dict) else Course()
+            return PollLog(last_error="unknown")
+        kept = store.get(_POLL_LOG)
+        return PollLog(**kept) if isinstance(kept, dict) else PollLog()
 
-    def _keep_course(self, context: Context) -> None:
+    def _keep_poll_log(self, context: Context) -> None:
         store = task_state_store(context)
         if self.reschedule and not self.deferrable and store is not None:
-            store.set(_COURSE, self._course.kept())
+            store.set(_POLL_LOG, self._poll_log.as_json())
 
     def _defer(self, context: Context) -> Any:
         began = time.time()
@@ -263,9 +240,7 @@ class DswInstanceSensor(Waiting, BaseSensorOperator):
             raise
 
 
-_ARGUMENTS = ("instance_id", "target_status", "failure_statuses")
-_SNAPSHOT_ARGUMENTS = ("snapshot_id", "snapshot_image", "snapshot_created_after")
-_COURSE = "dsw_wait"
+_POLL_LOG = "dsw_wait"
 
 
 def _renders_in_triggerer(value: Any) -> bool:

@@ -1,26 +1,19 @@
-"""
-The triggers: waits that hold no worker, and events for assets.
-
-Both poll through one shared stream for each connection, instance and interval (Airflow 3.3+); where Airflow has
-none, each polls alone with the same result.
-"""
+"""The triggers: waits that hold no worker, and events for assets."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import random
 import time
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
 from contextlib import aclosing
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, timedelta
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_dsw.exceptions import (
     DswError,
@@ -31,10 +24,11 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import akeep_links, links_of, row_of
-from airflow_provider_dsw.polling import Answers, Course, Line, aask, event_of, kind, next_due, pause, result
+from airflow_provider_dsw.polling import Line, PollLog, error_key, event_of, next_due, pause, result
 from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
 from airflow_provider_dsw.task_end import amay_stop, anote_end
-from airflow_provider_dsw.transitions import LastSeen, detect_transitions
+from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, reading
+from airflow_provider_dsw.validation import seconds
 from airflow_provider_dsw.version_compat import (
     QUEUES_WATCHERS,
     AirflowException,
@@ -43,7 +37,10 @@ from airflow_provider_dsw.version_compat import (
     aset_xcom,
     asset_state_store,
 )
-from airflow_provider_dsw.waits import RUNNING, Outcome, Verdict, Wait, check_target, judge
+from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING
+from airflow_provider_dsw.waits.conditions import Outcome, Verdict, Wait, WaitCondition
+from airflow_provider_dsw.waits.transitions import LastSeen, detect_transitions
 
 SCHEDULER_GRACE = 10.0
 """
@@ -58,100 +55,7 @@ CLAIM_PAUSE = 1.0
 _POLLED = "dsw_polled"
 
 
-class _DswTrigger(BaseEventTrigger):
-    """
-    Polls one instance; its subclasses say what to make of the answers.
-
-    The attributes have the names of the sensor's templated fields, so that Airflow can render them for a wait
-    that starts in the triggerer.
-    """
-
-    def __init__(
-        self,
-        *,
-        instance_id: str,
-        target_status: str | Collection[str] = "Running",
-        wait_for_snapshot: bool = False,
-        snapshot_id: str | None = None,
-        snapshot_image: str | None = None,
-        snapshot_created_after: datetime | str | None = None,
-        failure_statuses: Collection[str] | None = None,
-        dsw_conn_id: str = DswHook.default_conn_name,
-        region: str | None = None,
-        poke_interval: float = 60.0,
-    ) -> None:
-        super().__init__()
-        self.instance_id = instance_id
-        # A plain str: the worker sends it to its supervisor, which takes no subclass.
-        self.target_status = str(target_status) if isinstance(target_status, str) else target_status
-        self.wait_for_snapshot = wait_for_snapshot
-        self.snapshot_id = snapshot_id
-        self.snapshot_image = snapshot_image
-        self.snapshot_created_after = snapshot_created_after
-        self.failure_statuses = failure_statuses
-        self.dsw_conn_id = dsw_conn_id
-        self.region = region
-        self.poke_interval = poke_interval
-
-    def _kwargs(self) -> dict[str, Any]:
-        """What makes the trigger again, as JSON; never a credential."""
-        after = self.snapshot_created_after
-        return {
-            "instance_id": self.instance_id,
-            "target_status": _as_json(self.target_status),
-            "wait_for_snapshot": self.wait_for_snapshot,
-            "snapshot_id": self.snapshot_id,
-            "snapshot_image": self.snapshot_image,
-            "snapshot_created_after": after.isoformat() if isinstance(after, datetime) else after,
-            "failure_statuses": _as_json(self.failure_statuses),
-            "dsw_conn_id": self.dsw_conn_id,
-            "region": self.region,
-            "poke_interval": self.poke_interval,
-        }
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and what makes the trigger again, without what is None anyway."""
-        kwargs = {name: value for name, value in self._kwargs().items() if value is not None}
-        return f"{type(self).__module__}.{type(self).__qualname__}", kwargs
-
-    def wait(self) -> Wait:
-        """
-        Return what is waited for.
-
-        :raises ValueError: on arguments that a wait can't work with.
-        """
-        return Wait.of(
-            instance_id=self.instance_id,
-            target_status=self.target_status,
-            wait_for_snapshot=self.wait_for_snapshot,
-            snapshot_id=self.snapshot_id,
-            snapshot_image=self.snapshot_image,
-            snapshot_created_after=self.snapshot_created_after,
-            failure_statuses=self.failure_statuses,
-        )
-
-    def shared_stream_key(self) -> Hashable | None:
-        """Everything that changes the answers or their pace."""
-        return "dsw", self.dsw_conn_id, self.region, self.instance_id, self.snapshot_id, self.poke_interval
-
-    @classmethod
-    def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[bytes | AirflowException]:
-        """Poll for as long as somebody listens; an error is an item like any other and ends nobody's stream."""
-        interval = kwargs["poke_interval"]
-        first = pause(interval * random.uniform(0.5, 1.0)) if kwargs.get("polled") else 0.0  # noqa: S311 - not for secrets
-        return _polls(kwargs, first, partial(pause, interval))
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll alone: on Airflow before 3.3, in ``dag.test()``, and where a wait has a pace of its own."""
-        async with aclosing(self._own_stream()) as stream:
-            async for event in self.filter_shared_stream(stream):
-                yield event
-
-    def _own_stream(self) -> AsyncGenerator[bytes | AirflowException]:
-        return self.open_shared_stream(self._kwargs())
-
-
-class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
+class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     """
     Waits for one deferred task, and fires once: met, failed, or out of time.
 
@@ -168,7 +72,7 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
     :param last_poll_at_timeout: whether ``timeout`` ends the wait when it is over, with a last poll.
     :param execution_timeout: seconds from the beginning of the wait until the task's ``execution_timeout`` ends it.
     :param polled: whether a poll has worked before, so that a transient error doesn't end the wait.
-    :param seen: the status that was logged last.
+    :param last_status: the status that was logged last.
     :param links: the links that the task's page shows already.
     :param operation: the operation whose outcome is waited for, as
         :meth:`~airflow_provider_dsw.progress.Operation.as_json` gives it.
@@ -188,7 +92,7 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         last_poll_at_timeout: bool = False,
         execution_timeout: float | None = None,
         polled: bool = False,
-        seen: str | None = None,
+        last_status: str | None = None,
         links: dict[str, str] | None = None,
         operation: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
@@ -205,15 +109,15 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         self.last_poll_at_timeout = last_poll_at_timeout
         self.execution_timeout = execution_timeout
         self.polled = polled
-        self.seen = seen
+        self.last_status = last_status
         self.links = links or {}
         self.operation = operation
         self.stop_on_kill = stop_on_kill
         self.wait_id = wait_id
 
-    def _kwargs(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         return {
-            **super()._kwargs(),
+            **super()._state(),
             "exponential_backoff": self.exponential_backoff,
             "max_wait": self.max_wait,
             "silent_fail": self.silent_fail,
@@ -223,7 +127,7 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             "last_poll_at_timeout": self.last_poll_at_timeout,
             "execution_timeout": self.execution_timeout,
             "polled": self.polled,
-            "seen": self.seen,
+            "last_status": self.last_status,
             "links": self.links,
             "operation": self.operation,
             "stop_on_kill": self.stop_on_kill,
@@ -231,9 +135,13 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         }
 
     def wait(self) -> Wait:
-        """As the base's; what was so before the request is not its outcome."""
+        """
+        Return what is waited for.
+
+        :raises ValueError: on arguments that a wait can't work with.
+        """
         operation = None if self.operation is None else Operation.from_json(self.operation)
-        return replace(super().wait(), operation=operation)
+        return Wait(self.condition(), operation)
 
     async def on_kill(self) -> None:
         """
@@ -299,17 +207,18 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         yield event
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncGenerator[TriggerEvent]:
-        """Judge each poll's answers until one ends the wait."""
-        await self._recall_polled()
-        earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
-        wait = _DeferredWait(self)
-        limit, which = self._hard_limit()
-        try:
-            async with asyncio.timeout(None if limit is None else max(self.began + limit - time.time(), 0.0)):
-                end = await wait.until_it_ends(shared_stream)
-        except TimeoutError:
-            last = await wait.take(await self._poll_once()) if which == "timeout" else None
-            end = last or _End({"outcome": which})
+        """Evaluate each poll's answers until one ends the wait."""
+        with reading(self.shared_stream_key(), self):
+            await self._recall_polled()
+            earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
+            wait = _DeferredWait(self)
+            limit, which = self._hard_limit()
+            try:
+                async with asyncio.timeout(None if limit is None else max(self.began + limit - time.time(), 0.0)):
+                    end = await wait.until_it_ends(shared_stream)
+            except TimeoutError:
+                last = await wait.take(await self._poll_once()) if which == "timeout" else None
+                end = last or _End({"outcome": which})
         if end.line:
             await self.log.alog(*end.line)
         await asyncio.sleep(earliest - time.time())
@@ -360,12 +269,12 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
             limits.append((self.timeout, "timeout"))
         return min(limits, default=(None, ""))
 
-    async def _poll_once(self) -> bytes | AirflowException:
-        async with aclosing(_polls(self._kwargs(), 0.0, partial(pause, self.poke_interval))) as stream:
+    async def _poll_once(self) -> Poll:
+        async with aclosing(poll_stream(self.serialize()[1], 0.0, partial(pause, self.poke_interval))) as stream:
             return await anext(stream)
 
-    def _own_stream(self) -> AsyncGenerator[bytes | AirflowException]:
-        def seconds(retry_after: float | None = None) -> float:
+    def _own_stream(self) -> AsyncGenerator[Poll]:
+        def next_interval(retry_after: float | None = None) -> float:
             elapsed = time.time() - self.began
             planned = pause(
                 self.poke_interval,
@@ -382,8 +291,8 @@ class DswInstanceTrigger(TaskQueueMixin, _DswTrigger):
         if self.polled:
             # What is left of the pause that a restart of the triggerer broke off, not a new one.
             due = next_due(self.poke_interval, time.time() - self.began) if self.exponential_backoff else math.inf
-            first = min(seconds(), due)
-        return _polls(self._kwargs(), first, seconds)
+            first = min(next_interval(), due)
+        return poll_stream(self.serialize()[1], first, next_interval)
 
 
 # What on_kill has begun: the event loop itself keeps no task alive.
@@ -402,13 +311,13 @@ class _DeferredWait:
 
     def __init__(self, trigger: DswInstanceTrigger) -> None:
         self._trigger = trigger
-        self._course = Course(trigger.seen)
+        self._poll_log = PollLog(trigger.last_status)
         self._links = trigger.links
         # Either it starts again or it starts late: there may have been polls before.
         self._more_polls = trigger.polled and trigger.starts_in_triggerer
         self._more_polls |= time.time() - trigger.began > trigger.poke_interval
         self._polls = int(trigger.polled)
-        self._polled = trigger.polled or trigger.silent_fail or self._more_polls
+        self._tolerates_transient = trigger.polled or trigger.silent_fail or self._more_polls
         self._wait: Wait | None = None
 
     async def until_it_ends(self, stream: AsyncIterator[Any]) -> _End:
@@ -422,43 +331,45 @@ class _DeferredWait:
             if trigger.timeout is not None and elapsed > trigger.timeout and not trigger.last_poll_at_timeout:
                 return _End({"outcome": "timeout"})
 
-    async def take(self, found: bytes | AirflowException) -> _End | None:
+    async def take(self, poll: Poll) -> _End | None:
         """Take one poll, and return the end of the wait, if it is one."""
         trigger = self._trigger
+        found = poll.read(trigger)
+        if found is None:
+            return None
         self._polls += 1
-        answers = _unpacked(found)
-        if not isinstance(answers, (Answers, DswError)):
-            return await self._take_error(answers)
-        if isinstance(answers, Answers) and answers.instance is not None:
-            self._links = links_of(answers.instance, answers.region)
+        if not isinstance(found, (PollResult, DswError)):
+            return await self._take_error(found)
+        if isinstance(found, PollResult) and found.instance is not None:
+            self._links = links_of(found.instance, found.region)
         try:
             wait = self._wait = self._wait or trigger.wait()
-            verdict, line = self._course.take(wait, answers, first=not self._polled)
+            verdict, line = self._poll_log.record(wait, found, tolerate_transient=self._tolerates_transient)
         except DswError as error:
             return _End(event_of(error))
         except ValueError as error:
             return _End(event_of(DswWaitArgumentError(str(error))))
-        if verdict and verdict.outcome is Outcome.MET:
-            return _End({"outcome": "met", "result": result(wait, verdict)}, line)
+        if verdict.outcome is Outcome.SUCCESS:
+            return _End({"outcome": "met", "result": result(wait.condition, verdict)}, line)
+        has_worked = isinstance(found, PollResult)
+        self._wait = wait.after(verdict)
+        del found, verdict  # not to be held until the next poll
         if line:
             await trigger.log.alog(*line)
-        if verdict is None:
-            return None
-        self._polled = True
-        self._wait = wait.after(verdict)
-        del answers, verdict  # not to be held until the next poll
-        await trigger.keep_polled()
-        trigger.links = await akeep_links(trigger.task_instance, self._links, trigger.links)
-        if self._links == trigger.links:
-            self._links = trigger.links  # not to hold them twice
+        if has_worked:
+            self._tolerates_transient = True
+            await trigger.keep_polled()
+            trigger.links = await akeep_links(trigger.task_instance, self._links, trigger.links)
+            if self._links == trigger.links:
+                self._links = trigger.links  # not to hold them twice
         return None
 
     async def _take_error(self, error: AirflowException) -> _End | None:
         """Airflow knows no such connection, which is no matter of the service."""
         if not self._trigger.silent_fail:
             return _End(event_of(error))
-        if kind(error) != self._course.trouble:
-            self._course.trouble = kind(error)
+        if error_key(error) != self._poll_log.last_error:
+            self._poll_log.last_error = error_key(error)
             await self._trigger.log.aerror("The poll failed: %s", error)
         return None
 
@@ -466,7 +377,7 @@ class _DeferredWait:
         """Return the event that the task resumes with."""
         return {
             **end.event,
-            "seen": self._course.seen,
+            "last_status": self._poll_log.last_status,
             "began": self._trigger.began,
             "polls": self._polls,
             "more_polls": self._more_polls,
@@ -477,7 +388,7 @@ class _DeferredWait:
         }
 
 
-class DswInstanceEventTrigger(_DswTrigger):
+class DswInstanceEventTrigger(DswBaseTrigger):
     """
     Fires for an AssetWatcher each time that an instance enters a status, or that a new snapshot is finished.
 
@@ -507,41 +418,32 @@ class DswInstanceEventTrigger(_DswTrigger):
         snapshot_image: str | None = None,
         dsw_conn_id: str = DswHook.default_conn_name,
         region: str | None = None,
-        poke_interval: float = 60.0,
+        poke_interval: float | timedelta = 60.0,
         queue: str | None = None,
     ) -> None:
-        waits_for_snapshot = wait_for_snapshot or snapshot_image is not None
-        check_target(target_status, waits_for_snapshot)
+        given = locals()
         super().__init__(
-            instance_id=instance_id,
-            target_status=target_status,
-            wait_for_snapshot=waits_for_snapshot,
-            snapshot_image=snapshot_image,
+            **{argument.name: given[argument.name] for argument in ARGUMENTS if argument.watchable},
             dsw_conn_id=dsw_conn_id,
             region=region,
-            poke_interval=poke_interval,
+            poke_interval=seconds("poke_interval", poke_interval),
         )
-        self.wait()
+        self.check_wait_arguments(self.wait_arguments() | given)
+        self.condition()
         if queue is not None and not QUEUES_WATCHERS:
             warnings.warn("queue: any triggerer may run this watcher; its own need Airflow 3.4.", stacklevel=2)
         self.queue = queue
 
-    def _kwargs(self) -> dict[str, Any]:
-        kwargs = super()._kwargs()
-        unused = {"snapshot_id", "snapshot_created_after", "failure_statuses"}
-        if self.wait_for_snapshot:
-            unused.add("target_status")
-        return {name: value for name, value in kwargs.items() if name not in unused}
-
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Compare each poll's answers with what was seen last."""
-        watch = _Watch(self.wait(), asset_state_store(self))
-        async for found in shared_stream:
-            entered, line = await watch.take(found)
-            if line:
-                await self.log.alog(*line)
-            for verdict in entered:
-                yield TriggerEvent(result(watch.wait, verdict))
+        watch = _Watch(self.condition(), asset_state_store(self))
+        with reading(self.shared_stream_key(), self):
+            async for poll in shared_stream:
+                entered, line = await watch.take(poll.read(self))
+                if line:
+                    await self.log.alog(*line)
+                for verdict in entered:
+                    yield TriggerEvent(result(watch.condition, verdict))
 
 
 class _Watch:
@@ -551,36 +453,36 @@ class _Watch:
     Nothing may end a watcher: Airflow would start it again at once.
     """
 
-    def __init__(self, wait: Wait, store: Any) -> None:
-        self.wait = wait
+    def __init__(self, condition: WaitCondition, store: Any) -> None:
+        self.condition = condition
         # The store of several assets answers for each of them alone, and has no public way to name them.
         self._stores = list(getattr(store, "_by_name", {}).values()) or [store] * (store is not None)
-        self._key = f"dsw: {wait}"
+        self._key = f"dsw: {condition}"
         self._kept_at = self._adopted_at = 0.0
         self._last_seen: LastSeen | None = None
-        self._trouble: str | None = None
+        self._last_error: str | None = None
 
-    async def take(self, found: bytes | AirflowException) -> tuple[list[Verdict], Line | None]:
+    async def take(self, found: PollResult | AirflowException | None) -> tuple[list[Verdict], Line | None]:
         """Take one poll, and return the changes to fire for, and a line for the log, if any."""
-        answers = _unpacked(found)
-        if isinstance(answers, AirflowException):
-            return [], self._in_trouble(kind(answers), str(answers))
+        if found is None:
+            return [], None
+        if isinstance(found, AirflowException):
+            return [], self._warning(error_key(found), str(found))
         try:
-            return await self._compare(answers)
+            return await self._compare(found)
         except Exception as error:  # the store's
             # Not to fire twice, the change waits for the next poll.
-            return [], self._in_trouble(type(error).__name__, f"Airflow's memory does not work ({error}).")
+            return [], self._warning(type(error).__name__, f"Airflow's memory does not work ({error}).")
 
-    async def _compare(self, answers: Answers) -> tuple[list[Verdict], Line | None]:
-        instance = answers.instance or {}
+    async def _compare(self, found: PollResult) -> tuple[list[Verdict], Line | None]:
         if self._last_seen is None:
             await self._recall()
-        elif self._changes(instance)[0] is not self._last_seen and await self._recall():
+        elif self._changes(found)[0] is not self._last_seen and await self._recall():
             # Another triggerer runs the same watcher, for a while. What it saw may be newer than this answer.
             self._adopted_at = time.time()
-        seen, entered = self._changes(instance)
-        self._trouble = None
-        if seen is None or seen is self._last_seen or answers.asked_at < self._adopted_at:
+        seen, entered = self._changes(found)
+        self._last_error = None
+        if seen is None or seen is self._last_seen or found.asked_at < self._adopted_at:
             return [], None
         # Before the event: after a crash between the two, a lost event rather than a second one.
         await self._keep(seen)
@@ -591,11 +493,12 @@ class _Watch:
                 self._adopted_at = time.time()
                 return [], None
         self._last_seen = seen
-        status = judge(self.wait, instance).seen
-        return entered, Line(logging.INFO, f"DSW instance {self.wait.instance_id}: {status} (watching for {self.wait})")
+        status = self.condition.evaluate(found).last_status
+        text = f"DSW instance {self.condition.instance_id}: {status} (watching for {self.condition})"
+        return entered, Line(logging.INFO, text)
 
-    def _changes(self, instance: Mapping[str, Any]) -> tuple[LastSeen | None, list[Verdict]]:
-        return detect_transitions(self.wait, instance, self._last_seen)
+    def _changes(self, found: PollResult) -> tuple[LastSeen | None, list[Verdict]]:
+        return detect_transitions(self.condition, found, self._last_seen)
 
     async def _recall(self) -> bool:
         """Adopt what is in the store, and return whether somebody else has put it there."""
@@ -613,45 +516,6 @@ class _Watch:
         for store in self._stores:
             await store.aset(self._key, {"at": self._kept_at, "last_seen": last_seen})
 
-    def _in_trouble(self, trouble: str, text: str) -> Line | None:
-        known, self._trouble = self._trouble == trouble, trouble
-        return None if known else Line(logging.WARNING, f"Still watching for {self.wait}. {text}")
-
-
-async def _polls(
-    kwargs: dict[str, Any], first: float, seconds: Callable[..., float]
-) -> AsyncGenerator[bytes | AirflowException]:
-    """
-    Poll, and yield packed answers or an error.
-
-    :param kwargs: the trigger's.
-    :param first: seconds until the first poll.
-    :param seconds: returns those until the next one, given ``retry_after`` where the service asks for a pause.
-    """
-    await asyncio.sleep(first)
-    found: bytes | AirflowException | None = None
-    while True:
-        try:
-            async with shared_hook(kwargs["dsw_conn_id"], kwargs.get("region")) as hook:
-                while True:
-                    in_trouble = isinstance(found, DswError)
-                    try:
-                        answers = await aask(hook, kwargs["instance_id"], kwargs.get("snapshot_id"), in_trouble)
-                        found = answers.packed()
-                        del answers  # not to be held until the next poll
-                    except DswError as error:
-                        found = error.with_traceback(None)  # which holds this frame
-                    yield found
-                    await asyncio.sleep(seconds(retry_after=getattr(found, "retry_after", None)))
-        except AirflowException as error:
-            # One without a field; or Airflow knows no such connection.
-            yield error.with_traceback(None)
-        await asyncio.sleep(seconds())
-
-
-def _unpacked(found: bytes | AirflowException) -> Answers | AirflowException:
-    return found if isinstance(found, AirflowException) else Answers.unpacked(found)
-
-
-def _as_json(statuses: str | Collection[str] | None) -> str | list[str] | None:
-    return statuses if statuses is None or isinstance(statuses, str) else list(statuses)
+    def _warning(self, error: str, text: str) -> Line | None:
+        is_known, self._last_error = self._last_error == error, error
+        return None if is_known else Line(logging.WARNING, f"Still watching for {self.condition}. {text}")

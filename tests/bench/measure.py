@@ -68,7 +68,7 @@ def provider(instance_id: str, plan: Plan, server: Server) -> Any:
         started_at=now,
         timeout=86400,
         polled=True,
-        seen="Starting",
+        last_status="Starting",
     )
 
 

@@ -22,7 +22,7 @@ from airflow_provider_dsw.details import DEFAULT_FIELDS
 from airflow_provider_dsw.emulator import DswEmulator, cli
 from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks import fields
-from airflow_provider_dsw.waits import default_failure_statuses
+from airflow_provider_dsw.waits.statuses import default_failure_statuses
 from tests.docs.conftest import RunDag
 from tests.docs.readme import LANGUAGES, ROOT, TEXT, block, blocks, section
 
@@ -310,7 +310,7 @@ def test_the_default_details_that_are_named_exist() -> None:
 
 
 def test_files_that_are_named_exist() -> None:
-    rooms = ("waits.py", "hooks/errors.py", "links/dsw.py")
+    rooms = ("waits/statuses.py", "hooks/errors.py", "links/dsw.py")
     for name in (*(f"airflow_provider_dsw/{room}" for room in rooms), "example_dags"):
         assert name in TEXT
         assert (ROOT / name).exists()

@@ -96,7 +96,7 @@ PROVOKED: dict[str, Provoke] = {
     "TLS failed; is it an https endpoint?": by_connection(extra={"protocol": "https"}),
     "the server's TLS certificate is not trusted here": untrusted,
     "Code Throttling.User": by_fault(status=429),
-    "which can't happen any more": by_sensor("Failed"),
+    "can no longer reach": by_sensor("Failed"),
     "is no instance status. Did you mean": by_sensor(target_status="Runing"),
     "has no time zone": by_sensor(snapshot_created_after="2026-01-31T08:00:00"),
 }

@@ -59,4 +59,5 @@ class Clock:
             monkeypatch.setattr(f"{module}.timezone", SimpleNamespace(utcnow=self.utcnow))
         in_loop = SimpleNamespace(**{name: getattr(asyncio, name) for name in asyncio.__all__})
         in_loop.sleep = self.asleep
-        monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.asyncio", in_loop)
+        for module in ("airflow_provider_dsw.triggers.base", "airflow_provider_dsw.triggers.dsw"):
+            monkeypatch.setattr(f"{module}.asyncio", in_loop)

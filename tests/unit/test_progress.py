@@ -19,9 +19,11 @@ from airflow_provider_dsw.progress import (
     has_nothing_to_stop,
     progress,
 )
-from airflow_provider_dsw.waits import INSTANCE_STATUSES, Outcome, Wait, judge
+from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.conditions import Outcome, SnapshotByIdCondition, Verdict, Wait, evaluate
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
-SUCCESS, PENDING, FAILURE = Outcome.MET, Outcome.NOT_YET, Outcome.FAILED
+SUCCESS, PENDING, FAILURE = Outcome.SUCCESS, Outcome.PENDING, Outcome.FAILURE
 ID = "dsw-abc"
 
 
@@ -34,6 +36,10 @@ def instance(status: Any, minute: int | None = None, **more: Any) -> dict[str, A
 def snapshot(status: str, name: str = "a", minute: int = 0, **more: Any) -> dict[str, Any]:
     created = f"2026-01-31T12:{minute:02}:00Z"
     return {"Status": status, "ImageName": name, "ImageUrl": f"registry/{name}", "GmtCreateTime": created, **more}
+
+
+def judge(wait: Wait, answer: dict[str, Any], of_snapshot: dict[str, Any] | None = None) -> Verdict:
+    return evaluate(wait, PollResult(answer, of_snapshot))
 
 
 def moved(wait: Wait) -> Wait:
@@ -247,7 +253,7 @@ def test_two_snapshots_of_one_second_are_told_apart() -> None:
 def test_a_status_that_is_older_than_a_snapshot_says_nothing_of_it(
     pushing: str, status: str, minute: int | None, found: Outcome
 ) -> None:
-    wait = Wait(ID, snapshot=True, snapshot_id="snp-1", operation=Operation(Baseline()))
+    wait = Wait(SnapshotByIdCondition(ID, snapshot_id="snp-1"), Operation(Baseline()))
 
     assert judge(wait, instance(status, minute), snapshot(pushing, minute=5)).outcome is found
 

@@ -15,9 +15,10 @@ from airflow_provider_dsw.operators.dsw import (
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
-from airflow_provider_dsw.polling import Answers
+from airflow_provider_dsw.triggers.base import Poll
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import TaskDeferred
+from airflow_provider_dsw.waits.answers import PollResult
 from tests.tries import carried_over, context, run
 from tests.unit.operators.conftest import ID, Make
 
@@ -114,9 +115,9 @@ def test_what_another_wait_s_poll_has_read_late_decides_nothing(dsw_default: Dsw
         task.execute(context())
     trigger: Any = deferred.value.trigger
 
-    async def shared() -> AsyncIterator[bytes]:
+    async def shared() -> AsyncIterator[Poll]:
         for status, time in (("Failed", T0), ("Starting", T1), ("Failed", T0), ("Running", T2)):
-            yield Answers({"InstanceId": ID, "Status": status, **time}).packed()
+            yield Poll(PollResult({"InstanceId": ID, "Status": status, **time}))
 
     async def first(trigger: DswInstanceTrigger) -> Any:
         return (await anext(aiter(trigger.filter_shared_stream(shared())))).payload

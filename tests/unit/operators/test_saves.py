@@ -171,7 +171,7 @@ def test_an_instance_that_fails_after_it_began_fails_it(make: Make, emulator: Ds
     run(make(DswCreateSnapshotOperator, wait_for_completion=False, **SNAPSHOT))
     emulator.set_instance(ID, timeline=[("Failed", None, {"GmtModifiedTime": "2099-01-31T08:00:00Z"})])
 
-    with pytest.raises(DswOperationFailedError, match="found Failed"):
+    with pytest.raises(DswOperationFailedError, match="is Failed"):
         run(make(DswCreateSnapshotOperator, **SNAPSHOT), context(2))
 
 

@@ -123,7 +123,7 @@ def test_a_start_that_is_stopped_on_its_way_has_failed(
     emulator.start_timeline = [("Queuing", {"GmtModifiedTime": "2099-01-31T08:00:00Z"})]
     stop_after(emulator, 4, [(status, {"GmtModifiedTime": "2099-01-31T08:01:00Z"}) for status in timeline])
 
-    with pytest.raises(DswOperationFailedError, match="found Stop"):
+    with pytest.raises(DswOperationFailedError, match="is Stop"):
         run(make(DswStartInstanceOperator), context(try_number))
     assert asked(emulator, "StartInstance") == [200]
 
@@ -133,7 +133,7 @@ def test_so_has_somebody_else_s_start(make: Make, emulator: DswEmulator, timelin
     emulator.add_instance(ID, "Queuing")
     stop_after(emulator, 3, timeline)
 
-    with pytest.raises(DswOperationFailedError, match="found Stop"):
+    with pytest.raises(DswOperationFailedError, match="is Stop"):
         run(make(DswStartInstanceOperator))
     assert asked(emulator, "StartInstance") == []
 

@@ -15,10 +15,11 @@ from airflow.sdk import Asset
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTimeoutError, DswTransientError
 from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator
-from airflow_provider_dsw.polling import Answers
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers.base import Poll
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER, AirflowSensorTimeout, AirflowTaskTimeout
+from airflow_provider_dsw.waits.answers import PollResult
 from tests import tries
 from tests.support.clock import Clock
 from tests.support.modes import ID, in_triggerer
@@ -60,7 +61,7 @@ async def polled_once(trigger: DswInstanceTrigger) -> None:
     """Let a triggerer poll once, and be killed."""
 
     async def a_poll() -> AsyncIterator[Any]:
-        yield Answers({"InstanceId": ID, "Status": "Starting"}).packed()
+        yield Poll(PollResult({"InstanceId": ID, "Status": "Starting"}))
         await asyncio.sleep(3600)
 
     running = asyncio.ensure_future(anext(aiter(trigger.filter_shared_stream(a_poll()))))
@@ -71,8 +72,8 @@ async def polled_once(trigger: DswInstanceTrigger) -> None:
 
 async def event_of_outage(trigger: DswInstanceTrigger, then: str = "Running") -> dict[str, Any]:
     async def polls() -> AsyncIterator[Any]:
-        yield DswTransientError("down", status_code=503)
-        yield Answers({"InstanceId": ID, "Status": then}).packed()
+        yield Poll(DswTransientError("down", status_code=503))
+        yield Poll(PollResult({"InstanceId": ID, "Status": then}))
 
     payload: dict[str, Any] = (await anext(aiter(trigger.filter_shared_stream(polls())))).payload
     return payload
@@ -210,8 +211,8 @@ class Watcher:
 
     async def sees(self, status: str, asked_at: float | None = None) -> None:
         self._taken.clear()
-        answers = Answers({"InstanceId": ID, "Status": status}, asked_at=time.time() if asked_at is None else asked_at)
-        await self._polls.put(answers.packed())
+        at = time.time() if asked_at is None else asked_at
+        await self._polls.put(Poll(PollResult({"InstanceId": ID, "Status": status}, asked_at=at)))
         await asyncio.wait_for(self._taken.wait(), 5)
         assert not self._task.done()
 

@@ -1,0 +1,184 @@
+"""
+What the triggers have in common: they poll one instance, and share the polls of all that want the same answers.
+
+Through one shared stream for each connection, instance and interval (Airflow 3.3+); where Airflow has none, each polls
+alone with the same result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable, Iterable, Iterator
+from contextlib import aclosing, contextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from airflow_provider_dsw.exceptions import DswError
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.hooks.shared import shared_hook
+from airflow_provider_dsw.polling import afetch, pause
+from airflow_provider_dsw.version_compat import AirflowException
+from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.arguments import RUNNING, WaitArguments, as_json
+
+
+class Poll:
+    """
+    One poll, for all who share it.
+
+    Each reads the whole answer, secrets included. So it is let go as soon as the last of them has.
+
+    :param found: what the service said, or an error.
+    :param readers: who shares the poll.
+    """
+
+    def __init__(self, found: PollResult | AirflowException, readers: Iterable[object] = ()) -> None:
+        self._found: PollResult | AirflowException | None = found
+        self._readers = {id(reader) for reader in readers}
+
+    def read(self, reader: object) -> PollResult | AirflowException | None:
+        """
+        Return what was found; None to one who came too late for it, whom the next poll will serve.
+
+        :param reader: who reads it.
+        """
+        found = self._found
+        self._readers.discard(id(reader))
+        if not self._readers:
+            self._found = None
+        return found
+
+
+_readers: defaultdict[Hashable, list[object]] = defaultdict(list)
+
+
+@contextmanager
+def reading(key: Hashable | None, reader: object) -> Iterator[None]:
+    """
+    Let a shared poll know who will read it.
+
+    :param key: of the shared stream.
+    :param reader: who reads it.
+    """
+    _readers[key].append(reader)
+    try:
+        yield
+    finally:
+        _readers[key].remove(reader)
+        if not _readers[key]:
+            del _readers[key]
+
+
+class DswBaseTrigger(WaitArguments, BaseEventTrigger):
+    """
+    Polls one instance; its subclasses say what to make of the answers.
+
+    The attributes have the names of the sensor's templated fields, so that Airflow can render them for a wait
+    that starts in the triggerer.
+    """
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        target_status: str | Collection[str] | None = RUNNING,
+        wait_for_snapshot: bool = False,
+        snapshot_id: str | None = None,
+        snapshot_image: str | None = None,
+        snapshot_created_after: datetime | str | None = None,
+        failure_statuses: Collection[str] | None = None,
+        dsw_conn_id: str = DswHook.default_conn_name,
+        region: str | None = None,
+        poke_interval: float = 60.0,
+    ) -> None:
+        given = locals()
+        super().__init__()
+        # Not checked here: an error would end the triggerer.
+        self.take_wait_arguments(given)
+        self.dsw_conn_id = dsw_conn_id
+        self.region = region
+        self.poke_interval = poke_interval
+
+    def _state(self) -> dict[str, Any]:
+        """Return what makes the trigger again, beside the wait's own arguments; never a credential."""
+        return {"dsw_conn_id": self.dsw_conn_id, "region": self.region, "poke_interval": self.poke_interval}
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and, as JSON, what makes the trigger again, without what is None anyway."""
+        kwargs = {**self.wait_arguments(), **self._state()}
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {name: as_json(value) for name, value in kwargs.items() if value is not None}
+
+    def shared_stream_key(self) -> Hashable | None:
+        """Everything that changes the answers or their pace."""
+        return _stream_key(self.serialize()[1])
+
+    @classmethod
+    def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Poll]:
+        """Poll for as long as somebody listens; an error is an item like any other and ends nobody's stream."""
+        key = _stream_key(kwargs)
+        return _poll_at_intervals(kwargs, lambda: _readers.get(key, ()))
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll alone: on Airflow before 3.3, in ``dag.test()``, and where a wait has a pace of its own."""
+        async with aclosing(self._own_stream()) as stream:
+            async for event in self.filter_shared_stream(stream):
+                yield event
+
+    def _own_stream(self) -> AsyncGenerator[Poll]:
+        return _poll_at_intervals(self.serialize()[1])
+
+
+def _stream_key(kwargs: dict[str, Any]) -> Hashable:
+    names = ("dsw_conn_id", "region", "instance_id", "snapshot_id", "poke_interval")
+    return "dsw", *(kwargs.get(name) for name in names)
+
+
+def _poll_at_intervals(kwargs: dict[str, Any], readers: Callable[[], Iterable[object]] = tuple) -> AsyncGenerator[Poll]:
+    interval = kwargs["poke_interval"]
+    first = pause(interval * random.uniform(0.5, 1.0)) if kwargs.get("polled") else 0.0  # noqa: S311 - not for secrets
+    return poll_stream(kwargs, first, partial(pause, interval), readers)
+
+
+async def poll_stream(
+    kwargs: dict[str, Any],
+    first: float,
+    seconds: Callable[..., float],
+    readers: Callable[[], Iterable[object]] = tuple,
+) -> AsyncGenerator[Poll]:
+    """
+    Poll for ever.
+
+    :param kwargs: the trigger's.
+    :param first: seconds until the first poll.
+    :param seconds: returns those until the next one, given ``retry_after`` where the service asks for a pause.
+    :param readers: returns who shares the polls; if nobody is named, one does.
+    """
+    await asyncio.sleep(first)
+    after_error = False
+    while True:
+        try:
+            async with shared_hook(kwargs["dsw_conn_id"], kwargs.get("region")) as hook:
+                while True:
+                    retry_after = None
+                    try:
+                        found = await afetch(
+                            hook, kwargs["instance_id"], kwargs.get("snapshot_id"), after_error=after_error
+                        )
+                        poll, after_error = Poll(found, readers()), False
+                        del found  # not to be held until the next poll
+                    except DswError as error:
+                        # Without what holds this frame.
+                        poll, after_error = Poll(error.with_traceback(None), readers()), True
+                        retry_after = getattr(error, "retry_after", None)
+                    yield poll
+                    await asyncio.sleep(seconds(retry_after=retry_after))
+        except AirflowException as error:
+            # One without a field; or Airflow knows no such connection.
+            yield Poll(error.with_traceback(None), readers())
+        await asyncio.sleep(seconds())

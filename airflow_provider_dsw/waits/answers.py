@@ -1,0 +1,91 @@
+"""Read what the service's answers say, and tell it from what they don't: the fields that a verdict rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import MAXYEAR, UTC, datetime
+from typing import Any, NamedTuple
+
+
+class PollResult(NamedTuple):
+    """
+    What the service said at one poll, whole.
+
+    :param instance: GetInstance's answer; None if the snapshot had decided already.
+    :param snapshot: GetInstanceSnapshot's answer, if a snapshot is awaited by its id.
+    :param region: the connection's region id, which the service's answers don't hold.
+    :param asked_at: POSIX time of the request.
+    """
+
+    instance: Mapping[str, Any] | None
+    snapshot: Mapping[str, Any] | None = None
+    region: str | None = None
+    asked_at: float = 0.0
+
+
+def status_in(answer: Mapping[str, Any]) -> str | None:
+    """
+    Return the status that an answer gives; None where it gives none, which is no evidence of any change.
+
+    :param answer: an instance or a snapshot, as the service sent it.
+    """
+    status = answer.get("Status")
+    return status if isinstance(status, str) and status.strip() else None
+
+
+def time_in(answer: Mapping[str, Any], name: str) -> datetime | None:
+    """
+    Return a time that an answer gives, in UTC; None where it can't be read.
+
+    :param answer: an instance or a snapshot, as the service sent it.
+    :param name: the field, e.g. ``GmtCreateTime``.
+    """
+    try:
+        moment = datetime.fromisoformat(answer.get(name, ""))
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    # The last year that can be written stands for "never".
+    return None if moment.year == MAXYEAR else moment
+
+
+def shows_snapshots(instance: Mapping[str, Any]) -> bool:
+    """
+    Return whether an answer says anything of snapshots; an empty list says that there are none.
+
+    :param instance: GetInstance's answer.
+    """
+    return isinstance(instance.get("InstanceSnapshotList"), list) or any(snapshots_in(instance))
+
+
+def newest_snapshot(instance: Mapping[str, Any], *, before: datetime | None = None) -> Mapping[str, Any] | None:
+    """
+    Return an instance's newest snapshot; None if it has none.
+
+    :param instance: GetInstance's answer.
+    :param before: an aware datetime; a snapshot that was created then or later does not count.
+    """
+    old = (snapshot for snapshot in snapshots_in(instance) if before is None or created_at(snapshot) < before)
+    return max(old, key=recency, default=None)
+
+
+def snapshots_in(instance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """
+    Iterate over an instance's snapshots, ``LatestSnapshot`` first; it has a twin in the list.
+
+    :param instance: GetInstance's answer.
+    """
+    listed = instance.get("InstanceSnapshotList")
+    for snapshot in (instance.get("LatestSnapshot"), *(listed if isinstance(listed, list) else ())):
+        if isinstance(snapshot, Mapping) and snapshot:
+            yield snapshot
+
+
+def created_at(snapshot: Mapping[str, Any]) -> datetime:
+    """A snapshot whose time can't be read counts as older than any other: it is never taken for a new one."""
+    return time_in(snapshot, "GmtCreateTime") or datetime.min.replace(tzinfo=UTC)
+
+
+def recency(snapshot: Mapping[str, Any]) -> tuple[datetime, bool]:
+    """Return what the newest snapshot has most of; of a snapshot and its twin, it is the one with a status."""
+    return created_at(snapshot), status_in(snapshot) is not None

@@ -1,0 +1,358 @@
+"""
+What is waited for, and what a poll means for it.
+
+A condition says only what is waited for. What is known of a running wait beside that, such as the state from before a
+request, belongs to :class:`Wait`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_dsw.waits.answers import (
+    PollResult,
+    created_at,
+    recency,
+    shows_snapshots,
+    snapshots_in,
+    status_in,
+    time_in,
+)
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, SNAPSHOT_STATUSES, default_failure_statuses
+
+if TYPE_CHECKING:
+    from airflow_provider_dsw.progress import Operation
+
+
+class Outcome(Enum):
+    """The three things that a poll can mean."""
+
+    SUCCESS = "success"
+    PENDING = "pending"
+    FAILURE = "failure"
+
+
+class Problem(Enum):
+    """Why the service gave no answer about the instance."""
+
+    NOT_FOUND = "the service knows no such instance or snapshot"
+    DENIED = "access is denied"
+    REFUSED = "the request is refused"
+    TRANSIENT = "the service can't answer now"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    What a poll means for a wait.
+
+    :param outcome: success, pending or failure.
+    :param last_status: the status that decided, in words for a log line; it changes when the status does.
+    :param payload: the service's object that decided: the instance, or the snapshot with ``InstanceId`` added.
+    :param is_stale: whether the instance was still read as it was before the request.
+    :param has_evidence: whether the answer holds what decides at all; without it, it says nothing new.
+    """
+
+    outcome: Outcome
+    last_status: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    is_stale: bool = False
+    has_evidence: bool = True
+
+    @property
+    def is_of_snapshot(self) -> bool:
+        """Whether a snapshot has decided."""
+        return "snapshot " in self.last_status
+
+    @property
+    def reason(self) -> str:
+        """``ReasonCode``, ``ReasonMessage`` and ``RequestId`` as far as the service gave them."""
+        given = ((name, self.payload.get(name)) for name in ("ReasonCode", "ReasonMessage", "RequestId"))
+        return ", ".join(f"{name}: {value}" for name, value in given if value)
+
+
+@dataclass(frozen=True)
+class WaitCondition:
+    """
+    What is waited for on one instance. The fields have the names of the sensor's arguments.
+
+    :param instance_id: the ``InstanceId``.
+    :param failure_statuses: instance statuses that end the wait as failed; None for those from which what is waited
+        for can't come by itself.
+    """
+
+    noun: ClassVar[str] = ""
+    """What is waited for, in words."""
+    named_by: ClassVar[tuple[str, ...]] = ()
+    """The arguments each of which means this kind of wait."""
+    returns_snapshot: ClassVar[bool] = False
+    """Whether the payload is a snapshot; else it is the instance."""
+
+    instance_id: str
+    _: KW_ONLY
+    failure_statuses: tuple[str, ...] | None = None
+
+    @classmethod
+    def takes(cls, argument: str) -> bool:
+        """Return whether an argument means anything to this kind of wait."""
+        return any(each.name == argument for each in fields(cls))
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that mean this condition."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def evaluate(self, found: PollResult) -> Verdict:
+        """
+        Say what the service's answer means.
+
+        :param found: the answer, whole.
+        """
+        raise NotImplementedError
+
+    def evaluate_problem(self, problem: Problem) -> Verdict:
+        """
+        Say what it means that the service gave no answer.
+
+        :param problem: why.
+        """
+        outcome = Outcome.PENDING if problem is Problem.TRANSIENT else Outcome.FAILURE
+        return Verdict(outcome, problem.value, has_evidence=outcome is Outcome.FAILURE)
+
+    def failure(self, verdict: Verdict) -> str:
+        """Say in words what a failure has come to."""
+        return f"DSW instance {self.instance_id} is {verdict.last_status}: {self} can no longer be."
+
+    def _failures(self, *targets: str) -> frozenset[str]:
+        if self.failure_statuses is not None:
+            return frozenset(self.failure_statuses)
+        return default_failure_statuses(targets)
+
+    def _of_instance(self, instance: Mapping[str, Any], targets: Iterable[str], failures: Iterable[str]) -> Verdict:
+        status = status_in(instance)
+        if status is None:
+            return Verdict(Outcome.PENDING, "no status", instance, has_evidence=False)
+        outcome = Outcome.PENDING
+        if status in tuple(targets):
+            outcome = Outcome.SUCCESS
+        elif status in tuple(failures):
+            outcome = Outcome.FAILURE
+        return Verdict(outcome, _named(status, INSTANCE_STATUSES), instance)
+
+
+@dataclass(frozen=True)
+class StatusCondition(WaitCondition):
+    """
+    An instance's status.
+
+    :param target_status: any of these.
+    """
+
+    noun: ClassVar[str] = "a status"
+    named_by: ClassVar[tuple[str, ...]] = ("target_status",)
+
+    target_status: tuple[str, ...] = ("Running",)
+
+    def __str__(self) -> str:
+        return f"DSW instance {self.instance_id} to be {' or '.join(self.target_status)}"
+
+    @property
+    def failures(self) -> frozenset[str]:
+        """The instance statuses that end this wait as failed."""
+        return self._failures(*self.target_status)
+
+    def evaluate(self, found: PollResult) -> Verdict:
+        """As the base's."""
+        return self._of_instance(found.instance or {}, self.target_status, self.failures)
+
+    def failure(self, verdict: Verdict) -> str:
+        """As the base's."""
+        found = f"DSW instance {self.instance_id} is {verdict.last_status}"
+        # A stop may be over, but not have done what was asked of it.
+        return found if verdict.is_of_snapshot else f"{found} and can no longer reach {' or '.join(self.target_status)}"
+
+
+@dataclass(frozen=True)
+class _OfSnapshot(WaitCondition):
+    """
+    The end of a snapshot's push.
+
+    :param wait_for_snapshot: always true.
+    """
+
+    returns_snapshot: ClassVar[bool] = True
+
+    wait_for_snapshot: bool = True
+
+    @property
+    def failures(self) -> frozenset[str]:
+        """The instance statuses that end this wait as failed."""
+        return self._failures("Saved")
+
+    def evaluate(self, found: PollResult) -> Verdict:
+        """As the base's."""
+        verdict = self._of_push(found)
+        if found.instance is None:
+            return verdict
+        if verdict.outcome is Outcome.FAILURE:
+            return replace(verdict, payload={"RequestId": found.instance.get("RequestId"), **verdict.payload})
+        if verdict.outcome is Outcome.SUCCESS:
+            return verdict
+        of_instance = self._of_instance(found.instance, (), self.failures)
+        return of_instance if of_instance.outcome is Outcome.FAILURE else verdict
+
+    def failure(self, verdict: Verdict) -> str:
+        """As the base's."""
+        if verdict.is_of_snapshot:
+            return f"The snapshot of DSW instance {self.instance_id} is {verdict.payload.get('Status')}"
+        return f"DSW instance {self.instance_id} is {verdict.last_status} and its snapshot can no longer be Saved"
+
+    def _of_push(self, found: PollResult) -> Verdict:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SnapshotByIdCondition(_OfSnapshot):
+    """
+    The end of one snapshot's push.
+
+    :param snapshot_id: its ``SnapshotId``.
+    """
+
+    noun: ClassVar[str] = "a snapshot by its snapshot_id"
+    named_by: ClassVar[tuple[str, ...]] = ("snapshot_id",)
+
+    snapshot_id: str = ""
+
+    def __str__(self) -> str:
+        return f"the snapshot {self.snapshot_id} of DSW instance {self.instance_id} to be Saved"
+
+    def _of_push(self, found: PollResult) -> Verdict:
+        if found.snapshot is None:
+            return Verdict(Outcome.PENDING, "no such snapshot yet", has_evidence=False)
+        return evaluate_snapshot(found.snapshot, self.instance_id)
+
+
+@dataclass(frozen=True)
+class SnapshotCondition(_OfSnapshot):
+    """
+    The end of the push of the newest snapshot that GetInstance shows.
+
+    :param snapshot_image: of those with this ``ImageId``, ``ImageName`` or ``ImageUrl``.
+    :param snapshot_created_after: of those that were created then or later; an aware datetime.
+    """
+
+    noun: ClassVar[str] = "a snapshot"
+    named_by: ClassVar[tuple[str, ...]] = ("wait_for_snapshot", "snapshot_image", "snapshot_created_after")
+
+    snapshot_image: str | None = None
+    snapshot_created_after: datetime | None = None
+
+    def __str__(self) -> str:
+        which = f"snapshot of image {self.snapshot_image}" if self.snapshot_image else "latest snapshot"
+        since = f" created after {self.snapshot_created_after.isoformat()}" if self.snapshot_created_after else ""
+        return f"the {which}{since} of DSW instance {self.instance_id} to be Saved"
+
+    def matching(self, instance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """
+        Return the snapshots that may be the one, ``LatestSnapshot`` first; it has a twin in the list.
+
+        :param instance: GetInstance's answer.
+        """
+        after = self.snapshot_created_after and _whole_seconds(self.snapshot_created_after)
+        return [
+            snapshot
+            for snapshot in snapshots_in(instance)
+            if (not self.snapshot_image or self.snapshot_image in _names(snapshot))
+            and (after is None or created_at(snapshot) >= after)
+        ]
+
+    def _of_push(self, found: PollResult) -> Verdict:
+        instance = found.instance or {}
+        # max() keeps the first of equals: LatestSnapshot before its twin in the list, unless it lacks the status.
+        newest = max(self.matching(instance), key=recency, default=None)
+        return self._of_absence(instance) if newest is None else evaluate_snapshot(newest, self.instance_id)
+
+    def _of_absence(self, instance: Mapping[str, Any]) -> Verdict:
+        """Say how far the newest is from being the one: the clock that set the limit may be ahead of the service's."""
+        last_status = "no such snapshot yet"
+        if self.snapshot_created_after is not None:
+            of_any_age = replace(self, snapshot_created_after=None).matching(instance)
+            created = time_in(max(of_any_age, key=recency, default={}), "GmtCreateTime")
+            if created is not None:
+                too_old = _whole_seconds(self.snapshot_created_after) - created
+                last_status += f", the newest is {too_old.total_seconds():.0f} s too old"
+        return Verdict(Outcome.PENDING, last_status, has_evidence=shows_snapshots(instance))
+
+
+KINDS: tuple[type[WaitCondition], ...] = (SnapshotByIdCondition, SnapshotCondition, StatusCondition)
+"""The kinds of wait. If several are named by a wait's arguments the first is meant; if none, the last."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """
+    A running wait: what for, and what is known beside that.
+
+    :param condition: what is waited for.
+    :param operation: the operation whose outcome is waited for; None if nobody has asked for anything, as in a sensor.
+    """
+
+    condition: WaitCondition
+    operation: Operation | None = None
+
+    def __str__(self) -> str:
+        if self.operation is None:
+            return str(self.condition)
+        return self.operation.describe(self.condition)
+
+    def after(self, verdict: Verdict) -> Wait:
+        """Return the wait as it goes on after a poll."""
+        if self.operation is None or self.condition.returns_snapshot or not verdict.has_evidence:
+            return self
+        return replace(self, operation=self.operation.after(verdict.payload))
+
+
+def evaluate(wait: Wait, found: PollResult | Problem) -> Verdict:
+    """
+    Say what a poll means for a wait: all that it can mean.
+
+    :param wait: what is waited for.
+    :param found: what the service said, or why it said nothing.
+    """
+    if isinstance(found, Problem):
+        return wait.condition.evaluate_problem(found)
+    if wait.operation is None:
+        return wait.condition.evaluate(found)
+    return wait.operation.evaluate(wait.condition, found)
+
+
+def evaluate_snapshot(snapshot: Mapping[str, Any], instance_id: str) -> Verdict:
+    """
+    Say what one snapshot means for a wait for its push.
+
+    :param snapshot: as the service sent it.
+    :param instance_id: whose it is; added to the payload.
+    """
+    status = status_in(snapshot)
+    payload = {**snapshot, "InstanceId": instance_id}
+    if status is None:
+        return Verdict(Outcome.PENDING, "snapshot without a status", payload, has_evidence=False)
+    outcome = {"Saved": Outcome.SUCCESS, "Failed": Outcome.FAILURE}.get(status, Outcome.PENDING)
+    return Verdict(outcome, f"snapshot {_named(status, SNAPSHOT_STATUSES)}", payload)
+
+
+def _named(status: str, known: Iterable[str]) -> str:
+    return status if status in known else f"{status} (a status that this provider does not know)"
+
+
+def _names(snapshot: Mapping[str, Any]) -> tuple[Any, ...]:
+    return snapshot.get("ImageId"), snapshot.get("ImageName"), snapshot.get("ImageUrl")
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)

@@ -1,0 +1,130 @@
+"""One poll for all who share it: each sees the whole answer, and nobody keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.exceptions import DswTransientError
+from airflow_provider_dsw.triggers import base
+from airflow_provider_dsw.triggers.base import Poll, reading
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
+from airflow_provider_dsw.waits.answers import PollResult
+from tests.support.modes import ID
+
+SECRET = {"EnvironmentVariables": {"TOKEN": "s3cret"}}
+
+
+class Answer(dict[str, Any]):
+    """One whose end can be seen."""
+
+
+@pytest.fixture
+def answers(dsw_default: DswEmulator, monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Answer]]:
+    """Each answer of GetInstance, as long as anybody holds it."""
+    found: list[weakref.ref[Answer]] = []
+
+    async def afetch(*_: Any, after_error: bool) -> PollResult:
+        answer = Answer({"InstanceId": ID, "Status": "Starting", **SECRET})
+        found.append(weakref.ref(answer))
+        return PollResult(answer)
+
+    monkeypatch.setattr(base, "afetch", afetch)
+    return found
+
+
+def held(answers: list[weakref.ref[Answer]]) -> int:
+    gc.collect()
+    return sum(answer() is not None for answer in answers)
+
+
+def wait(**arguments: Any) -> DswInstanceTrigger:
+    return DswInstanceTrigger(**{"instance_id": ID, "poke_interval": 0.2, "last_status": "Starting", **arguments})
+
+
+@pytest.mark.parametrize("alone", [{}, {"exponential_backoff": True}])
+def test_a_wait_that_polls_alone_holds_no_answer_until_the_next_poll(
+    answers: list[weakref.ref[Answer]], alone: dict[str, Any]
+) -> None:
+    async def story() -> None:
+        # As on Airflow before 3.3, where several poll the same instance, each alone.
+        tasks = [asyncio.ensure_future(anext(aiter(wait(**alone).run()))) for _ in range(3)]
+        while len(answers) < 6:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert held(answers) == 0
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+def test_all_who_share_a_poll_see_the_whole_answer_and_none_holds_it_after_that(
+    answers: list[weakref.ref[Answer]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = pytest.importorskip("airflow.triggers.shared_stream").SharedStreamManager()
+    seen = []
+    read = Poll.read
+
+    def reads(poll: Poll, reader: object) -> Any:
+        found: Any = read(poll, reader)
+        seen.append(found.instance["EnvironmentVariables"]["TOKEN"])
+        return found
+
+    monkeypatch.setattr(Poll, "read", reads)
+
+    async def story() -> None:
+        watcher = DswInstanceEventTrigger(instance_id=ID, poke_interval=0.2)
+        triggers = [wait(), wait(target_status="Stopped"), watcher]
+        key = triggers[0].shared_stream_key()
+        tasks = []
+        for number, trigger in enumerate(triggers):
+            assert trigger.shared_stream_key() == key
+            stream = streams.subscribe(trigger_id=number, trigger=trigger, key=key)
+            tasks.append(asyncio.ensure_future(anext(aiter(trigger.filter_shared_stream(stream)))))
+        while len(answers) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert held(answers) == 0
+        assert seen == ["s3cret"] * 9
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await streams.stop_all()
+
+    asyncio.run(story())
+
+
+def test_a_poll_is_held_until_the_slowest_has_read_it() -> None:
+    one, other, late = object(), object(), object()
+    with reading("key", one), reading("key", other):
+        poll = Poll(PollResult({"InstanceId": ID}), base._readers["key"])
+    assert poll.read(one) is not None
+    assert poll.read(one) is not None
+    assert poll.read(other) is not None
+    assert poll.read(late) is None
+    assert "key" not in base._readers
+
+
+def test_one_who_joins_too_late_for_a_poll_waits_for_the_next() -> None:
+    gone = Poll(PollResult({"InstanceId": ID, "Status": "Failed"}))
+    gone.read(object())
+
+    async def polls() -> AsyncIterator[Poll]:
+        yield gone
+        yield Poll(DswTransientError("down"))
+        yield Poll(PollResult({"InstanceId": ID, "Status": "Running"}))
+
+    async def story() -> Any:
+        return (await anext(aiter(wait(poke_interval=0.01, polled=True).filter_shared_stream(polls())))).payload
+
+    event = asyncio.run(story())
+    assert (event["outcome"], event["polls"]) == ("met", 3)
+    assert "EnvironmentVariables" not in event["result"]

@@ -1,0 +1,262 @@
+"""The arguments of a wait: what a DAG author may write, and that each gets from the declaration to everywhere."""
+
+import inspect
+import json
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers.base import DswBaseTrigger
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
+from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER
+from airflow_provider_dsw.waits.arguments import ARGUMENTS
+from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, StatusCondition
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
+from tests.support.modes import ID, in_triggerer
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+# A value of each argument that means something beside the instance alone.
+SAMPLES: dict[str, Any] = {
+    "instance_id": "dsw-other",
+    "target_status": ["Stopped", "Saved"],
+    "wait_for_snapshot": True,
+    "snapshot_id": "snp-1",
+    "snapshot_image": "model:1",
+    "snapshot_created_after": "2026-01-31T20:00:00+08:00",
+    "failure_statuses": ["Stopped"],
+}
+NAMES = [argument.name for argument in ARGUMENTS]
+TEMPLATED = [argument.name for argument in ARGUMENTS if argument.templated]
+
+
+def sensor(**arguments):
+    return DswInstanceSensor(**{"task_id": "wait", "instance_id": ID, **arguments})
+
+
+def of(instance_id, target_status=..., **arguments):
+    given = {} if target_status is ... else {"target_status": target_status}
+    return sensor(instance_id=instance_id, **given, **arguments).condition()
+
+
+def meant(name):
+    """What an argument's sample means."""
+    return of(**{"instance_id": ID, name: SAMPLES[name]})
+
+
+def first(name):
+    return SAMPLES[name][0] if isinstance(SAMPLES[name], list) else SAMPLES[name]
+
+
+def template(name):
+    return ["{{ params.x }}", *SAMPLES[name][1:]] if isinstance(SAMPLES[name], list) else "{{ params.x }}"
+
+
+# From the declaration to everywhere
+
+
+def test_each_argument_has_a_sample_that_means_something():
+    assert set(NAMES) == set(SAMPLES)
+    assert all(meant(name) != of(ID) for name in NAMES)
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS, ids=NAMES)
+def test_each_argument_is_in_each_signature(argument):
+    takers = [DswInstanceSensor, DswBaseTrigger, *([DswInstanceEventTrigger] if argument.watchable else [])]
+    for taker in takers:
+        parameter = inspect.signature(inspect.unwrap(vars(taker)["__init__"])).parameters.get(argument.name)
+        assert parameter is not None, f"{taker.__name__} does not take {argument.name}"
+        assert parameter.default in (argument.default, inspect.Parameter.empty)
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS, ids=NAMES)
+def test_each_argument_is_templated_as_it_is_declared(argument):
+    assert (argument.name in DswInstanceSensor.template_fields) is argument.templated
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_argument_survives_its_way_to_the_triggerer_and_to_another_one(name):
+    trigger = sensor(**{name: SAMPLES[name]})._trigger()
+    for _ in range(2):
+        trigger = DswInstanceTrigger(**json.loads(json.dumps(trigger.serialize()[1])))
+
+    assert trigger.condition() == meant(name)
+
+
+@pytest.mark.parametrize("name", [argument.name for argument in ARGUMENTS if argument.watchable])
+def test_each_argument_that_can_be_watched_for_survives_too(name):
+    trigger = DswInstanceEventTrigger(**{"instance_id": ID, name: SAMPLES[name]})
+    again = DswInstanceEventTrigger(**json.loads(json.dumps(trigger.serialize()[1])))
+
+    assert again.condition() == meant(name)
+    assert again.serialize() == trigger.serialize()
+
+
+@pytest.mark.parametrize("name", TEMPLATED)
+def test_each_templated_argument_is_rendered_in_a_worker_and_then_survives(name):
+    task = sensor(**{name: template(name)})
+    task.render_template_fields({"params": {"x": first(name)}})
+
+    assert getattr(task, name) == SAMPLES[name]
+    assert task.condition() == meant(name)
+    assert DswInstanceTrigger(**json.loads(json.dumps(task._trigger().serialize()[1]))).condition() == meant(name)
+
+
+@pytest.mark.skipif(not STARTS_FROM_TRIGGER, reason="Airflow 3.3 starts tasks in the triggerer")
+@pytest.mark.parametrize("name", TEMPLATED)
+def test_each_templated_argument_is_rendered_in_the_triggerer_too(name):
+    task = sensor(start_from_trigger=True, **{name: template(name)})
+    trigger = in_triggerer(task, ti=SimpleNamespace(task=task, task_id="wait"))
+    trigger.render_template_fields({"params": {"x": first(name)}}, jinja_env=task.get_template_env())
+
+    assert trigger.condition() == meant(name)
+
+
+@pytest.mark.parametrize("name", TEMPLATED)
+@pytest.mark.parametrize("where", ["worker", "triggerer"])
+def test_an_argument_that_is_rendered_to_none_does_not_turn_into_another_wait(name, where):
+    task = sensor(**{name: "{{ params.x }}"})
+    waits = task if where == "worker" else DswInstanceTrigger(**task._trigger().serialize()[1])
+    setattr(waits, name, None)
+
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        waits.condition()
+
+
+# What a DAG author may write
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"target_status": "Running", "wait_for_snapshot": True}, "^Task 'wait': target_status: a wait for a snapshot"),
+        ({"target_status": "Running", "snapshot_image": "a"}, "target_status: a wait for a snapshot has no target"),
+        ({"target_status": "{{ params.x }}", "snapshot_id": "b"}, "target_status: a wait for a snapshot by its"),
+        ({"wait_for_snapshot": "yes"}, "wait_for_snapshot: 'yes' is neither True nor False"),
+        ({"wait_for_snapshot": "{{ params.x }}"}, "neither True nor False"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_where_the_dag_is_parsed(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        sensor(**arguments)
+
+
+def test_an_event_trigger_refuses_the_same():
+    with pytest.raises(ValueError, match="target_status: a wait for a snapshot has no target"):
+        DswInstanceEventTrigger(instance_id=ID, target_status="Running", snapshot_image="a")
+
+
+class Status(str, Enum):  # noqa: UP042 - as DAG authors write it
+    STOPPED = "Stopped"
+
+
+@pytest.mark.parametrize("status", [" Stopped\n", Status.STOPPED, [Status.STOPPED], {"Stopped"}, (" Stopped",)])
+def test_a_status_is_taken_by_its_value_without_what_surrounds_it(status):
+    assert of(ID, status) == StatusCondition(ID, target_status=("Stopped",))
+    trigger = DswInstanceEventTrigger(instance_id=ID, target_status=status)
+    assert DswInstanceEventTrigger(**json.loads(json.dumps(trigger.serialize()[1]))).condition() == trigger.condition()
+
+
+def test_a_set_is_taken_in_sorted_order():
+    statuses = {"Stopped", "Failed", "Deleting"}
+    trigger = DswInstanceEventTrigger(instance_id=ID, target_status=statuses)
+
+    assert of(ID, statuses).target_status == ("Deleting", "Failed", "Stopped")
+    assert trigger.serialize()[1]["target_status"] == ["Deleting", "Failed", "Stopped"]
+
+
+@pytest.mark.parametrize("interval", [30, timedelta(seconds=30), 30.0])
+def test_the_interval_of_a_watcher_is_a_number_of_seconds_or_a_timedelta(interval):
+    assert DswInstanceEventTrigger(instance_id=ID, poke_interval=interval).serialize()[1]["poke_interval"] == 30
+    with pytest.raises(ValueError, match=r"^poke_interval: "):
+        DswInstanceEventTrigger(instance_id=ID, poke_interval=interval * 0)
+
+
+@pytest.mark.parametrize("status", INSTANCE_STATUSES)
+@pytest.mark.parametrize("kind", [str, lambda status: [status], lambda status: {status}])
+def test_one_status_is_as_good_as_a_collection_of_one(status, kind):
+    wait = of(ID, kind(status), failure_statuses=kind(status))
+
+    assert wait == StatusCondition(ID, target_status=(status,), failure_statuses=(status,))
+
+
+def test_running_is_awaited_where_nothing_else_is_said():
+    assert of(ID) == StatusCondition(ID)
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        {"wait_for_snapshot": True},
+        {"snapshot_id": "snp-1"},
+        {"snapshot_image": "image-1"},
+        {"snapshot_created_after": NOON},
+    ],
+)
+def test_any_snapshot_argument_makes_it_a_wait_for_a_snapshot(which):
+    wait = of(ID, **which)
+
+    kind = SnapshotByIdCondition if "snapshot_id" in which else SnapshotCondition
+    assert wait == kind(ID, **which)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        ("running", "Did you mean 'Running'?"),
+        ("Runing", "Did you mean 'Running'?"),
+        ("SAVE_FAILED", "Did you mean 'SaveFailed'?"),
+        ("Success", "Known are: Creating,"),
+        ("", "Known are: Creating,"),
+        (None, "Known are: Creating,"),
+        (3, "Known are: Creating,"),
+    ],
+)
+@pytest.mark.parametrize("name", ["target_status", "failure_statuses"])
+def test_a_wrong_status_is_refused_with_the_nearest_right_one(name, status, hint):
+    with pytest.raises(ValueError, match=f": {name}: ") as raised:
+        of(ID, **{name: ["Stopped", status]})
+
+    assert repr(status) in str(raised.value)
+    assert hint in str(raised.value)
+
+
+@pytest.mark.parametrize("nothing", [None, 3, [], (), ""])
+def test_a_target_that_names_no_status_is_refused(nothing):
+    with pytest.raises(ValueError, match=": target_status: "):
+        of(ID, nothing)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (NOON, NOON),
+        ("2026-01-31T12:00:00Z", NOON),
+        (" 2026-01-31T20:00:00+08:00\n", NOON),
+        ("2026-01-31 12:00:00+00:00", NOON),  # what "{{ dag_run.start_date }}" renders to
+        ("20260131T120000Z", NOON),
+    ],
+)
+def test_a_moment_is_a_datetime_or_iso_8601(given, meant):
+    assert of(ID, snapshot_created_after=given).snapshot_created_after == meant
+
+
+@pytest.mark.parametrize("naive", [datetime(2026, 1, 31, 12), "2026-01-31T12:00:00", "2026-01-31"])  # noqa: DTZ001
+def test_a_moment_without_a_time_zone_is_refused_with_the_way_to_add_one(naive):
+    with pytest.raises(ValueError, match=r"has no time zone\. Add one"):
+        of(ID, snapshot_created_after=naive)
+
+
+@pytest.mark.parametrize("value", ["yesterday", "", "None", 1769860800, ["2026-01-31T12:00:00Z"]])
+def test_what_is_no_moment_is_refused(value):
+    with pytest.raises(ValueError, match="neither a datetime nor ISO 8601"):
+        of(ID, snapshot_created_after=value)
+
+
+@pytest.mark.parametrize("image", ["", "  ", 7])
+def test_what_is_no_image_is_refused(image):
+    with pytest.raises(ValueError, match="is no ImageId, ImageName or ImageUrl"):
+        of(ID, snapshot_image=image)
