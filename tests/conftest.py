@@ -36,10 +36,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Everyday tests mostly wait; those with real Airflow processes share one Airflow, and benchmarks the machine."""
-    return 4 if config.option.markexpr.startswith("not ") else 0
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """
+    Run all everyday tests side by side: they mostly wait.
+
+    Not the others: those with real Airflow processes share one Airflow, and benchmarks the machine. Nor those that
+    somebody has named, where the start of four processes takes longer than the tests.
+    """
+    is_everyday = config.option.markexpr == "not slow" and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    is_alone = config.option.usepdb or hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist")
+    if is_everyday and not is_alone and config.option.numprocesses is None:
+        config.option.numprocesses = 4
 
 
 @pytest.fixture
