@@ -10,9 +10,7 @@ import hashlib
 import json
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,10 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_dsw.arguments import check_id, is_literal, naming
-from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import (
     DswError,
-    DswInstanceNotFoundError,
     DswOperationFailedError,
     DswRequestError,
     DswTimeoutError,
@@ -31,22 +27,13 @@ from airflow_provider_dsw.exceptions import (
     DswWaitArgumentError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.operators.kills import StopOnKill
 from airflow_provider_dsw.polling import end_by, pause, result
 from airflow_provider_dsw.progress import (
-    Baseline,
     Operation,
-    Progress,
-    condition_for_end_of,
-    condition_for_target,
-    fresher,
-    has_nothing_to_stop,
-    is_transitional,
-    may_stay,
-    progress,
 )
-from airflow_provider_dsw.task_end import Attempt, has_noted_wait, new_wait_id, note
-from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
-from airflow_provider_dsw.waiting import Waiting, is_deferrable
+from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, note
+from airflow_provider_dsw.waiting import is_deferrable
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
 if TYPE_CHECKING:
@@ -60,13 +47,10 @@ CONFIRM_ATTEMPTS = 3
 """How often to look whether a request was performed whose answer is lost."""
 CONFIRM_PAUSE = 5.0
 """Seconds between two such looks, at most."""
-PATIENCE = 10
-"""For how many poll intervals to wait for the end of a status that may stay, before the request is made in it."""
-
 T = TypeVar("T")
 
 
-class DswBaseOperator(Waiting, BaseOperator):
+class DswBaseOperator(StopOnKill, BaseOperator):
     """
     Base of the operators that ask the service for a change and wait for its outcome.
 
@@ -81,7 +65,6 @@ class DswBaseOperator(Waiting, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("instance_id", "dsw_conn_id", "region")
-    stop_on_kill = False
 
     def __init__(
         self,
@@ -107,16 +90,8 @@ class DswBaseOperator(Waiting, BaseOperator):
         self._reset()
 
     def _reset(self) -> None:
-        """Begin anew: a task's object may be executed more than once."""
+        super()._reset()
         self._began: float | None = None
-        self._attempt = Attempt.of({})
-        self._baseline: Baseline | None = None
-        # Whether something goes on in the service that this task has asked for, or has found in progress.
-        self._is_responsible = False
-        self._is_deferred = False
-        self._was_killed = False
-        self._may_ask = True
-        self._note_of_cleared: dict[str, Any] = {}
 
     def _check_literals(self) -> None:
         """Check what is known where the DAG is parsed."""
@@ -124,16 +99,6 @@ class DswBaseOperator(Waiting, BaseOperator):
             for name, check in self._checks().items():
                 if is_literal(value := getattr(self, name)):
                     check(value)
-
-    def _warn_of_deaf_triggers(self) -> None:
-        if self.stop_on_kill and self.deferrable and not CALLS_ON_KILL:
-            warnings.warn(
-                f"{self.task_id}: stop_on_kill=True does nothing while the task is deferred: only Airflow 3.3 tells a "
-                "trigger that a person has ended its task. Use stop_after, with which the service itself stops the "
-                "instance, or deferrable=False.",
-                UserWarning,
-                stacklevel=3,
-            )
 
     def _checks(self) -> dict[str, Callable[[Any], None]]:
         return {"instance_id": partial(check_id, "instance_id")}
@@ -177,19 +142,6 @@ class DswBaseOperator(Waiting, BaseOperator):
 
     def _run(self, context: Context) -> dict[str, Any]:
         raise NotImplementedError
-
-    @property
-    def _stops_on_kill(self) -> bool:
-        return self.stop_on_kill and self._is_responsible
-
-    @property
-    def _is_later_try(self) -> bool:
-        return self._attempt.number > 1
-
-    @property
-    def _is_retry(self) -> bool:
-        """Whether an earlier try, since the task was cleared last, has failed."""
-        return self._attempt.is_retry(self.retries or 0)
 
     # The service
 
@@ -240,13 +192,7 @@ class DswBaseOperator(Waiting, BaseOperator):
                 self.log.warning("The service shows nothing of this request; sending it again. %s", error)
             else:
                 self._log_request(action, answer)
-                if self._note_of_cleared:
-                    # What goes on from now on is not an earlier try's to stop.
-                    self._note_of_cleared = {}
-                    note(self._attempt)
-                if self._was_killed:
-                    self._is_responsible = True
-                    self._stop_instance("the task was ended while it asked for this")
+                self._has_asked()
                 return answer, None
         raise AssertionError("unreachable")
 
@@ -266,11 +212,6 @@ class DswBaseOperator(Waiting, BaseOperator):
             if found is not None:
                 return found, True
         return None, has_looked
-
-    def _log_request(self, action: str, answer: Mapping[str, Any]) -> None:
-        self.log.info(
-            "%s of DSW instance %s is accepted. RequestId: %s", action, self.instance_id, answer.get("RequestId")
-        )
 
     # The wait
 
@@ -336,211 +277,6 @@ class DswBaseOperator(Waiting, BaseOperator):
         return DswTimeoutError(
             f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._wait()}{last}. "
             "A retry of the task resumes; if it always takes longer, give it a longer timeout."
-        )
-
-    # The end
-
-    @contextmanager
-    def _seeing_to_its_end(self, context: Context) -> Iterator[None]:
-        """Stop the instance, if ``stop_on_kill`` says so, when a try fails that Airflow does not repeat."""
-        self._attempt = Attempt.of(context)
-        try:
-            yield
-        except TaskDeferred:
-            self._is_deferred = True
-            raise
-        except BaseException as error:
-            if self.stop_on_kill:
-                if self._attempt.is_last(error, self, context):
-                    self._stop_instance("the task has failed for good")
-                elif self._is_responsible:
-                    self.log.info("DSW instance %s is left alone: a retry of the task resumes.", self.instance_id)
-            self._has_ended()
-            raise
-        self._has_ended()
-
-    def _has_ended(self) -> None:
-        # After an execution_timeout Airflow calls on_kill, and with another signal it may too.
-        self._is_responsible = False
-        if self._note_of_cleared:
-            note(self._attempt)
-
-    def _note_cleared(self) -> None:
-        """Let a triggerer that is late stop the instance for the try that a person has ended: this one will see it."""
-        if self.stop_on_kill and self.deferrable and self._attempt.is_cleared(self.retries or 0):
-            self._note_of_cleared = {"is_cleared": True, "began": time.time()}
-            note(self._attempt, **self._note_of_cleared)
-
-    def on_kill(self) -> None:
-        """Stop the instance if ``stop_on_kill`` says so and Airflow does not repeat the task by itself."""
-        # Airflow lets the task go on for up to five seconds.
-        self._may_ask = False
-        if not self._is_responsible:
-            return
-        if not self.stop_on_kill:
-            self.log.info("DSW instance %s is left alone.", self.instance_id)
-            return
-        is_last = not self._is_deferred and not self._attempt.may_be_repeated
-        if is_last or self._attempt.was_ended_by_person():
-            self._was_killed = True
-            self._stop_instance("the task was ended")
-        else:
-            self.log.info("DSW instance %s is left alone: Airflow repeats the task.", self.instance_id)
-
-    def _stop_instance(self, why: str, attempts: int = SUBMIT_ATTEMPTS) -> None:
-        """
-        Stop the instance, if this task has asked for what goes on in it, and it does not stop already.
-
-        :param why: in words, for the log.
-        :param attempts: how often to send the request, if its answer is lost and the instance does not stop.
-        """
-        if not self._is_responsible and not self._is_later_try:
-            return
-        try:
-            instance = self.hook.get_instance(self.instance_id)
-        except DswInstanceNotFoundError:
-            return
-        except DswError as error:
-            self.log.warning("DSW instance %s can't be looked at before it is stopped. %s", self.instance_id, error)
-            instance = {}
-        if not self._is_responsible and progress("Running", instance) is not Progress.IN_PROGRESS:
-            # Nobody can say any more whether an earlier try has asked for what there is.
-            return
-        self._is_responsible = False
-        if has_nothing_to_stop(instance, self._baseline):
-            self.log.info("DSW instance %s is %s already; %s.", self.instance_id, instance.get("Status"), why)
-            return
-        try:
-            answer = self.hook.stop_instance(self.instance_id)
-        except DswError as error:
-            if attempts > 1 and isinstance(error, DswTransientError) and error.may_have_been_performed:
-                self.log.warning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
-                self._is_responsible = True
-                self._stop_instance(why, attempts - 1)
-                return
-            self.log.error("DSW instance %s could not be stopped, though %s. %s", self.instance_id, why, error)
-        else:
-            self._log_request("StopInstance", answer)
-            self.log.info("DSW instance %s is stopped: %s.", self.instance_id, why)
-
-
-class DswStatusOperator(DswBaseOperator):
-    """Base of the operators that bring an instance to a status."""
-
-    target: str
-    action: str
-    save_image = False
-
-    def _request(self) -> Mapping[str, Any]:
-        raise NotImplementedError
-
-    def _wait(self) -> Wait:
-        return self._condition(self._operation(Baseline()))
-
-    def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
-        return Operation(baseline, reversible=reversible, saves_image=self.save_image)
-
-    def _condition(self, operation: Operation, *, also: Sequence[str] = ()) -> Wait:
-        return condition_for_target(self.instance_id, self.target, operation, also=also)
-
-    def _progress(self, instance: Mapping[str, Any]) -> Progress:
-        return progress(self.target, instance, saves_image=self.save_image)
-
-    def _run(self, context: Context) -> dict[str, Any]:
-        return self._advance(context, self._get_instance(context))
-
-    def _advance(self, context: Context, instance: Mapping[str, Any], *, is_patient: bool = True) -> dict[str, Any]:
-        """Do what is to be done next, from the state that an instance is in, until the target is reached."""
-        found = self._progress(instance)
-        if found is Progress.DONE:
-            self.log.info("DSW instance %s is %s already.", self.instance_id, self.target)
-            return self._done(context, instance)
-        if found is Progress.BLOCKED and is_patient:
-            return self._wait_for_end_of(context, instance)
-        if found is Progress.IN_PROGRESS:
-            self._is_responsible, self._baseline = True, Baseline.of(instance)
-            return self._complete(context, self._resumed(context, instance))
-        if instance.get("Status") == "Deleting":
-            raise self._failed(instance)
-        baseline = self._baseline = Baseline.of(instance)
-        try:
-            _, changed = self._submit(self.action, self._request, partial(self._changed, baseline))
-        except DswOperationFailedError:
-            # It may have been the wrong moment only.
-            now = fresher(instance, self._get_instance(context))
-            is_another = now.get("Status") != instance.get("Status")
-            if not is_patient or self._is_out_of_time or not (is_another or is_transitional(now)):
-                raise
-            return self._advance(context, now) if is_another else self._wait_for_end_of(context, now)
-        if changed is not None:
-            return self._advance(context, changed)
-        return self._complete(context, self._condition(self._operation(baseline, reversible=self.target == "Running")))
-
-    def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the details of an instance that has reached the target."""
-        return redact(default_details(instance))
-
-    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
-        """Return the wait for what is in progress already."""
-        return self._condition(self._operation(Baseline.of(instance)))
-
-    def _changed(self, baseline: Baseline) -> dict[str, Any] | None:
-        instance = self.hook.get_instance(self.instance_id)
-        is_unchanged = baseline.is_stale(instance) or self._progress(instance) is Progress.NEEDS_REQUEST
-        return None if is_unchanged else instance
-
-    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
-        """Wait until the instance has left its present status, and look again."""
-        limit = PATIENCE * self.poke_interval if may_stay(instance) else None
-        self.log.info(
-            "DSW instance %s is %s; waiting for the end of it before %s.",
-            self.instance_id,
-            instance.get("Status"),
-            self.action,
-        )
-        ended = self._wait_for(context, condition_for_end_of({**instance, "InstanceId": self.instance_id}), limit=limit)
-        return self._look_again(context, ended)
-
-    def _look_again(self, context: Context, ended: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on after a wait, which has seen the instance so at its end, or was given up."""
-        try:
-            instance = self._get_instance(context)
-        except DswTransientError as error:
-            if not ended:
-                raise
-            self.log.warning("Going on from what was seen last. %s", error)
-            instance = {}
-        return self._advance(context, fresher(ended, instance) if instance else ended, is_patient=bool(ended))
-
-    def _complete(self, context: Context, wait: Wait) -> dict[str, Any]:
-        """Wait for what was asked for, or found in progress."""
-        if not self.wait_for_completion:
-            return self._details_now(context)
-        return self._take(context, self._wait_for(context, wait))
-
-    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any]:
-        if found.get("Status") == self.target:
-            return self._done(context, found)
-        self._is_responsible = False
-        return self._look_again(context, found)
-
-    def _details_now(self, context: Context) -> dict[str, Any]:
-        try:
-            return redact(default_details(self._get_instance(context)))
-        except DswTransientError as error:
-            self.log.warning("The details after the request are not known. %s", error)
-            return {"InstanceId": self.instance_id}
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on as the trigger's event says: there may be more to do before the target is reached."""
-        if event["outcome"] == "timeout" and not self._is_out_of_time:
-            return self._look_again(context, {})
-        return self._take(context, super().execute_complete(context, event))
-
-    def _failed(self, instance: Mapping[str, Any]) -> DswOperationFailedError:
-        return DswOperationFailedError(
-            f"DSW instance {self.instance_id} is {instance.get('Status')} and can no longer reach {self.target}.",
-            request_id=instance.get("RequestId"),
         )
 
 

@@ -24,9 +24,9 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.base import (
     CONFIRM_ATTEMPTS,
     DswBaseOperator,
-    DswStatusOperator,
     _idempotency_key,
 )
+from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.polling import as_final, end_by
 from airflow_provider_dsw.progress import Baseline, Operation, find_by_label, with_label
 from airflow_provider_dsw.waiting import Asking

@@ -1,0 +1,160 @@
+"""When a task that is given up stops its instance, and when it leaves it alone."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dsw.exceptions import DswError, DswInstanceNotFoundError, DswTransientError
+from airflow_provider_dsw.progress import Baseline, Progress, has_nothing_to_stop, progress
+from airflow_provider_dsw.task_end import Attempt, note
+from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
+from airflow_provider_dsw.waiting import Waiting
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+STOP_ATTEMPTS = 3
+"""How often a stop is sent whose answer is lost, if the instance does not show that it stops."""
+
+
+class StopOnKill(Waiting):
+    """What a task needs to see to its end; to be mixed into an operator, before its base."""
+
+    instance_id: str
+    deferrable: bool
+    stop_on_kill = False
+
+    def _reset(self) -> None:
+        """Begin anew: a task's object may be executed more than once."""
+        self._attempt = Attempt.of({})
+        self._baseline: Baseline | None = None
+        # Whether something goes on in the service that this task has asked for, or has found in progress.
+        self._is_responsible = False
+        self._is_deferred = False
+        self._was_killed = False
+        self._may_ask = True
+        self._note_of_cleared: dict[str, Any] = {}
+
+    @property
+    def _stops_on_kill(self) -> bool:
+        return self.stop_on_kill and self._is_responsible
+
+    @property
+    def _is_later_try(self) -> bool:
+        return self._attempt.number > 1
+
+    @property
+    def _is_retry(self) -> bool:
+        """Whether an earlier try, since the task was cleared last, has failed."""
+        return self._attempt.is_retry(self.retries or 0)
+
+    def _warn_of_deaf_triggers(self) -> None:
+        if self.stop_on_kill and self.deferrable and not CALLS_ON_KILL:
+            warnings.warn(
+                f"{self.task_id}: stop_on_kill=True does nothing while the task is deferred: only Airflow 3.3 tells a "
+                "trigger that a person has ended its task. Use stop_after, with which the service itself stops the "
+                "instance, or deferrable=False.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    @contextmanager
+    def _seeing_to_its_end(self, context: Context) -> Iterator[None]:
+        """Stop the instance, if ``stop_on_kill`` says so, when a try fails that Airflow does not repeat."""
+        self._attempt = Attempt.of(context)
+        try:
+            yield
+        except TaskDeferred:
+            self._is_deferred = True
+            raise
+        except BaseException as error:
+            if self.stop_on_kill:
+                if self._attempt.is_last(error, self, context):
+                    self._stop_instance("the task has failed for good")
+                elif self._is_responsible:
+                    self.log.info("DSW instance %s is left alone: a retry of the task resumes.", self.instance_id)
+            self._has_ended()
+            raise
+        self._has_ended()
+
+    def _has_ended(self) -> None:
+        # After an execution_timeout Airflow calls on_kill, and with another signal it may too.
+        self._is_responsible = False
+        if self._note_of_cleared:
+            note(self._attempt)
+
+    def _note_cleared(self) -> None:
+        """Let a triggerer that is late stop the instance for the try that a person has ended: this one will see it."""
+        if self.stop_on_kill and self.deferrable and self._attempt.is_cleared(self.retries or 0):
+            self._note_of_cleared = {"is_cleared": True, "began": time.time()}
+            note(self._attempt, **self._note_of_cleared)
+
+    def _has_asked(self) -> None:
+        """Take over what goes on from now on: it is not an earlier try's to stop."""
+        if self._note_of_cleared:
+            self._note_of_cleared = {}
+            note(self._attempt)
+        if self._was_killed:
+            self._is_responsible = True
+            self._stop_instance("the task was ended while it asked for this")
+
+    def on_kill(self) -> None:
+        """Stop the instance if ``stop_on_kill`` says so and Airflow does not repeat the task by itself."""
+        # Airflow lets the task go on for up to five seconds.
+        self._may_ask = False
+        if not self._is_responsible:
+            return
+        if not self.stop_on_kill:
+            self.log.info("DSW instance %s is left alone.", self.instance_id)
+            return
+        is_last = not self._is_deferred and not self._attempt.may_be_repeated
+        if is_last or self._attempt.was_ended_by_person():
+            self._was_killed = True
+            self._stop_instance("the task was ended")
+        else:
+            self.log.info("DSW instance %s is left alone: Airflow repeats the task.", self.instance_id)
+
+    def _stop_instance(self, why: str, attempts: int = STOP_ATTEMPTS) -> None:
+        """
+        Stop the instance, if this task has asked for what goes on in it, and it does not stop already.
+
+        :param why: in words, for the log.
+        :param attempts: how often to send the request, if its answer is lost and the instance does not stop.
+        """
+        if not self._is_responsible and not self._is_later_try:
+            return
+        try:
+            instance = self.hook.get_instance(self.instance_id)
+        except DswInstanceNotFoundError:
+            return
+        except DswError as error:
+            self.log.warning("DSW instance %s can't be looked at before it is stopped. %s", self.instance_id, error)
+            instance = {}
+        if not self._is_responsible and progress("Running", instance) is not Progress.IN_PROGRESS:
+            # Nobody can say any more whether an earlier try has asked for what there is.
+            return
+        self._is_responsible = False
+        if has_nothing_to_stop(instance, self._baseline):
+            self.log.info("DSW instance %s is %s already; %s.", self.instance_id, instance.get("Status"), why)
+            return
+        try:
+            answer = self.hook.stop_instance(self.instance_id)
+        except DswError as error:
+            if attempts > 1 and isinstance(error, DswTransientError) and error.may_have_been_performed:
+                self.log.warning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
+                self._is_responsible = True
+                self._stop_instance(why, attempts - 1)
+                return
+            self.log.error("DSW instance %s could not be stopped, though %s. %s", self.instance_id, why, error)
+        else:
+            self._log_request("StopInstance", answer)
+            self.log.info("DSW instance %s is stopped: %s.", self.instance_id, why)
+
+    def _log_request(self, action: str, answer: Mapping[str, Any]) -> None:
+        self.log.info(
+            "%s of DSW instance %s is accepted. RequestId: %s", action, self.instance_id, answer.get("RequestId")
+        )

@@ -1,0 +1,149 @@
+"""What the operators that bring an instance to a status have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dsw.details import default_details, redact
+from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTransientError
+from airflow_provider_dsw.operators.base import DswBaseOperator
+from airflow_provider_dsw.progress import (
+    Baseline,
+    Operation,
+    Progress,
+    condition_for_end_of,
+    condition_for_target,
+    fresher,
+    is_transitional,
+    may_stay,
+    progress,
+)
+from airflow_provider_dsw.waits.conditions import Wait
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+PATIENCE = 10
+"""For how many poll intervals to wait for the end of a status that may stay, before the request is made in it."""
+
+
+class DswStatusOperator(DswBaseOperator):
+    """Base of the operators that bring an instance to a status."""
+
+    target: str
+    action: str
+    save_image = False
+
+    def _request(self) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+    def _wait(self) -> Wait:
+        return self._condition(self._operation(Baseline()))
+
+    def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
+        return Operation(baseline, reversible=reversible, saves_image=self.save_image)
+
+    def _condition(self, operation: Operation, *, also: Sequence[str] = ()) -> Wait:
+        return condition_for_target(self.instance_id, self.target, operation, also=also)
+
+    def _progress(self, instance: Mapping[str, Any]) -> Progress:
+        return progress(self.target, instance, saves_image=self.save_image)
+
+    def _run(self, context: Context) -> dict[str, Any]:
+        return self._advance(context, self._get_instance(context))
+
+    def _advance(self, context: Context, instance: Mapping[str, Any], *, is_patient: bool = True) -> dict[str, Any]:
+        """Do what is to be done next, from the state that an instance is in, until the target is reached."""
+        found = self._progress(instance)
+        if found is Progress.DONE:
+            self.log.info("DSW instance %s is %s already.", self.instance_id, self.target)
+            return self._done(context, instance)
+        if found is Progress.BLOCKED and is_patient:
+            return self._wait_for_end_of(context, instance)
+        if found is Progress.IN_PROGRESS:
+            self._is_responsible, self._baseline = True, Baseline.of(instance)
+            return self._complete(context, self._resumed(context, instance))
+        if instance.get("Status") == "Deleting":
+            raise self._failed(instance)
+        baseline = self._baseline = Baseline.of(instance)
+        try:
+            _, changed = self._submit(self.action, self._request, partial(self._changed, baseline))
+        except DswOperationFailedError:
+            # It may have been the wrong moment only.
+            now = fresher(instance, self._get_instance(context))
+            is_another = now.get("Status") != instance.get("Status")
+            if not is_patient or self._is_out_of_time or not (is_another or is_transitional(now)):
+                raise
+            return self._advance(context, now) if is_another else self._wait_for_end_of(context, now)
+        if changed is not None:
+            return self._advance(context, changed)
+        return self._complete(context, self._condition(self._operation(baseline, reversible=self.target == "Running")))
+
+    def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the details of an instance that has reached the target."""
+        return redact(default_details(instance))
+
+    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
+        """Return the wait for what is in progress already."""
+        return self._condition(self._operation(Baseline.of(instance)))
+
+    def _changed(self, baseline: Baseline) -> dict[str, Any] | None:
+        instance = self.hook.get_instance(self.instance_id)
+        is_unchanged = baseline.is_stale(instance) or self._progress(instance) is Progress.NEEDS_REQUEST
+        return None if is_unchanged else instance
+
+    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+        """Wait until the instance has left its present status, and look again."""
+        limit = PATIENCE * self.poke_interval if may_stay(instance) else None
+        self.log.info(
+            "DSW instance %s is %s; waiting for the end of it before %s.",
+            self.instance_id,
+            instance.get("Status"),
+            self.action,
+        )
+        ended = self._wait_for(context, condition_for_end_of({**instance, "InstanceId": self.instance_id}), limit=limit)
+        return self._look_again(context, ended)
+
+    def _look_again(self, context: Context, ended: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on after a wait, which has seen the instance so at its end, or was given up."""
+        try:
+            instance = self._get_instance(context)
+        except DswTransientError as error:
+            if not ended:
+                raise
+            self.log.warning("Going on from what was seen last. %s", error)
+            instance = {}
+        return self._advance(context, fresher(ended, instance) if instance else ended, is_patient=bool(ended))
+
+    def _complete(self, context: Context, wait: Wait) -> dict[str, Any]:
+        """Wait for what was asked for, or found in progress."""
+        if not self.wait_for_completion:
+            return self._details_now(context)
+        return self._take(context, self._wait_for(context, wait))
+
+    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any]:
+        if found.get("Status") == self.target:
+            return self._done(context, found)
+        self._is_responsible = False
+        return self._look_again(context, found)
+
+    def _details_now(self, context: Context) -> dict[str, Any]:
+        try:
+            return redact(default_details(self._get_instance(context)))
+        except DswTransientError as error:
+            self.log.warning("The details after the request are not known. %s", error)
+            return {"InstanceId": self.instance_id}
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on as the trigger's event says: there may be more to do before the target is reached."""
+        if event["outcome"] == "timeout" and not self._is_out_of_time:
+            return self._look_again(context, {})
+        return self._take(context, super().execute_complete(context, event))
+
+    def _failed(self, instance: Mapping[str, Any]) -> DswOperationFailedError:
+        return DswOperationFailedError(
+            f"DSW instance {self.instance_id} is {instance.get('Status')} and can no longer reach {self.target}.",
+            request_id=instance.get("RequestId"),
+        )
