@@ -127,7 +127,9 @@ def test_no_wait_fails_or_is_late_because_the_service_was_down_for_ten_intervals
         assert {task.result()[0] for task in tasks} == {"met"}
         assert max(task.result()[1] for task in tasks) - back < interval + 0.5
         outcome, at = hurried.result()
-        assert (outcome, at - began) == ("timeout", pytest.approx(5 * interval, abs=0.5))
+        assert outcome == "timeout"
+        # As in poke mode, the first poll after the timeout ends the wait.
+        assert 5 * interval - 0.5 < at - began < 6 * interval + 0.5
 
     asyncio.run(story())
 

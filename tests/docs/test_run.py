@@ -105,7 +105,7 @@ def test_a_failed_run_is_told_and_has_another_exit_status(
     ended = run(dag_file, "--tls", "--instance", "dsw-abc=Starting:1,Failed", environment=environment)
 
     assert ended.returncode == 1
-    assert "task wait: failed\n          DswWaitFailedError: Waited for DSW instance dsw-abc" in ended.stdout
+    assert "task wait: failed\n          DswWaitFailedError: DSW instance dsw-abc is Failed" in ended.stdout
     assert "\nwait: failed\nuse: upstream_failed\n" in ended.stdout
     assert "The DAG run is over: failed." in ended.stdout
     assert left_behind(tmp_path) == []

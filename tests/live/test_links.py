@@ -90,6 +90,7 @@ def test_links_of_a_task_that_has_failed(linked: Run, emulator: DswEmulator) -> 
 def test_links_of_a_task_that_runs_again_are_those_of_this_time(linked: Run, emulator: DswEmulator) -> None:
     linked.mark("retried", "failed")
     linked.wait("failed", task_id="retried")
+    linked.wait_for_end()
     emulator.set_instance("dsw-linked-retried", "Starting", **STARTING)
     linked.clear("retried")
     linked.wait("deferred", task_id="retried")
