@@ -172,6 +172,10 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=result(wait.condition, verdict))
 
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Return Airflow's own pause, or the longer one that the service asked for."""
+        return max(super()._get_next_poke_interval(*args, **kwargs), self._retry_after or 0.0)
+
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
         self._forget_polls()

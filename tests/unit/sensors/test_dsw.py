@@ -207,6 +207,25 @@ def test_each_later_poll_of_a_service_that_is_down_is_one_request(
         assert log.count("Still waiting for") == 1
 
 
+@pytest.mark.parametrize(("asked", "kept"), [(10.0, 60.0), (120.0, 120.0), (1e15, 300.0)])
+def test_the_next_poll_is_not_before_the_service_allows_it(
+    run: Run, emulator: DswEmulator, clock: Clock, asked: float, kept: float
+) -> None:
+    emulator.add_instance(ID, per_poll=["Starting", "Running"])
+    interval, began = 60.0, clock.now
+
+    def throttle_after_first(request: Any) -> None:
+        if len(emulator.requests) == 1:
+            emulator.fault(times=TRIES, status=429, code="Throttling.User", retry_after_ms=int(asked * 1000))
+
+    emulator.on_request = throttle_after_first
+
+    assert run(timeout=3600, poke_interval=interval)["Status"] == "Running"
+
+    assert len(emulator.requests) == 1 + TRIES + 1
+    assert 0.9 * interval + min(kept, max(asked, 0.9 * interval)) <= clock.now - began <= interval + kept + 0.1
+
+
 # Clocks that differ
 
 
