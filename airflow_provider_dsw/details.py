@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.expressions import compile_expression, search
 from airflow_provider_dsw.urls import HIDDEN, hide_secrets
 
 # The top-level response elements of the GetInstance page (pai-dsw/2022-01-01), in its order.
@@ -236,20 +237,11 @@ def _first_field(node: Any) -> str | None:
 
 
 def _search(name: str, expression: str, answer: Mapping[str, Any]) -> Any:
-    import jmespath
-
     try:
-        return _compile(name, expression).search(answer)
-    except jmespath.exceptions.JMESPathError as error:
-        raise ValueError(f"fields[{name!r}]: {expression!r} does not fit the answer: {error}") from None
+        return search(expression, answer)
+    except ValueError as error:
+        raise ValueError(f"fields[{name!r}]: {expression!r} does not fit the answer. {error}") from None
 
 
 def _compile(name: str, expression: object) -> Any:
-    import jmespath
-
-    if not isinstance(expression, str) or not expression.strip():
-        raise ValueError(f"fields[{name!r}]: {expression!r} is no JMESPath expression.")
-    try:
-        return jmespath.compile(expression)
-    except jmespath.exceptions.JMESPathError as error:
-        raise ValueError(f"fields[{name!r}]: {expression!r} is not JMESPath: {error}") from None
+    return compile_expression(f"fields[{name!r}]", expression)

@@ -184,12 +184,14 @@ class PollLog:
 
     def _of_status(self, wait: Wait, verdict: Verdict) -> Line | None:
         self.has_worked = True
-        says_nothing = not verdict.has_evidence and self.last_status is not None
+        says_nothing = not (verdict.has_evidence or verdict.remark) and self.last_status is not None
         if says_nothing or (verdict.last_status == self.last_status and not self.last_error):
             return None
+        is_new_remark = verdict.remark and verdict.remark not in (self.last_status or "")
         self.last_status, self.last_error = verdict.last_status, None
         return Line(
-            logging.INFO, f"DSW instance {wait.condition.instance_id}: {verdict.last_status} (waiting for {wait})"
+            logging.WARNING if is_new_remark else logging.INFO,
+            f"DSW instance {wait.condition.instance_id}: {verdict.last_status} (waiting for {wait})",
         )
 
     def _of_error(self, wait: Wait, error: DswError) -> Line | None:

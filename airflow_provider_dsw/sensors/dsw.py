@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
     """
-    Wait until a PAI-DSW instance has a status, or until the push of its image snapshot has finished.
+    Wait until a PAI-DSW instance has a status, satisfies an expression, or has finished to push its image snapshot.
 
     Returns the instance's default details, in snapshot mode the snapshot with ``InstanceId`` added. A wait
     that can't succeed any more fails at once, without retries.
@@ -49,13 +49,18 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
     :param snapshot_image: the newest snapshot with this ``ImageId``, ``ImageName`` or ``ImageUrl``. Templated.
     :param snapshot_created_after: an aware datetime, or ISO 8601 with a time zone: an older snapshot is not
         the one. Templated, e.g. ``"{{ dag_run.start_date }}"``.
+    :param until: a JMESPath expression over GetInstance's answer, all of it: met when it is true, as JMESPath takes
+        it: anything but null, false, ``''``, ``[]`` and ``{}``. If an answer can't be evaluated the wait goes on, with
+        a warning. Not together with ``target_status`` or a ``snapshot_…`` argument. Templated, e.g.
+        ``UserVpc.ForwardInfos[?Name=='ssh'] | [0].ConnectInfo.Phase == 'Ready'``.
     :param failure_statuses: instance statuses that end the wait as failed. None: those from which the target
         can't come by itself (``Failed`` and ``Deleting``; for ``Running`` also ``ArrearStopping`` and
         ``Arrearge``; for ``Saved`` and snapshots also ``SaveFailed``). Templated.
     :param dsw_conn_id: id of a connection of type ``dsw``. Templated.
     :param region: region id in place of the connection's own. Templated.
     :raises ValueError: where the DAG is parsed, on an empty or malformed id, an unknown status, a datetime
-        without a time zone, or ``target_status`` beside a ``snapshot_…`` argument.
+        without a time zone, an expression that is not JMESPath, or two of ``target_status``, ``snapshot_…`` and
+        ``until``.
     """
 
     _last_poll_at_timeout = False
@@ -74,6 +79,7 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
         snapshot_id: str | None = None,
         snapshot_image: str | None = None,
         snapshot_created_after: datetime | str | None = None,
+        until: str | None = None,
         failure_statuses: Collection[str] | None = None,
         dsw_conn_id: str = DswHook.default_conn_name,
         region: str | None = None,

@@ -91,6 +91,7 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
         snapshot_id: str | None = None,
         snapshot_image: str | None = None,
         snapshot_created_after: datetime | str | None = None,
+        until: str | None = None,
         failure_statuses: Collection[str] | None = None,
         dsw_conn_id: str = DswHook.default_conn_name,
         region: str | None = None,

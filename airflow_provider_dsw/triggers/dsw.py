@@ -390,7 +390,8 @@ class _DeferredWait:
 
 class DswInstanceEventTrigger(DswBaseTrigger):
     """
-    Fires for an AssetWatcher each time that an instance enters a status, or that a new snapshot is finished.
+    Fires for an AssetWatcher each time that an instance enters a status, an expression becomes true, or a new snapshot
+    is finished.
 
     Never for what was so when it first looked, and never twice for one change. Where Airflow keeps state for
     assets (3.3+) it also knows, after a restart of the triggerer, what it saw last. The event's payload is the
@@ -400,13 +401,14 @@ class DswInstanceEventTrigger(DswBaseTrigger):
     :param target_status: one status, or several.
     :param wait_for_snapshot: fire for snapshots instead of a status.
     :param snapshot_image: only for snapshots with this ``ImageId``, ``ImageName`` or ``ImageUrl``.
+    :param until: fire each time that this JMESPath expression over GetInstance's answer becomes true.
     :param dsw_conn_id: id of a connection of type ``dsw``.
     :param region: region id in place of the connection's own.
     :param poke_interval: seconds between two polls.
     :param queue: of the triggerers that may run it (Airflow 3.4+, with ``[triggerer] queues_enabled``); elsewhere a
         warning.
-    :raises ValueError: where the DAG is parsed, on a malformed id, an unknown status, or ``target_status`` beside
-        ``wait_for_snapshot`` or ``snapshot_image``.
+    :raises ValueError: where the DAG is parsed, on a malformed id, an unknown status, an expression that is not
+        JMESPath, or two of ``target_status``, ``snapshot_…`` and ``until``.
     """
 
     def __init__(
@@ -416,6 +418,7 @@ class DswInstanceEventTrigger(DswBaseTrigger):
         target_status: str | Collection[str] = RUNNING,
         wait_for_snapshot: bool = False,
         snapshot_image: str | None = None,
+        until: str | None = None,
         dsw_conn_id: str = DswHook.default_conn_name,
         region: str | None = None,
         poke_interval: float | timedelta = 60.0,

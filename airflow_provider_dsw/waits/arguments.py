@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_dsw.arguments import check_id, is_literal, nearest
+from airflow_provider_dsw.expressions import compile_expression
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
@@ -89,6 +90,11 @@ def _moment(name: str, value: Any) -> datetime:
     return moment
 
 
+def _expression(name: str, value: Any) -> str:
+    compile_expression(name, value)
+    return str(value)
+
+
 def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name}: {value!r} is neither True nor False.")
@@ -108,6 +114,7 @@ ARGUMENTS = (
     Argument("snapshot_id", _id, watchable=False),
     Argument("snapshot_image", _image),
     Argument("snapshot_created_after", _moment, watchable=False),
+    Argument("until", _expression),
     Argument("failure_statuses", _statuses, watchable=False),
 )
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_dsw.expressions import is_true, search
 from airflow_provider_dsw.waits.answers import (
     PollResult,
     created_at,
@@ -55,6 +56,7 @@ class Verdict:
     :param payload: the service's object that decided: the instance, or the snapshot with ``InstanceId`` added.
     :param is_stale: whether the instance was still read as it was before the request.
     :param has_evidence: whether the answer holds what decides at all; without it, it says nothing new.
+    :param remark: what the DAG author should know of how the answer was evaluated; the last status holds it too.
     """
 
     outcome: Outcome
@@ -62,6 +64,7 @@ class Verdict:
     payload: Mapping[str, Any] = field(default_factory=dict)
     is_stale: bool = False
     has_evidence: bool = True
+    remark: str = ""
 
     @property
     def is_of_snapshot(self) -> bool:
@@ -177,6 +180,47 @@ class StatusCondition(WaitCondition):
 
 
 @dataclass(frozen=True)
+class ExpressionCondition(WaitCondition):
+    """
+    What an expression says of an instance.
+
+    Only whether it is true is made known, never its value: it sees the whole answer, secrets included.
+
+    :param until: a JMESPath expression.
+    """
+
+    noun: ClassVar[str] = "an expression"
+    named_by: ClassVar[tuple[str, ...]] = ("until",)
+
+    until: str = ""
+
+    def __str__(self) -> str:
+        return f"DSW instance {self.instance_id} to satisfy {self.until!r}"
+
+    @property
+    def failures(self) -> frozenset[str]:
+        """The instance statuses that end this wait as failed."""
+        return self._failures("")
+
+    def evaluate(self, found: PollResult) -> Verdict:
+        """As the base's."""
+        verdict = self._of_instance(found.instance or {}, (), self.failures)
+        try:
+            is_met = is_true(search(self.until, found.instance or {}))
+        except ValueError as error:
+            if verdict.outcome is Outcome.FAILURE:
+                return verdict
+            remark = f"until can't be evaluated now: {error}"
+            last_status = f"{verdict.last_status}; {remark}"
+            return replace(verdict, last_status=last_status, has_evidence=False, remark=remark)
+        return replace(verdict, outcome=Outcome.SUCCESS) if is_met else verdict
+
+    def failure(self, verdict: Verdict) -> str:
+        """As the base's."""
+        return f"DSW instance {self.instance_id} is {verdict.last_status} and can no longer satisfy {self.until!r}"
+
+
+@dataclass(frozen=True)
 class _OfSnapshot(WaitCondition):
     """
     The end of a snapshot's push.
@@ -289,7 +333,12 @@ class SnapshotCondition(_OfSnapshot):
         return Verdict(Outcome.PENDING, last_status, has_evidence=shows_snapshots(instance))
 
 
-KINDS: tuple[type[WaitCondition], ...] = (SnapshotByIdCondition, SnapshotCondition, StatusCondition)
+KINDS: tuple[type[WaitCondition], ...] = (
+    SnapshotByIdCondition,
+    SnapshotCondition,
+    ExpressionCondition,
+    StatusCondition,
+)
 """The kinds of wait. If several are named by a wait's arguments the first is meant; if none, the last."""
 
 

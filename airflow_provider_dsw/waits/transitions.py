@@ -56,27 +56,38 @@ def _of_truth(
     condition: WaitCondition, found: PollResult, last_seen: LastSeen | None
 ) -> tuple[LastSeen | None, list[Verdict]]:
     verdict = condition.evaluate(found)
-    seen = {"met": verdict.outcome is Outcome.SUCCESS}
-    if not verdict.has_evidence or seen == last_seen:
+    if not verdict.has_evidence:
         return last_seen, []
-    return seen, [verdict] if seen["met"] and last_seen is not None else []
+    seen = {"met": verdict.outcome is Outcome.SUCCESS, "since": _since(found)}
+    if last_seen is None:
+        return seen, []
+    if seen["met"] == last_seen.get("met") or _is_behind(seen, last_seen):
+        return last_seen, []
+    return seen, [verdict] if seen["met"] else []
 
 
 def _of_status(
     condition: StatusCondition, found: PollResult, last_seen: LastSeen | None
 ) -> tuple[LastSeen | None, list[Verdict]]:
-    instance = found.instance or {}
-    status = status_in(instance)
+    status = status_in(found.instance or {})
     if status is None:
         return last_seen, []
-    seen = {"status": _short(status), "since": _iso(time_in(instance, "GmtModifiedTime"))}
+    seen = {"status": _short(status), "since": _since(found)}
     if last_seen is None:
         return seen, []
-    # An answer from before the last one comes from a replica that is behind.
-    if seen["status"] == last_seen.get("status") or (seen["since"] and seen["since"] < (last_seen.get("since") or "")):
+    if seen["status"] == last_seen.get("status") or _is_behind(seen, last_seen):
         return last_seen, []
     verdict = condition.evaluate(found)
     return seen, [verdict] if verdict.outcome is Outcome.SUCCESS else []
+
+
+def _since(found: PollResult) -> str | None:
+    return _iso(time_in(found.instance or {}, "GmtModifiedTime"))
+
+
+def _is_behind(seen: LastSeen, last_seen: LastSeen) -> bool:
+    """Return whether an answer from before the last one comes from a replica that is behind."""
+    return bool(seen["since"]) and seen["since"] < (last_seen.get("since") or "")
 
 
 def _of_snapshots(

@@ -28,7 +28,16 @@ from tests.docs.readme import LANGUAGES, ROOT, TEXT, block, blocks, section
 
 INSTANCE = "dsw-730abc"
 # What tells each snippet apart. One that is not here is not tested.
-PYTHON = ["def train()", "def nightly()", "def publish()", 'DAG("describe"', "AssetWatcher(", "DswHook(", "def test_"]
+PYTHON = [
+    "def train()",
+    "def nightly()",
+    "def publish()",
+    'DAG("reachable"',
+    'DAG("describe"',
+    "AssetWatcher(",
+    "DswHook(",
+    "def test_",
+]
 BASH = [
     "dsw-emulator run example_dags/",
     "pytest",
@@ -96,6 +105,21 @@ def test_the_wait_for_a_snapshot(run_dag: RunDag, dag_file: Path, dsw_default: D
     dsw_default.on_request = push
 
     assert run_dag(dag_file)["use"] == "registry/new:1"
+
+
+def test_the_wait_for_an_expression(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
+    dag_file.write_text(block("python", 'DAG("reachable"'))
+    dsw_default.add_instance(INSTANCE, UserVpc={})
+
+    def forward(_: Any) -> None:
+        if len(dsw_default.calls("GetInstance")) == 2:
+            ready = {"Name": "ssh", "ConnectInfo": {"Phase": "Ready"}}
+            dsw_default.set_instance(INSTANCE, UserVpc={"ForwardInfos": [ready]})
+
+    dsw_default.on_request = forward
+
+    assert run_dag(dag_file)["wait_for_ssh"]["InstanceId"] == INSTANCE
+    assert len(dsw_default.calls("GetInstance")) == 3
 
 
 def test_details_are_handed_on(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:

@@ -27,6 +27,7 @@ SAMPLES: dict[str, Any] = {
     "snapshot_id": "snp-1",
     "snapshot_image": "model:1",
     "snapshot_created_after": "2026-01-31T20:00:00+08:00",
+    "until": "AcceleratorType == 'GPU'",
     "failure_statuses": ["Stopped"],
 }
 NAMES = [argument.name for argument in ARGUMENTS]

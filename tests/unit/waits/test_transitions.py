@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.waits.answers import PollResult
-from airflow_provider_dsw.waits.conditions import SnapshotCondition, StatusCondition, WaitCondition
+from airflow_provider_dsw.waits.conditions import (
+    ExpressionCondition,
+    SnapshotCondition,
+    StatusCondition,
+    WaitCondition,
+)
 from airflow_provider_dsw.waits.transitions import detect_transitions as detect_in
 
 ID = "dsw-abc"
@@ -259,3 +264,38 @@ def test_a_look_at_thousands_of_snapshots_holds_up_nobody() -> None:
     began = time.process_time()
     detect_transitions(SNAPSHOT, showing(*many), last)
     assert time.process_time() - began < 1  # of 9 million comparisons of each with each
+
+
+# Expressions
+
+IDLE = ExpressionCondition(ID, until="IdleInstanceCuller.IdleTimeInMinutes >= `30`")
+
+
+def idle(minutes: Any, status: Any = "Running", **more: Any) -> dict[str, Any]:
+    return instance(status, IdleInstanceCuller={"IdleTimeInMinutes": minutes}, **more)
+
+
+@pytest.mark.parametrize(
+    ("answers", "changes"),
+    [
+        ([idle(40), idle(50)], []),  # it was so already
+        ([idle(10), idle(30), idle(40)], [1]),
+        ([idle(10), idle(30), idle(0), idle(30)], [1, 3]),
+        ([idle(10), instance(), idle(30)], [2]),
+        # What can't be evaluated, or has no status, says nothing.
+        ([idle(30), idle("many"), idle(30)], []),
+        ([idle(30), idle(0, status=None), idle(30)], []),
+        # A replica that is behind.
+        (
+            [
+                idle(0, GmtModifiedTime="2026-01-31T12:00:00Z"),
+                idle(30, GmtModifiedTime="2026-01-31T13:00:00Z"),
+                idle(0, GmtModifiedTime="2026-01-31T12:00:00Z"),
+                idle(30, GmtModifiedTime="2026-01-31T13:00:00Z"),
+            ],
+            [1],
+        ),
+    ],
+)
+def test_a_change_is_that_an_expression_becomes_true(answers: list[dict[str, Any]], changes: list[int]) -> None:
+    assert looks(IDLE, *answers) == changes

@@ -1,0 +1,79 @@
+"""
+JMESPath over the service's answers.
+
+What is wrong with an expression is said where the DAG is parsed; no message quotes an answer, which may hold secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def compile_expression(name: str, expression: object) -> Any:
+    """
+    Return a JMESPath expression, compiled.
+
+    :param name: the argument that holds it, for the message.
+    :param expression: e.g. ``CloudDisks[0].Capacity``.
+    :raises ValueError: on a syntax error, an unknown function, or a wrong number of arguments.
+    """
+    import jmespath
+
+    if not isinstance(expression, str) or not expression.strip():
+        raise ValueError(f"{name}: {expression!r} is no JMESPath expression.")
+    try:
+        compiled = jmespath.compile(expression)
+        for node in _nodes(compiled.parsed):
+            if node["type"] == "function_expression":
+                _check_call(node["value"], len(node["children"]))
+    except RecursionError:
+        raise ValueError(f"{name}: the JMESPath expression is nested too deeply.") from None
+    except ValueError as error:  # as all of JMESPath's are
+        raise ValueError(f"{name}: {expression!r} is not JMESPath: {error}") from None
+    return compiled
+
+
+def search(expression: str, answer: Mapping[str, Any]) -> Any:
+    """
+    Return an expression's value.
+
+    :param expression: one that :func:`compile_expression` takes.
+    :param answer: what to evaluate it on.
+    :raises ValueError: if it does not fit the answer.
+    """
+    import jmespath
+
+    try:
+        return jmespath.search(expression, answer)
+    except jmespath.exceptions.JMESPathTypeError as error:
+        expected = " or ".join(error.expected_types)
+        raise ValueError(f"{error.function_name}() takes {expected}, and found {error.actual_type}.") from None
+    except TypeError:
+        raise ValueError("What it compares is of different types.") from None
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}.") from None
+
+
+def is_true(value: Any) -> bool:
+    """Return whether JMESPath takes a value for true: anything but null, false, ``''``, ``[]`` and ``{}``."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _nodes(node: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(node, Mapping):
+        yield node
+        for child in node["children"]:
+            yield from _nodes(child)
+
+
+def _check_call(function: str, given: int) -> None:
+    from jmespath.functions import Functions
+
+    if function not in Functions.FUNCTION_TABLE:
+        raise ValueError(f"there is no function {function}().")
+    signature = Functions.FUNCTION_TABLE[function]["signature"]
+    is_variadic = bool(signature and signature[-1].get("variadic"))
+    if given < len(signature) or (given > len(signature) and not is_variadic):
+        least = "at least " if is_variadic else ""
+        raise ValueError(f"{function}() takes {least}{len(signature)} arguments, not {given}.")

@@ -1,0 +1,148 @@
+"""Waiting for what an expression says of an instance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.exceptions import DswWaitArgumentError, DswWaitFailedError
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
+from airflow_provider_dsw.version_compat import AirflowSensorTimeout
+from tests.support import modes
+from tests.support.clock import Clock
+from tests.support.modes import ID
+
+Run = Callable[..., Any]
+SSH = "UserVpc.ForwardInfos[?Name=='ssh'] | [0].ConnectInfo.Phase == 'Ready'"
+KEY = "ssh-rsa AAAA-never-to-be-seen"
+
+
+@pytest.fixture(params=modes.ALL)
+def run(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: None) -> Run:
+    function: Run = request.param
+    return function
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    clock.install(monkeypatch)
+    return clock
+
+
+def forwarding(phase: str) -> dict[str, Any]:
+    return {"ForwardInfos": [{"Name": "ssh", "SSHPublicKey": KEY, "ConnectInfo": {"Phase": phase}}]}
+
+
+def after_polls(emulator: DswEmulator, number: int, **fields: Any) -> None:
+    def change(_: Any) -> None:
+        if len(emulator.requests) == number:
+            emulator.set_instance(ID, **fields)
+
+    emulator.on_request = change
+
+
+def test_a_wait_is_met_when_the_expression_becomes_true(
+    run: Run, emulator: DswEmulator, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator.add_instance(ID, "Running", UserVpc=forwarding("Creating"))
+    after_polls(emulator, 2, UserVpc=forwarding("Ready"))
+
+    found = run(until=SSH, poke_interval=60, timeout=3600)
+
+    assert (found["InstanceId"], found["Status"]) == (ID, "Running")
+    assert KEY not in json.dumps(found) + "".join(capsys.readouterr())
+    assert 2 <= len(emulator.requests) <= 3
+
+
+@pytest.mark.parametrize(
+    ("field", "expression"),
+    [
+        ({"IdleInstanceCuller": {"IdleTimeInMinutes": 31}}, "IdleInstanceCuller.IdleTimeInMinutes >= `30`"),
+        ({"IdleInstanceCuller": {"IdleTimeInMinutes": 0}}, "IdleInstanceCuller.IdleTimeInMinutes"),
+        ({"Labels": [{"Key": "ready", "Value": "yes"}]}, "Labels[?Key=='ready']"),
+    ],
+)
+def test_whatever_the_answer_holds_can_be_waited_for(
+    run: Run, emulator: DswEmulator, clock: Clock, field: dict[str, Any], expression: str
+) -> None:
+    emulator.add_instance(ID, "Running", **field)
+
+    assert run(until=expression, poke_interval=60)["Status"] == "Running"
+
+
+@pytest.mark.parametrize("expression", ["abs(Progress) >= `3`", "InstanceName > `3`"])
+def test_an_answer_that_can_not_be_evaluated_is_one_warning(
+    run: Run, emulator: DswEmulator, clock: Clock, capsys: pytest.CaptureFixture[str], expression: str
+) -> None:
+    emulator.add_instance(ID, "Running", InstanceName="text", UserVpc=forwarding("Ready"))
+    after_polls(emulator, 4, Progress=5, InstanceName=5)
+
+    assert run(until=expression, poke_interval=60, timeout=3600)["Status"] == "Running"
+
+    log = "".join(capsys.readouterr())
+    assert log.count("until can't be evaluated now: ") == 1
+    assert "warning" in next(line for line in log.splitlines() if "can't be evaluated" in line).lower()
+
+
+@pytest.mark.parametrize("status", ["Failed", "Deleting"])
+def test_a_status_from_which_nothing_comes_ends_the_wait(run: Run, emulator: DswEmulator, status: str) -> None:
+    emulator.add_instance(ID, status)
+
+    with pytest.raises(DswWaitFailedError, match=rf"^DSW instance {ID} is {status} and can no longer satisfy"):
+        run(until="abs(Progress) > `0`")
+
+
+def test_a_status_of_failure_that_is_waited_for_is_none(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, "Failed")
+
+    assert run(until="Status == 'Failed'")["Status"] == "Failed"
+
+
+def test_other_statuses_of_failure_can_be_named(run: Run, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, "Stopped")
+
+    with pytest.raises(DswWaitFailedError, match="is Stopped"):
+        run(until="Missing", failure_statuses=["Stopped"])
+
+
+def test_the_timeout_names_the_expression(run: Run, emulator: DswEmulator, clock: Clock) -> None:
+    emulator.add_instance(ID, "Running")
+
+    with pytest.raises(AirflowSensorTimeout, match=rf"DSW instance {ID} to satisfy 'Missing'; last seen: Running"):
+        run(until="Missing", timeout=60, poke_interval=60)
+
+
+@pytest.mark.parametrize("rendered", ["Labels[0", "lenght(Labels)", "", 7, None])
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_rendered_expression_that_can_not_work_makes_no_request(
+    dsw_default: DswEmulator, rendered: Any, deferrable: bool
+) -> None:
+    sensor = DswInstanceSensor(task_id="wait", instance_id=ID, until="{{ params.until }}", deferrable=deferrable)
+    sensor.until = rendered
+
+    with pytest.raises(DswWaitArgumentError, match="until: "):
+        sensor.execute({})
+    assert not dsw_default.requests
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"target_status": "Running"}, {"wait_for_snapshot": True}, {"snapshot_image": "a"}, {"snapshot_id": "snp-1"}],
+)
+def test_it_stands_alone(beside: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Leave one of the two out"):
+        DswInstanceSensor(task_id="wait", instance_id=ID, until="Labels", **beside)
+
+
+@pytest.mark.parametrize("until", ["Labels[0", "lenght(Labels)", "abs()", "", 7])
+def test_a_wrong_expression_is_found_where_the_dag_is_parsed(until: Any) -> None:
+    with pytest.raises(ValueError, match="Task 'wait': until: "):
+        DswInstanceSensor(task_id="wait", instance_id=ID, until=until)
+    with pytest.raises(ValueError, match="until: "):
+        DswInstanceEventTrigger(instance_id=ID, until=until)
