@@ -7,11 +7,11 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Hashable
 from contextlib import aclosing
 from datetime import UTC, timedelta
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from airflow.triggers.base import TriggerEvent
 
@@ -42,6 +42,8 @@ from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING
 from airflow_provider_dsw.waits.conditions import Outcome, Verdict, Wait, WaitCondition
 from airflow_provider_dsw.waits.transitions import LastSeen, detect_transitions
 
+T = TypeVar("T")
+
 SCHEDULER_GRACE = 10.0
 """
 Seconds for which a wait keeps its event back, or one ``poke_interval``, if it has one at once: one that joins others'
@@ -51,6 +53,8 @@ STOP_ATTEMPTS = 3
 """How often a killed task's request for a stop is sent, if its answer is lost and the instance does not stop."""
 CLAIM_PAUSE = 1.0
 """Seconds in which another triggerer that runs the same watcher may claim a change too, before it is fired."""
+CANCEL_GRACE = 10.0
+"""Seconds in which a watcher that is cancelled may still fire what it has begun to claim."""
 # The XCom that says which try of a task was polled: where a wait begins in the triggerer, nothing else could.
 _POLLED = "dsw_polled"
 
@@ -442,11 +446,28 @@ class DswInstanceEventTrigger(DswBaseTrigger):
         watch = _Watch(self.condition(), asset_state_store(self))
         with reading(self.shared_stream_key(), self):
             async for poll in shared_stream:
-                entered, line = await watch.take(poll.read(self))
-                if line:
-                    await self.log.alog(*line)
+                # A change that is written down as fired has to be fired, also if the watcher moves at that moment.
+                (entered, line), cancelled = await _to_its_end(watch.take(poll.read(self)))
                 for verdict in entered:
                     yield TriggerEvent(result(watch.condition, verdict))
+                if cancelled:
+                    raise cancelled
+                if line:
+                    await self.log.alog(*line)
+
+
+async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
+    """Return what a coroutine returns, and with what the caller was cancelled meanwhile, once or several times."""
+    task = asyncio.create_task(coroutine)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            if cancelled is None:
+                cancelled = error
+                asyncio.get_running_loop().call_later(CANCEL_GRACE, task.cancel)
+    return task.result(), cancelled
 
 
 class _Watch:
@@ -461,7 +482,8 @@ class _Watch:
         # The store of several assets answers for each of them alone, and has no public way to name them.
         self._stores = list(getattr(store, "_by_name", {}).values()) or [store] * (store is not None)
         self._key = f"dsw: {condition}"
-        self._kept_at = self._adopted_at = 0.0
+        self._claim_key = f"dsw claim: {condition}"
+        self._kept_at = self._ignored_before = 0.0
         self._last_seen: LastSeen | None = None
         self._last_error: str | None = None
 
@@ -482,19 +504,16 @@ class _Watch:
             await self._recall()
         elif self._changes(found)[0] is not self._last_seen and await self._recall():
             # Another triggerer runs the same watcher, for a while. What it saw may be newer than this answer.
-            self._adopted_at = time.time()
+            self._ignored_before = time.time()
         seen, entered = self._changes(found)
         self._last_error = None
-        if seen is None or seen is self._last_seen or found.asked_at < self._adopted_at:
+        if seen is None or seen is self._last_seen or found.asked_at < self._ignored_before:
+            return [], None
+        if entered and not await self._claim():
+            self._ignored_before = time.time() + CLAIM_PAUSE
             return [], None
         # Before the event: after a crash between the two, a lost event rather than a second one.
         await self._keep(seen)
-        if entered and self._stores:
-            await asyncio.sleep(CLAIM_PAUSE)
-            if await self._recall():
-                # Another triggerer has seen the same at the same moment, and the later of two claims counts.
-                self._adopted_at = time.time()
-                return [], None
         self._last_seen = seen
         status = self.condition.evaluate(found).last_status
         text = f"DSW instance {self.condition.instance_id}: {status} (watching for {self.condition})"
@@ -512,6 +531,19 @@ class _Watch:
             return False
         self._kept_at, self._last_seen = newest["at"], newest["last_seen"]
         return True
+
+    async def _claim(self) -> bool:
+        """
+        Return whether a change is to be fired here: if two triggerers see it at one moment, by the later to claim it.
+
+        The claim lies beside what was seen last: whoever ends before it has fired leaves the change to the next.
+        """
+        claim = time.time()
+        for store in self._stores:
+            await store.aset(self._claim_key, claim)
+        await asyncio.sleep(CLAIM_PAUSE if self._stores else 0.0)
+        claims = [await store.aget(self._claim_key) for store in self._stores]
+        return set(claims) <= {claim} and not await self._recall()
 
     async def _keep(self, last_seen: LastSeen) -> None:
         # Known before it is written: if the answer is lost, it is recognised as its own.

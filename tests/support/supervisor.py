@@ -14,7 +14,7 @@ class Supervisor:
     :ivar assets: what watchers keep, by the asset's name and the key.
     :ivar states: by task id, with the map index of mapped ones: ``wait_3``.
     :ivar broken: whether its database does not answer.
-    :ivar latency: seconds that each of its answers takes.
+    :ivar latency: seconds that each of its answers takes; in the middle of them it does what it is asked for.
     """
 
     def __init__(self) -> None:
@@ -25,8 +25,10 @@ class Supervisor:
         self.latency = 0.0
 
     async def asend(self, message: Any) -> Any:
-        await asyncio.sleep(self.latency)
-        return self.send(message)
+        await asyncio.sleep(self.latency / 2)
+        found = self.send(message)
+        await asyncio.sleep(self.latency / 2)
+        return found
 
     def send(self, message: Any) -> Any:
         from airflow.sdk.execution_time import comms

@@ -211,7 +211,7 @@ class Fleet:
     def _window(self) -> float:
         (row,) = self.bed.database.query(f"""
             select coalesce(max(extract(epoch from e.timestamp - s.updated_at)), 0) as seconds
-            from {_WATCHERS_EVENTS} join asset_state_store s on s.asset_id = a.id
+            from {_WATCHERS_EVENTS} join asset_state_store s on s.asset_id = a.id and s.key not like '% claim: %'
             where e.id in (select max(id) from asset_event group by asset_id)
         """)
         return float(row["seconds"])

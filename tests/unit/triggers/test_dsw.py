@@ -198,7 +198,7 @@ class Watcher:
         self._polls: asyncio.Queue[Any] = asyncio.Queue()
         self._taken = asyncio.Event()
         self.fired: list[str] = []
-        self._task = asyncio.create_task(self._collect(trigger))
+        self.task = asyncio.create_task(self._collect(trigger))
 
     async def _stream(self) -> AsyncIterator[Any]:
         while True:
@@ -209,15 +209,18 @@ class Watcher:
         async for event in trigger.filter_shared_stream(self._stream()):
             self.fired.append(event.payload["Status"])
 
-    async def sees(self, status: str, asked_at: float | None = None) -> None:
+    def begins_to_see(self, status: str, asked_at: float | None = None) -> None:
         self._taken.clear()
         at = time.time() if asked_at is None else asked_at
-        await self._polls.put(Poll(PollResult({"InstanceId": ID, "Status": status}, asked_at=at)))
+        self._polls.put_nowait(Poll(PollResult({"InstanceId": ID, "Status": status}, asked_at=at)))
+
+    async def sees(self, status: str, asked_at: float | None = None) -> None:
+        self.begins_to_see(status, asked_at)
         await asyncio.wait_for(self._taken.wait(), 5)
-        assert not self._task.done()
+        assert not self.task.done()
 
     def killed(self) -> None:
-        self._task.cancel()
+        self.task.cancel()
 
 
 @needs_airflow_3_3
@@ -250,6 +253,78 @@ def test_of_two_triggerers_that_see_a_change_at_one_moment_one_fires(supervisor:
         return one.fired + other.fired
 
     assert asyncio.run(story()) == ["Running"]
+
+
+@needs_airflow_3_3
+@pytest.mark.parametrize("after", [0.05, 0.2, 0.39, 0.43, 0.47, 0.49])
+def test_a_watcher_that_moves_while_it_fires_fires_once(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, after: float
+) -> None:
+    """After so many seconds, in which the database is asked several times."""
+    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CLAIM_PAUSE", 0.3)
+
+    async def story() -> list[str]:
+        one = Watcher()
+        await one.sees("Starting")
+        supervisor.latency = 0.04
+        one.begins_to_see("Running")
+        await asyncio.sleep(after)
+        one.killed()
+        other = Watcher()
+        await asyncio.sleep(0.03)
+        one.killed()  # as Airflow does every second, until it is gone
+        await other.sees("Running")
+        await asyncio.wait([one.task])
+        assert one.task.cancelled()
+        await other.sees("Running")
+        await other.sees("Running")
+        return one.fired + other.fired
+
+    assert asyncio.run(story()) == ["Running"]
+
+
+@needs_airflow_3_3
+def test_a_change_that_a_triggerer_has_claimed_and_not_fired_is_fired_by_the_next(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash() -> list[str]:
+        one = Watcher()
+        await one.sees("Starting")
+        one.begins_to_see("Running")
+        await asyncio.sleep(0.1)
+        return one.fired  # and asyncio.run cancels all that goes on
+
+    async def restart() -> list[str]:
+        other = Watcher()
+        await other.sees("Running")
+        await other.sees("Running")
+        await other.sees("Running")
+        return other.fired
+
+    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CLAIM_PAUSE", 3600.0)
+    assert asyncio.run(crash()) == []
+    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CLAIM_PAUSE", 0.01)
+    assert asyncio.run(restart()) == ["Running"]
+
+
+@needs_airflow_3_3
+def test_a_watcher_that_can_t_finish_its_claim_is_gone_soon(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CANCEL_GRACE", 0.1)
+
+    async def story() -> None:
+        one = Watcher()
+        await one.sees("Starting")
+        supervisor.latency = 3600
+        one.begins_to_see("Running")
+        await asyncio.sleep(0.05)
+        one.killed()
+        await asyncio.wait_for(asyncio.wait([one.task]), 2)
+        assert one.task.cancelled()
+        assert one.fired == []
+
+    asyncio.run(story())
 
 
 @needs_airflow_3_3
