@@ -97,10 +97,13 @@ def suspend_database(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
 
 
 def restart_database(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
-    """While events are on their way."""
-    fleet.arrive(waves)
-    fleet.bed.sleep(5)
-    fleet.bed.database.restart()
+    """
+    Not while events are on their way: that is the window in which a watcher has written what it saw, and its event is
+    not in the database yet.
+    """
+    with fleet.bed.database.restarted():
+        fleet.arrive(waves)
+        fleet.bed.sleep(5)
     return waves
 
 

@@ -78,10 +78,12 @@ class PostgreSQL:
             processes.end([self._process], signal.SIGQUIT)
         self._process = None
 
-    def restart(self) -> None:
-        """Break off all connections, as an upgrade does, and be there again."""
+    @contextlib.contextmanager
+    def restarted(self) -> Iterator[None]:
+        """Break off all connections, as an upgrade does, and be there again after a `with` block."""
         assert self._process
         processes.end([self._process], signal.SIGINT)
+        yield
         self.start()
 
     def suspended(self) -> contextlib.AbstractContextManager[None]:
