@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections import Counter
 
 from tests.system.production import bed
@@ -27,6 +28,7 @@ HEAD = (
     "to end s",
     "window s",
     "mix-ups",
+    "took s",
 )
 WATCHERS = 0.1  # of all waits
 ENDING = 0.1  # of the waves, in each scenario
@@ -47,22 +49,21 @@ def main() -> int:
     print("two polls of a wait; to end: from the start of the instances to the last end of a task; window: from the")
     print("writing of a watcher's memory to its event, in which a crash loses the event; mix-ups: Airflow's own.")
     print(f"{'':42}" + "".join(f"{name:>9}" for name in HEAD), flush=True)
-    failed = False
+    failed, started = False, time.monotonic()
     with bed.running("production-table", watchers=watchers, interval=10, takes=10, pace=1) as running:
         fleet = Fleet(running)
         for scenario in [*(SCENARIOS[name] for name in arguments.only), THE_END]:
             ending = waves if scenario is THE_END else max(round(waves * ENDING), 1)
-            before = mix_ups(running)
+            before, began = mix_ups(running), time.monotonic()
             outcome = scenario.play(fleet, waves, ending)
-            print(
-                f"{scenario.title:42}" + "".join(f"{cell:>9}" for cell in cells(outcome, mix_ups(running) - before)),
-                flush=True,
-            )
+            row = [*cells(outcome), str(mix_ups(running) - before), f"{time.monotonic() - began:.0f}"]
+            print(f"{scenario.title:42}" + "".join(f"{cell:>9}" for cell in row), flush=True)
             for note in outcome.notes:
                 print(f"    {note}")
             failed |= bool(outcome.faults)
         for component, times in Counter(running.airflow.revived).items():
             print(f"{component} ended by itself and was started again {times} times")
+    print(f"in all {time.monotonic() - started:.0f} s")
     return int(failed)
 
 
@@ -71,7 +72,7 @@ def mix_ups(running: Bed) -> int:
     return sum("finished with state success" in line for line in running.airflow.mix_ups())
 
 
-def cells(outcome: Outcome, mixed_up: int) -> list[str]:
+def cells(outcome: Outcome) -> list[str]:
     faults = outcome.faults
     return [
         str(outcome.waits),
@@ -87,7 +88,6 @@ def cells(outcome: Outcome, mixed_up: int) -> list[str]:
         f"{outcome.longest_gap:.0f}",
         f"{outcome.to_the_end:.0f}",
         f"{outcome.window:.2f}",
-        str(mixed_up),
     ]
 
 
