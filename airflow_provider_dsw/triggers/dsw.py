@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
 from contextlib import aclosing
 from datetime import UTC, timedelta
 from functools import cached_property, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from airflow.triggers.base import TriggerEvent
 
@@ -28,6 +27,7 @@ from airflow_provider_dsw.polling import Line, PollLog, error_key, event_of, nex
 from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
 from airflow_provider_dsw.task_end import amay_stop, anote_end
 from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, reading
+from airflow_provider_dsw.triggers.watcher import Watcher, to_its_end
 from airflow_provider_dsw.validation import seconds
 from airflow_provider_dsw.version_compat import (
     QUEUES_WATCHERS,
@@ -39,10 +39,7 @@ from airflow_provider_dsw.version_compat import (
 )
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING
-from airflow_provider_dsw.waits.conditions import Outcome, Verdict, Wait, WaitCondition
-from airflow_provider_dsw.waits.transitions import LastSeen, detect_transitions
-
-T = TypeVar("T")
+from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
 SCHEDULER_GRACE = 10.0
 """
@@ -51,10 +48,6 @@ polls may. Airflow fails a task that resumes before its scheduler has seen that 
 """
 STOP_ATTEMPTS = 3
 """How often a killed task's request for a stop is sent, if its answer is lost and the instance does not stop."""
-CLAIM_PAUSE = 1.0
-"""Seconds in which another triggerer that runs the same watcher may claim a change too, before it is fired."""
-CANCEL_GRACE = 10.0
-"""Seconds in which a watcher that is cancelled may still fire what it has begun to claim."""
 # The XCom that says which try of a task was polled: where a wait begins in the triggerer, nothing else could.
 _POLLED = "dsw_polled"
 
@@ -443,114 +436,14 @@ class DswInstanceEventTrigger(DswBaseTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Compare each poll's answers with what was seen last."""
-        watch = _Watch(self.condition(), asset_state_store(self))
+        watcher = Watcher(self.condition(), asset_state_store(self))
         with reading(self.shared_stream_key(), self):
             async for poll in shared_stream:
                 # A change that is written down as fired has to be fired, also if the watcher moves at that moment.
-                (entered, line), cancelled = await _to_its_end(watch.take(poll.read(self)))
+                (entered, line), cancelled = await to_its_end(watcher.take(poll.read(self)))
                 for verdict in entered:
-                    yield TriggerEvent(result(watch.condition, verdict))
+                    yield TriggerEvent(result(watcher.condition, verdict))
                 if cancelled:
                     raise cancelled
                 if line:
                     await self.log.alog(*line)
-
-
-async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
-    """Return what a coroutine returns, and with what the caller was cancelled meanwhile, once or several times."""
-    task = asyncio.create_task(coroutine)
-    cancelled = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            if cancelled is None:
-                cancelled = error
-                asyncio.get_running_loop().call_later(CANCEL_GRACE, task.cancel)
-    return task.result(), cancelled
-
-
-class _Watch:
-    """
-    What a watcher has seen so far, also in Airflow's asset state store where there is one (3.3+).
-
-    Nothing may end a watcher: Airflow would start it again at once.
-    """
-
-    def __init__(self, condition: WaitCondition, store: Any) -> None:
-        self.condition = condition
-        # The store of several assets answers for each of them alone, and has no public way to name them.
-        self._stores = list(getattr(store, "_by_name", {}).values()) or [store] * (store is not None)
-        self._key = f"dsw: {condition}"
-        self._claim_key = f"dsw claim: {condition}"
-        self._kept_at = self._ignored_before = 0.0
-        self._last_seen: LastSeen | None = None
-        self._last_error: str | None = None
-
-    async def take(self, found: PollResult | AirflowException | None) -> tuple[list[Verdict], Line | None]:
-        """Take one poll, and return the changes to fire for, and a line for the log, if any."""
-        if found is None:
-            return [], None
-        if isinstance(found, AirflowException):
-            return [], self._warning(error_key(found), str(found))
-        try:
-            return await self._compare(found)
-        except Exception as error:  # the store's
-            # Not to fire twice, the change waits for the next poll.
-            return [], self._warning(type(error).__name__, f"Airflow's memory does not work ({error}).")
-
-    async def _compare(self, found: PollResult) -> tuple[list[Verdict], Line | None]:
-        if self._last_seen is None:
-            await self._recall()
-        elif self._changes(found)[0] is not self._last_seen and await self._recall():
-            # Another triggerer runs the same watcher, for a while. What it saw may be newer than this answer.
-            self._ignored_before = time.time()
-        seen, entered = self._changes(found)
-        self._last_error = None
-        if seen is None or seen is self._last_seen or found.asked_at < self._ignored_before:
-            return [], None
-        if entered and not await self._claim():
-            self._ignored_before = time.time() + CLAIM_PAUSE
-            return [], None
-        # Before the event: after a crash between the two, a lost event rather than a second one.
-        await self._keep(seen)
-        self._last_seen = seen
-        status = self.condition.evaluate(found).last_status
-        text = f"DSW instance {self.condition.instance_id}: {status} (watching for {self.condition})"
-        return entered, Line(logging.INFO, text)
-
-    def _changes(self, found: PollResult) -> tuple[LastSeen | None, list[Verdict]]:
-        return detect_transitions(self.condition, found, self._last_seen)
-
-    async def _recall(self) -> bool:
-        """Adopt what is in the store, and return whether somebody else has put it there."""
-        kept = [found for store in self._stores if isinstance(found := await store.aget(self._key), dict)]
-        # Another asset may have been without this watcher for a while, and remember what was before.
-        newest = max(kept, key=lambda found: found["at"], default=None)
-        if newest is None or newest["at"] == self._kept_at:
-            return False
-        self._kept_at, self._last_seen = newest["at"], newest["last_seen"]
-        return True
-
-    async def _claim(self) -> bool:
-        """
-        Return whether a change is to be fired here: if two triggerers see it at one moment, by the later to claim it.
-
-        The claim lies beside what was seen last: whoever ends before it has fired leaves the change to the next.
-        """
-        claim = time.time()
-        for store in self._stores:
-            await store.aset(self._claim_key, claim)
-        await asyncio.sleep(CLAIM_PAUSE if self._stores else 0.0)
-        claims = [await store.aget(self._claim_key) for store in self._stores]
-        return set(claims) <= {claim} and not await self._recall()
-
-    async def _keep(self, last_seen: LastSeen) -> None:
-        # Known before it is written: if the answer is lost, it is recognised as its own.
-        self._kept_at = time.time()
-        for store in self._stores:
-            await store.aset(self._key, {"at": self._kept_at, "last_seen": last_seen})
-
-    def _warning(self, error: str, text: str) -> Line | None:
-        is_known, self._last_error = self._last_error == error, error
-        return None if is_known else Line(logging.WARNING, f"Still watching for {self.condition}. {text}")

@@ -32,7 +32,7 @@ needs_airflow_3_3 = pytest.mark.skipif(not STARTS_FROM_TRIGGER, reason="Airflow 
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     supervisor = Supervisor()
     monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
-    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CLAIM_PAUSE", 0.01)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CLAIM_PAUSE", 0.01)
     return supervisor
 
 
@@ -261,7 +261,7 @@ def test_a_watcher_that_moves_while_it_fires_fires_once(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
     """After so many seconds, in which the database is asked several times."""
-    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CLAIM_PAUSE", 0.3)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CLAIM_PAUSE", 0.3)
 
     async def story() -> list[str]:
         one = Watcher()
@@ -301,9 +301,9 @@ def test_a_change_that_a_triggerer_has_claimed_and_not_fired_is_fired_by_the_nex
         await other.sees("Running")
         return other.fired
 
-    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CLAIM_PAUSE", 3600.0)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CLAIM_PAUSE", 3600.0)
     assert asyncio.run(crash()) == []
-    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CLAIM_PAUSE", 0.01)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CLAIM_PAUSE", 0.01)
     assert asyncio.run(restart()) == ["Running"]
 
 
@@ -311,7 +311,7 @@ def test_a_change_that_a_triggerer_has_claimed_and_not_fired_is_fired_by_the_nex
 def test_a_watcher_that_can_t_finish_its_claim_is_gone_soon(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.CANCEL_GRACE", 0.1)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CANCEL_GRACE", 0.1)
 
     async def story() -> None:
         one = Watcher()
@@ -400,7 +400,7 @@ def test_the_timeout_of_an_operator_ends_its_wait_with_a_last_poll(
     monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.SCHEDULER_GRACE", 0.0)
     dsw_default.add_instance(ID, per_poll=["Starting", "Starting", status])
     operator = DswStartInstanceOperator(
-        task_id="start", instance_id=ID, deferrable=deferrable, timeout=0.3, poke_interval=60
+        task_id="start", instance_id=ID, deferrable=deferrable, timeout=1.5, poke_interval=60
     )
     began = time.monotonic()
     if raised is None:
@@ -409,4 +409,4 @@ def test_the_timeout_of_an_operator_ends_its_wait_with_a_last_poll(
         with pytest.raises(raised):
             tries.run(operator)
     assert len(dsw_default.requests) == 3
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # not the interval
