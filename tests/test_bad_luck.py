@@ -17,7 +17,6 @@ import pytest
 import structlog
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.hooks import wire
 from airflow_provider_dsw.hooks.dsw import TRIES
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from tests.hook.stalls import longest_stall
@@ -42,9 +41,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         assert served.ca_file
         monkeypatch.setenv("SSL_CERT_FILE", served.ca_file)
         monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(served.connection()))
-        wire._prepare.cache_clear()
         yield served
-    wire._prepare.cache_clear()
 
 
 async def alone(trigger: DswInstanceTrigger) -> dict[str, Any]:

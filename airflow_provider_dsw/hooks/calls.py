@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, nearest
-from airflow_provider_dsw.hooks.wire import Request
+from airflow_provider_dsw.client.transport import Request
 
 _INSTANCES = "/api/v2/instances"
 PAGE_SIZE = 100
@@ -37,10 +37,20 @@ class Call:
     asked: str
     check: Check
 
-    def page(self, number: int) -> Call:
+    @property
+    def page_size(self) -> int:
+        """How many items of a list a page holds."""
+        return int(self.request.query["PageSize"])
+
+    def page(self, number: int, size: int) -> Call:
         """Return the call of one page of a list, from 1 on."""
-        query = {**self.request.query, "PageNumber": str(number)}
+        query = {**self.request.query, "PageSize": str(size), "PageNumber": str(number)}
         return replace(self, request=replace(self.request, query=query))
+
+
+def smaller_page(size: int) -> int:
+    """Return the next smaller size of a page that begins where a page of this size does."""
+    return size // next(factor for factor in range(2, size + 1) if size % factor == 0)
 
 
 # ListInstances' query parameters, under the snake_case in which they are passed.
@@ -96,6 +106,9 @@ def get_instance_snapshot(instance_id: str, snapshot_id: str) -> Call:
 
 
 def list_instances(filters: Mapping[str, Any]) -> Call:
+    size = filters.get("page_size")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise ValueError(f"list_instances: page_size: {size!r} is not a whole number above 0.")
     request = Request("ListInstances", "GET", _INSTANCES, {"PageSize": str(PAGE_SIZE), **_list_query(filters)})
     return Call(request, "ListInstances", _holds_list("Instances"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ _FIELD_OF = {
 _SECRET = ("access_key_secret", "security_token")
 _HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 _REGION = r"[a-z0-9-]+"
+_DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,13 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
             value = float(text(name) or default)
         except ValueError:
             value = 0.0
-        if not 0 < value < float("inf"):
-            raise DswConnectionError(f"{where}: extra {name!r} must be a number of seconds above 0.")
+        if not 0 < value <= _DAY:
+            raise DswConnectionError(f"{where}: extra {name!r} must be a number of seconds above 0, a day at most.")
         return value
 
-    region = (region or text("region")).strip()
-    if region and not re.fullmatch(_REGION, region):
+    region = text("region") if region is None or region == "" else region
+    region = region.strip() if isinstance(region, str) else region
+    if region and not (isinstance(region, str) and re.fullmatch(_REGION, region)):
         raise DswConnectionError(f"{where}: region {region!r} is no region id like 'cn-hangzhou'.")
     network = choice("network", NETWORKS)
     auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", tuple(NEEDED))
@@ -157,6 +160,8 @@ def _endpoint(connection: Connection, region: str, network: str, where: str) -> 
                 "the service is."
             )
         return f"pai-dsw{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
+    if _is_ipv6(host):
+        host = f"[{host}]"
     if connection.port and not re.search(r":\d+$", host):
         host = f"{host}:{connection.port}"
     port = re.search(r":(\d+)$", host)
@@ -183,11 +188,24 @@ def _credentials(auth_type: str, connection: Connection, extra: dict[str, Any], 
     credentials: dict[str, Any] = {
         name: given[name] for name in (*needed, *TAKEN.get(auth_type, ())) if given.get(name)
     }
+    for name in ("access_key_id", *_SECRET):
+        if not re.fullmatch(r"[!-~]*", credentials.get(name, "")):
+            raise DswConnectionError(
+                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} holds a character that no key of Alibaba Cloud has."
+            )
     if "policy" in credentials:
         credentials["policy"] = _policy(extra["policy"], where)
     if "role_session_expiration" in credentials:
         credentials["role_session_expiration"] = _role_session_seconds(credentials["role_session_expiration"], where)
     return credentials
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, host)
+    except OSError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str:

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
+import os
+import re
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_dsw.hooks.errors import Failure, blames_credentials, from_credentials_exception
+from airflow_provider_dsw.client.causes import NO_CREDENTIALS, network_cause
+from airflow_provider_dsw.client.failures import Failure, blames_credentials
+from airflow_provider_dsw.client.locks import ProcessLock
 from airflow_provider_dsw.hooks.fields import NEEDED, TAKEN
 
 if TYPE_CHECKING:
@@ -45,7 +49,7 @@ class Credentials:
 
     def __init__(self, connection: DswConnection) -> None:
         self._connection = connection
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._client: Any = None
         self._current: Any = None
         self._good_until = float("-inf")
@@ -109,7 +113,7 @@ class Credentials:
                 _static(self._connection) if self._connection.is_static else self._library_client().get_credential()
             )
         except Exception as error:
-            failure = from_credentials_exception(error)
+            failure = _failure_of(error)
         else:
             lifetime = float("inf") if self._connection.is_static else REUSE
             self._good_until = time.monotonic() + lifetime
@@ -135,7 +139,7 @@ class Credentials:
                 return credentials.get()
 
             async def get_credential_async(self) -> Any:
-                from airflow_provider_dsw.hooks.wire import in_thread
+                from airflow_provider_dsw.client.threads import in_thread
 
                 return await in_thread(self.get_credential)
 
@@ -195,7 +199,18 @@ def _client_without_thread(connection: DswConnection) -> Any:
             default.EcsRamRoleCredentialsProvider = original
 
 
-_SUBSTITUTION = threading.Lock()
+_SUBSTITUTION = ProcessLock()
+
+
+def _forget_connections() -> None:
+    """Let a forked child share none of its parent's connections, which the library keeps for the process."""
+    for module, keeper in (("Tea.core", "TeaCore"), ("darabonba.core", "DaraCore")):
+        sessions = getattr(getattr(sys.modules.get(module), keeper, None), "_sessions", None)
+        if isinstance(sessions, dict):
+            sessions.clear()
+
+
+os.register_at_fork(after_in_child=_forget_connections)
 
 
 def _advice(connection: DswConnection) -> str:
@@ -214,6 +229,40 @@ def _advice(connection: DswConnection) -> str:
     fields = (*NEEDED[auth_type], *TAKEN.get(auth_type, ()))
     given = ", ".join(names.get(name, name) for name in fields if name in connection.credentials)
     return f"auth_type {auth_type!r} takes the credentials by these fields of the connection: {given}."
+
+
+def _failure_of(error: BaseException) -> Failure:
+    """Return what an exception of ``alibabacloud_credentials`` means; it was not the service that refused."""
+    if type(error).__name__ == "CredentialException":
+        return _failure_of_source(error)
+    if isinstance(error, OSError) and error.filename:
+        return _none_to_have(f"{error.filename}: {error.strerror}")
+    if type(error) is ValueError:
+        return _none_to_have("")
+    return Failure(cause=f"{NO_CREDENTIALS}: {network_cause(error, sent=True)}", sent=False)
+
+
+def _failure_of_source(error: BaseException) -> Failure:
+    """
+    Say what kept the credentials from being fetched.
+
+    Its text holds whole answers of STS, tokens included: only a Code is taken from it.
+    """
+    text = str(getattr(error, "message", ""))
+    status = re.search(r"http_code[:=]\s*(\d{3})|HttpCode=(\d{3})", text)
+    http_status = int(status[1] or status[2]) if status else None
+    found = re.search(r'"Code"\s*:\s*"([A-Za-z0-9._-]{1,80})"', text)
+    code = found[1] if found and found[1] != "Success" else ""
+    if (http_status or 0) >= 500 or code.startswith("Throttling"):
+        return Failure(http_status, code or None, cause=f"{NO_CREDENTIALS} now", sent=False)
+    if "No cached value" in text:
+        code = "they have expired already"
+    return _none_to_have(code, http_status)
+
+
+def _none_to_have(why: str, status: int | None = None) -> Failure:
+    message = f"{NO_CREDENTIALS}{f' ({why})' if why else ''}"
+    return Failure(status, "InvalidCredentials", message, sent=False)
 
 
 class _WithoutAnswers(logging.Filter):

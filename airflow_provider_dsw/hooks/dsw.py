@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,14 +24,17 @@ from tenacity import (
     wait_random,
 )
 
-from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
+from airflow_provider_dsw.client.access import Access, CurrentAccess
+from airflow_provider_dsw.client.awaiting_sender import AwaitingSender
+from airflow_provider_dsw.client.blocking_sender import BlockingSender
+from airflow_provider_dsw.client.failures import Failure, is_denial, is_let_in, lacks_permission
+from airflow_provider_dsw.client.pool import Pool
+from airflow_provider_dsw.client.steps import Do, Flow
+from airflow_provider_dsw.client.transport import Outcome, send
+from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import calls, fields
 from airflow_provider_dsw.hooks import connection as connections
-from airflow_provider_dsw.hooks.access import Access
-from airflow_provider_dsw.hooks.credentials import CredentialsError
-from airflow_provider_dsw.hooks.errors import Failure, from_look_up_exception, is_denial, is_let_in, lacks_permission
 from airflow_provider_dsw.hooks.masking import Masker
-from airflow_provider_dsw.hooks.wire import AsyncWire, in_thread, send
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     aget_connection,
@@ -67,12 +70,10 @@ class DswHook(BaseHook):
         super().__init__()
         self.dsw_conn_id = dsw_conn_id
         self.region = region
-        self._lock = threading.RLock()
-        self._renewing = threading.Lock()
-        self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._masker = Masker()
-        self._access: Access | None = None
-        self._wires: dict[Access, AsyncWire] | None = None
+        self._access = CurrentAccess(dsw_conn_id, region, self._masker)
+        self._sender = BlockingSender()
+        self._senders: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -99,8 +100,7 @@ class DswHook(BaseHook):
 
         :raises DswConnectionError: if the connection lacks a field; the message names it.
         """
-        with self._lock:
-            return self._load().sdk_client
+        return self._sender.run(self._load().sdk_client())
 
     # Calls
 
@@ -159,15 +159,18 @@ class DswHook(BaseHook):
         return self._pages(calls.list_instance_snapshots(instance_id), "Snapshots")
 
     def _pages(self, call: calls.Call, name: str) -> Iterator[dict[str, Any]]:
-        seen, page = 0, 1
+        seen, begin, size = 0, 0, call.page_size
         while True:
-            answer = self._call(call.page(page))
+            try:
+                answer = self._call(call.page(begin // size + 1, size), is_page=size > 1)
+            except _TooLargePage:
+                size = calls.smaller_page(size)
+                continue
             yield from answer[name]
-            seen += len(answer[name])
+            seen, begin = seen + len(answer[name]), begin + size
             total = answer.get("TotalCount")
             if not answer[name] or (isinstance(total, int) and seen >= total):
                 return
-            page += 1
 
     def start_instance(self, instance_id: str) -> dict[str, Any]:
         """
@@ -315,14 +318,31 @@ class DswHook(BaseHook):
             f"PAI-DSW at {self.connection.endpoint} answers. Instances that it lists: {answer.get('TotalCount', 0)}.",
         )
 
-    # The one retry layer
+    # The one retry layer, around the first try of a call: tenacity takes longer than the signature, which counts where
+    # a thousand waits poll.
 
-    def _call(self, call: calls.Call, tries: int = TRIES) -> dict[str, Any]:
-        began, deadline = time.monotonic(), self._deadline(self._load())
-        self._masker.tell(call.request.secrets)
+    def _call(self, call: calls.Call, tries: int = TRIES, *, is_page: bool = False) -> dict[str, Any]:
+        try:
+            return self._call_and_retry(call, tries, is_page)
+        except BaseException:
+            # Whoever catches it, a task's timeout as a rule, does not expect an open connection.
+            self._sender.pool.close()
+            raise
+
+    def _call_and_retry(self, call: calls.Call, tries: int, is_page: bool) -> dict[str, Any]:
+        began, run = time.monotonic(), self._sender.run
+        deadline = self._deadline(self._load())
+        run(self._masker.mask(call.request.secrets))
+        first: Outcome | None = run(self._exchange(call, began, self._sender.pool), deadline)
+        if isinstance(first, dict) and call.check(first) is None:
+            return first
 
         def attempt() -> dict[str, Any]:
-            return self._conclude(call, self._exchange(call, began, deadline), retrying, tries)
+            nonlocal first
+            outcome, first = first, None
+            if outcome is None:
+                outcome = run(self._exchange(call, began, self._sender.pool), deadline)
+            return self._result_or_raise(call, outcome, retrying, tries, is_page)
 
         def log_retry(state: RetryCallState) -> None:
             self.log.info(_retry_line(state))
@@ -330,39 +350,22 @@ class DswHook(BaseHook):
         retrying = Retrying(**self._retry_policy(tries, deadline), before_sleep=log_retry)
         return retrying(attempt)
 
-    def _exchange(self, call: calls.Call, began: float, deadline: float) -> dict[str, Any] | Failure:
-        def send_with(access: Access) -> dict[str, Any] | Failure:
-            limit = deadline - time.monotonic()
-            return send(access.sdk_client, access.credentials, self._masker, call.request, limit)
-
-        access = self._load()
-        outcome = send_with(access)
-        if is_denial(outcome):
-            renewed = self._renew(access, began)
-            if isinstance(renewed, Failure):
-                return renewed
-            if renewed is access:
-                return outcome
-            access, outcome = renewed, send_with(renewed)
-        if is_let_in(outcome):
-            access.let_in()
-        return outcome
-
     async def _acall(self, call: calls.Call, tries: int = TRIES) -> dict[str, Any]:
-        began, deadline = time.monotonic(), self._deadline(await self._aload())
-        await self._masker.atell(call.request.secrets)
-        async with self._open_wires() as wires:
-            first: dict[str, Any] | Failure | None = await self._aexchange(call, wires, began, deadline)
+        began = time.monotonic()
+        async with self:
+            sender = self._senders[asyncio.get_running_loop()].sender
+            deadline = self._deadline(self._load())
+            await sender.run(self._masker.mask(call.request.secrets))
+            first: Outcome | None = await sender.run(self._exchange(call, began, sender.pool), deadline)
             if isinstance(first, dict) and call.check(first) is None:
-                # tenacity takes longer than the signature, which counts where a thousand waits poll.
                 return first
 
             async def attempt() -> dict[str, Any]:
                 nonlocal first
                 outcome, first = first, None
                 if outcome is None:
-                    outcome = await self._aexchange(call, wires, began, deadline)
-                return self._conclude(call, outcome, retrying, tries)
+                    outcome = await sender.run(self._exchange(call, began, sender.pool), deadline)
+                return self._result_or_raise(call, outcome, retrying, tries)
 
             async def log_retry(state: RetryCallState) -> None:
                 await self.log.ainfo(_retry_line(state))
@@ -374,23 +377,18 @@ class DswHook(BaseHook):
                 # Else a reference cycle a poll: Python's collector would stop the triggerer's loop to find them.
                 retrying.iter_state.reset()
 
-    async def _aexchange(
-        self, call: calls.Call, wires: dict[Access, AsyncWire], began: float, deadline: float
-    ) -> dict[str, Any] | Failure:
-        def send_with(access: Access) -> Awaitable[dict[str, Any] | Failure]:
-            if access not in wires:
-                wires[access] = AsyncWire(access.connection, access.credentials, self._masker)
-            return wires[access].send(call.request, deadline - time.monotonic())
-
-        access = await self._aload()
-        outcome = await send_with(access)
+    def _exchange(self, call: calls.Call, began: float, pool: Pool) -> Flow[Outcome]:
+        """Send a request; if access is denied, once more if the connection or its credentials have changed."""
+        request, mask = call.request, self._masker.mask
+        access = yield from self._access.load(self._look_up)
+        outcome: Outcome = yield from send(request, access, pool, mask)
         if is_denial(outcome):
-            renewed = await self._arenew(access, began)
+            renewed = yield from self._access.renew(access, began, self._look_up)
             if isinstance(renewed, Failure):
                 return renewed
             if renewed is access:
                 return outcome
-            access, outcome = renewed, await send_with(renewed)
+            access, outcome = renewed, (yield from send(request, renewed, pool, mask))
         if is_let_in(outcome):
             access.let_in()
         return outcome
@@ -407,18 +405,16 @@ class DswHook(BaseHook):
             "reraise": True,
         }
 
-    def _conclude(
-        self,
-        call: calls.Call,
-        outcome: dict[str, Any] | Failure,
-        retrying: BaseRetrying,
-        tries: int,
+    def _result_or_raise(
+        self, call: calls.Call, outcome: Outcome, retrying: BaseRetrying, tries: int, is_page: bool = False
     ) -> dict[str, Any]:
         if isinstance(outcome, dict):
             wrong = call.check(outcome)
             if wrong is None:
                 return outcome
             outcome = Failure(cause=wrong)
+        if outcome.is_too_large and is_page:
+            raise _TooLargePage
         connection = self.connection
         transient = outcome.kind is DswTransientError
         made = retrying.statistics["attempt_number"]
@@ -430,73 +426,14 @@ class DswHook(BaseHook):
             changes=call.request.changes,
         )
 
-    # The connection: looked up at the first use, and anew when access is denied
+    # The connection, and the senders
+
+    @property
+    def _look_up(self) -> Do:
+        return Do(partial(get_connection, self, self.dsw_conn_id), partial(aget_connection, self, self.dsw_conn_id))
 
     def _load(self) -> Access:
-        with self._lock:
-            if self._access is None:
-                self._access = Access(self._look_up())
-            return self._access
-
-    def _look_up(self) -> connections.DswConnection:
-        connection = connections.parse(get_connection(self, self.dsw_conn_id), self.region)
-        self._masker.tell(connection.secrets)
-        return connection
-
-    def _renew(self, denied: Access, began: float) -> Access | Failure:
-        """
-        Return what to try again with, renewed once for all who were denied; `denied` itself if nothing is new.
-
-        :param denied: what was denied.
-        :param began: when the call began, by the monotonic clock.
-        :raises DswConnectionError: if the connection is malformed by now.
-        """
-        with self._renewing:
-            if self._access is denied and denied.is_renewable(began):
-                denied.begin_renewal()
-                try:
-                    self._access = denied.successor(self._look_up())
-                except CredentialsError as error:
-                    denied.renewal_failure = error.failure
-                except DswConnectionError:
-                    raise
-                except Exception as error:
-                    denied.renewal_failure = from_look_up_exception(self.dsw_conn_id, error)
-            return self._access_after(denied)
-
-    def _access_after(self, denied: Access) -> Access | Failure:
-        access = self._load()
-        return denied.renewal_failure or denied if access is denied else access
-
-    async def _aload(self) -> Access:
-        if self._access is None:
-            async with self._loop_lock():
-                if self._access is None:
-                    self._access = Access(await self._alook_up())
-        return self._access
-
-    async def _alook_up(self) -> connections.DswConnection:
-        connection = connections.parse(await aget_connection(self, self.dsw_conn_id), self.region)
-        await self._masker.atell(connection.secrets)
-        return connection
-
-    async def _arenew(self, denied: Access, began: float) -> Access | Failure:
-        """As :meth:`_renew`, without blocking the event loop."""
-        async with self._loop_lock():
-            if self._access is denied and denied.is_renewable(began):
-                denied.begin_renewal()
-                try:
-                    self._access = await in_thread(denied.successor, await self._alook_up())
-                except CredentialsError as error:
-                    denied.renewal_failure = error.failure
-                except DswConnectionError:
-                    raise
-                except Exception as error:
-                    denied.renewal_failure = from_look_up_exception(self.dsw_conn_id, error)
-            return self._access_after(denied)
-
-    def _loop_lock(self) -> asyncio.Lock:
-        return self._loop_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        return self._access.found or self._sender.run(self._access.load(self._look_up))
 
     async def aload(self) -> DswHook:
         """
@@ -504,34 +441,43 @@ class DswHook(BaseHook):
 
         :raises DswConnectionError: if the connection lacks a field.
         """
-        await self._aload()
-        return self
+        async with self:
+            return self
 
     async def __aenter__(self) -> DswHook:
-        """Keep connections alive between all ``aget_…`` calls until the end of the ``async with`` block."""
-        await self._aload()
-        self._wires = {}
+        """Keep connections alive between all awaited calls until the end of the outermost ``async with`` block."""
+        loop = asyncio.get_running_loop()
+        shared = self._senders.get(loop)
+        if shared is None:
+            shared = self._senders[loop] = _Shared(AwaitingSender())
+        shared.users += 1
+        if self._access.found is None:
+            try:
+                await shared.sender.run(self._access.load(self._look_up))
+            except BaseException:
+                await self.__aexit__()
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        wires, self._wires = self._wires, None
-        await _aclose(wires or {})
-
-    @asynccontextmanager
-    async def _open_wires(self) -> AsyncIterator[dict[Access, AsyncWire]]:
-        if self._wires is not None:
-            yield self._wires
-            return
-        wires: dict[Access, AsyncWire] = {}
-        try:
-            yield wires
-        finally:
-            await _aclose(wires)
+        loop = asyncio.get_running_loop()
+        shared = self._senders[loop]
+        shared.users -= 1
+        if not shared.users:
+            del self._senders[loop]
+            shared.sender.pool.close()
 
 
-async def _aclose(wires: Mapping[Access, AsyncWire]) -> None:
-    for wire in wires.values():
-        await wire.aclose()
+@dataclass
+class _Shared:
+    """What all calls in one event loop share, until the last one ends."""
+
+    sender: AwaitingSender
+    users: int = 0
+
+
+class _TooLargePage(Exception):
+    """A page of a list that is larger than what is read of an answer."""
 
 
 def _may_be_repeated(error: BaseException) -> bool:

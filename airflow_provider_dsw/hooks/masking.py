@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 
+from airflow_provider_dsw.client.steps import Do, Flow
 from airflow_provider_dsw.version_compat import amask_secret
 
 
@@ -15,22 +17,24 @@ class Masker:
     def __init__(self) -> None:
         self._told: set[str] = set()
 
-    def tell(self, secrets: Iterable[str]) -> None:
-        """Mask these; blocks until the supervisor has answered. In async code use :meth:`atell`."""
-        from airflow.sdk.log import mask_secret
+    def mask(self, secrets: Iterable[str]) -> Flow[None]:
+        """Mask these. It waits until the supervisor has answered, in the caller's own thread or event loop."""
+        untold = [secret for secret in dict.fromkeys(secrets) if secret and secret not in self._told]
+        if untold:
+            yield Do(partial(_mask, untold), partial(_amask, untold))
+            self._told.update(untold)
 
-        for secret in self._untold(secrets):
-            mask_secret(secret)
 
-    async def atell(self, secrets: Iterable[str]) -> None:
-        """Mask these, in the event loop."""
-        for secret in self._untold(secrets):
-            await amask_secret(secret)
+def _mask(secrets: Sequence[str]) -> None:
+    from airflow.sdk.log import mask_secret
 
-    def _untold(self, secrets: Iterable[str]) -> list[str]:
-        found = [secret for secret in dict.fromkeys(secrets) if secret and secret not in self._told]
-        self._told.update(found)
-        return found
+    for secret in secrets:
+        mask_secret(secret)
+
+
+async def _amask(secrets: Sequence[str]) -> None:
+    for secret in secrets:
+        await amask_secret(secret)
 
 
 class _WithoutTokens(logging.Filter):

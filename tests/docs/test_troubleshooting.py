@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from requests import ConnectTimeout
 
+from airflow_provider_dsw.client import causes
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.hooks.errors import from_exception
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from tests.docs.readme import first_cells
 
@@ -71,7 +70,7 @@ def broken_extra(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None
 
 
 def too_slow(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
-    raise RuntimeError(from_exception(ConnectTimeout()).cause)
+    raise RuntimeError(causes.NO_CONNECTION)
 
 
 NO_CREDENTIALS = {"protocol": "http", "credentials_uri": "http://127.0.0.1:1/"}

@@ -29,8 +29,8 @@ class RawServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, answer: Answer, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), _Handler)
         self.answer = answer
         self.received: list[Received] = []
         self.connections = 0

@@ -117,8 +117,8 @@ def test_the_first_call_of_a_process_imports_beside_the_loop(dsw_default):
     )
 
     assert done.returncode == 0, done.stderr[-2000:]
-    stall, took = map(float, done.stdout.split()[-2:])
-    assert stall < 0.5 * took  # the import is most of the call
+    stall, _ = map(float, done.stdout.split()[-2:])
+    assert stall < 0.2  # from where on a triggerer warns of it
 
 
 def test_slow_credentials_are_fetched_beside_the_loop_and_once_for_all(monkeypatch):
@@ -289,10 +289,5 @@ def test_tls_is_verified_and_used(ask, monkeypatch):
         emulator.add_instance(ID)
         monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
         monkeypatch.setenv("SSL_CERT_FILE", str(emulator.ca_file))
-        from airflow_provider_dsw.hooks import wire
 
-        wire._prepare.cache_clear()
-        try:
-            assert ask(DswHook())["InstanceId"] == ID
-        finally:
-            wire._prepare.cache_clear()
+        assert ask(DswHook())["InstanceId"] == ID

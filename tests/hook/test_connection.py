@@ -87,6 +87,8 @@ def test_without_a_host_the_region_says_where_the_service_is(extra, region, endp
         ("dsw.example.com", 8443, "dsw.example.com:8443"),
         ("127.0.0.1:8765", 99, "127.0.0.1:8765"),
         ("[::1]", 8765, "[::1]:8765"),
+        ("::1", 8765, "[::1]:8765"),
+        ("fe80::1", None, "[fe80::1]"),
         ("[::1]:8765", None, "[::1]:8765"),
     ],
 )
@@ -153,7 +155,6 @@ def test_what_an_auth_type_needs_is_enough(auth_type, monkeypatch):
         ({"host": "dsw.example.com/api"}, ["host", "without scheme and path"]),
         ({"host": "user:the-key-secret@dsw.example.com"}, ["host", "without scheme and path"]),
         ({"host": "dsw example com"}, ["host"]),
-        ({"host": "::1"}, ["host"]),
         ({"host": "dsw.example.com:65536"}, ["host", "a port of at most 65535"]),
         ({"host": "dsw.example.com:0"}, ["host"]),
         ({"host": "dsw.example.com", "port": 99999}, ["host", "a port of at most 65535"]),

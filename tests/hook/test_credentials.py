@@ -29,7 +29,6 @@ from alibabacloud_credentials.utils import auth_util
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.emulator.tls import server_context
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
-from airflow_provider_dsw.hooks import wire
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from tests.hook.conftest import Ask, ask_async
@@ -205,9 +204,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     context, certificate = server_context(tmp_path_factory.mktemp("tls"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(certificate))
-        wire._prepare.cache_clear()
         yield context
-    wire._prepare.cache_clear()
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
+from airflow_provider_dsw.client import access
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswConnectionError,
     DswTransientError,
 )
-from airflow_provider_dsw.hooks import access
 from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.version_compat import AirflowException

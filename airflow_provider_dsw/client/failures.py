@@ -8,16 +8,13 @@ named in :data:`ASSUMPTIONS`.
 
 from __future__ import annotations
 
-import http.client
-import json
 import re
-import socket
-import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_dsw.client.causes import NOT_AN_OBJECT, NOT_THE_SERVICE, REDIRECT, TOO_LARGE, UNKNOWN_HOST
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
@@ -103,6 +100,11 @@ class Failure:
         return self.status >= 500 if self.status else self.kind is DswTransientError
 
     @property
+    def is_too_large(self) -> bool:
+        """Whether a smaller page of the same list may do."""
+        return self.cause == TOO_LARGE
+
+    @property
     def kind(self) -> type[DswError]:
         """The error that this is, by status and Code together."""
         code = self.code or ""
@@ -173,9 +175,9 @@ class Failure:
         return error
 
     def _advice(self, kind: type[DswError], action: str) -> str:
-        if self.cause == _UNKNOWN_HOST:
+        if self.cause == UNKNOWN_HOST:
             return "Check region and network, or host, of the connection."
-        if self.cause in (_NOT_AN_OBJECT, _NOT_THE_SERVICE):
+        if self.cause in (NOT_AN_OBJECT, NOT_THE_SERVICE, REDIRECT):
             return (
                 "The response did not come from PAI-DSW: check host and protocol of the connection, or a proxy on "
                 "the way."
@@ -238,21 +240,32 @@ def blames_credentials(failure: Failure) -> bool:
     return (failure.code or "").startswith(tuple(code for code in _ADVICE if code != "InvalidTimeStamp"))
 
 
-def from_body(status: int | None, body: Any, retry_after: float | None = None) -> Failure:
-    """Return what an error body says; with HTTP 200 its own HttpStatusCode counts instead."""
-    if not isinstance(body, Mapping):
-        return Failure(status=status, cause=_NOT_AN_OBJECT)
-    if status == 200:
-        own = body.get("HttpStatusCode")
-        status = own if isinstance(own, int) and own >= 400 else None
+def outcome_of(status: int, headers: Mapping[str, str], body: Any) -> dict[str, Any] | Failure:
+    """
+    Return the service's answer, or what is wrong.
+
+    :param status: the HTTP status.
+    :param headers: names in lower case.
+    :param body: the JSON that the answer holds, None if it is none.
+    """
+    retry_after = _retry_after(headers.get("x-acs-retry-after"))
+    if 300 <= status < 400:
+        return Failure(status, cause=REDIRECT)
+    if not isinstance(body, dict) or not 200 <= status < 600:
+        return Failure(status, cause=NOT_AN_OBJECT, retry_after=retry_after)
+    if status < 300 and body.get("Success") is not False:
+        return body
+    own = body.get("HttpStatusCode")
+    if status < 300:
+        status = own if isinstance(own, int) and own >= 400 else 0
     failure = Failure(
-        status=status,
+        status=status or None,
         code=_text(body.get("Code") or body.get("code")),
         message=_text(body.get("Message") or body.get("message")),
         request_id=_text(body.get("RequestId") or body.get("requestId")),
         retry_after=retry_after,
     )
-    return failure if _is_the_service_s(failure, body) else replace(failure, cause=_NOT_THE_SERVICE)
+    return failure if _is_the_service_s(failure, body) else replace(failure, cause=NOT_THE_SERVICE)
 
 
 def _is_the_service_s(failure: Failure, body: Mapping[str, Any]) -> bool:
@@ -272,144 +285,15 @@ def _is_the_service_s(failure: Failure, body: Mapping[str, Any]) -> bool:
     return failure.status != 404 and bool(_text(body.get("Message")) or re.match("[A-Za-z]", failure.code or ""))
 
 
-def from_exception(error: BaseException) -> Failure:
-    """Return what an exception of the SDK or of the network means."""
-    # Not by getattr: aiohttp warns of its own `code`.
-    status_code = vars(error).get("status_code")
-    code = _text(vars(error).get("code"))
-    if status_code is not None or code == "InvalidCredentials":
-        retry_after = _retry_after(getattr(error, "retry_after", None))
-        body = getattr(error, "data", None)
-        if isinstance(body, Mapping):
-            return from_body(status_code, body, retry_after)
-        return Failure(status_code, code, None, None, retry_after)
-    cause = _network_cause(tuple(_chain(error)))
-    return Failure(status=_lost_status(error), cause=cause, sent=cause not in _BEFORE_SENDING)
-
-
-def from_credentials_exception(error: BaseException) -> Failure:
-    """Return what an exception of ``alibabacloud_credentials`` means, and say that it was not the service's."""
-    if type(error).__name__ == "CredentialException":
-        return _credential_failure(error)
-    if isinstance(error, OSError) and error.filename:
-        return _no_credentials(f"{error.filename}: {error.strerror}")
-    if type(error) is ValueError:
-        return _no_credentials("")
-    return Failure(cause=f"{_NO_CREDENTIALS}: {_network_cause(tuple(_chain(error)))}", sent=False)
-
-
-def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """
-    Return the seconds of ``x-acs-retry-after`` (milliseconds), :data:`LONGEST_RETRY_AFTER` at most.
-
-    None where it is absent or no number above 0.
-    """
-    return _retry_after(headers.get("x-acs-retry-after"))
-
-
-def _retry_after(milliseconds: Any) -> float | None:
+def _retry_after(milliseconds: str | None) -> float | None:
+    """Return ``x-acs-retry-after`` in seconds, None if it is absent or no number above 0."""
     try:
-        seconds = float(milliseconds) / 1000
-    except (TypeError, ValueError, OverflowError):
+        seconds = float(milliseconds or "") / 1000
+    except ValueError:
         return None
     return min(seconds, LONGEST_RETRY_AFTER) if 0 < seconds < float("inf") else None
 
 
-_UNKNOWN_HOST = "the host name is unknown"
-_NOT_THE_SERVICE = "refused by a gateway or proxy"
-_NO_CONNECTION = "no connection in time"
-_REFUSED = "nothing listens there (connection refused)"
-_UNTRUSTED = "the server's TLS certificate is not trusted here"
-_NO_TLS = "TLS failed; is it an https endpoint?"
-_NO_CREDENTIALS = "the credentials could not be fetched"
-_BEFORE_SENDING = (_UNKNOWN_HOST, _REFUSED, _UNTRUSTED, _NO_CONNECTION)
-_NOT_AN_OBJECT = "the answer is not the JSON object that the API documents, but perhaps a gateway's page"
-
-
 def _text(value: Any) -> str | None:
-    # The SDK turns a missing value into the string 'None', and the service may answer 'null'.
-    return None if value is None or str(value) in ("", "None", "null") else str(value)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    queue = [error]
-    while queue:
-        link = queue.pop(0)
-        if not isinstance(link, BaseException) or id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        queue += [
-            getattr(link, "inner_exception", None),
-            link.__cause__,
-            link.__context__,
-            getattr(link, "reason", None),
-            *link.args,
-        ]
-
-
-def _lost_status(error: BaseException) -> int | None:
-    # Of an answer that is no JSON the SDK keeps the status only here, undocumented.
-    response = getattr(error.args[0], "http_response", None) if error.args else None
-    status = getattr(response, "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _network_cause(chain: tuple[BaseException, ...]) -> str:
-    def has(*kinds: type[BaseException] | str) -> bool:
-        return any(
-            type(link).__name__ in kinds or isinstance(link, tuple(k for k in kinds if isinstance(k, type)))
-            for link in chain
-        )
-
-    if has(socket.gaierror, "NameResolutionError"):
-        return _UNKNOWN_HOST
-    if has(ConnectionRefusedError):
-        return _REFUSED
-    if has(ssl.SSLCertVerificationError, "ClientConnectorCertificateError"):
-        return _UNTRUSTED
-    if has(ssl.SSLError, "SSLError", "ClientConnectorSSLError"):
-        return _NO_TLS
-    if has("ConnectTimeout", "ConnectTimeoutError", "ConnectionTimeoutError"):
-        return _NO_CONNECTION
-    if has("ReadTimeout", "ReadTimeoutError", TimeoutError):
-        return "no answer in time"
-    if has("IncompleteRead", "ClientPayloadError", "ChunkedEncodingError", http.client.IncompleteRead):
-        return "the answer broke off"
-    if has(ConnectionError, http.client.RemoteDisconnected, "ServerDisconnectedError", "ConnectionError"):
-        return "the connection was closed without an answer"
-    if has(OSError, "RetryError", "ClientError"):
-        return "the service can't be reached"
-    return _NOT_AN_OBJECT
-
-
-def _credential_failure(error: BaseException) -> Failure:
-    """
-    Say what kept the credentials from being fetched.
-
-    Its text holds whole answers of STS, tokens included: only a Code is taken from it.
-    """
-    text = str(getattr(error, "message", ""))
-    status = re.search(r"http_code[:=]\s*(\d{3})|HttpCode=(\d{3})", text)
-    http_status = int(status[1] or status[2]) if status else None
-    found = re.search(r'"Code"\s*:\s*"([A-Za-z0-9._-]{1,80})"', text)
-    code = found[1] if found and found[1] != "Success" else ""
-    if (http_status or 0) >= 500 or code.startswith("Throttling"):
-        return Failure(http_status, code or None, cause=f"{_NO_CREDENTIALS} now", sent=False)
-    if "No cached value" in text:
-        code = "they have expired already"
-    return _no_credentials(code, http_status)
-
-
-def _no_credentials(why: str, status: int | None = None) -> Failure:
-    message = f"{_NO_CREDENTIALS}{f' ({why})' if why else ''}"
-    return Failure(status, "InvalidCredentials", message, sent=False)
-
-
-def parse_body(content: bytes) -> Any:
-    """Return the JSON that an answer holds, None where it is no JSON."""
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None
+    # The service may answer 'null'.
+    return None if value is None or str(value) in ("", "null") else str(value)

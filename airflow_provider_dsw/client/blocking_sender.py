@@ -1,0 +1,75 @@
+"""Takes a call's steps in the caller's thread. It decides nothing, and leaves no thread and nothing half done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from typing import Any, TypeVar
+from weakref import finalize
+
+from airflow_provider_dsw.client.blocking_connection import BlockingConnection, seconds_left
+from airflow_provider_dsw.client.locks import reset_in_child
+from airflow_provider_dsw.client.pool import Pool
+from airflow_provider_dsw.client.steps import Block, Do, Exchange, Exclusive, Flow, Open, StartTls, Step
+
+T = TypeVar("T")
+
+
+class BlockingSender:
+    """Runs flows for any number of threads. A forked child begins with no connection of its parent's."""
+
+    def __init__(self) -> None:
+        self._closing: finalize[Any, BlockingSender] | None = None
+        self._begin()
+        reset_in_child(self, BlockingSender._begin)
+
+    def _begin(self) -> None:
+        if self._closing:
+            self._closing.detach()  # to close what the parent still uses is not the child's
+        self.pool = Pool()
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._closing = finalize(self, self.pool.close)
+        self._closing.atexit = False
+
+    def run(self, flow: Flow[T], deadline: float | None = None) -> T:
+        """
+        Take all steps of a flow, and return its result.
+
+        :param flow: the flow.
+        :param deadline: when it has to be over, by the monotonic clock.
+        """
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    found = self._take(step, deadline)
+                except BaseException as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(found)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()
+
+    def _take(self, step: Step, deadline: float | None) -> Any:
+        match step:
+            case Exchange():
+                return step.connection.exchange(step, deadline)
+            case Open():
+                return BlockingConnection.open(step, deadline)
+            case StartTls():
+                return step.connection.start_tls(step, deadline)
+            case Exclusive():
+                lock = self._locks.setdefault(step.name, threading.Lock())
+                if not lock.acquire(timeout=-1 if deadline is None else seconds_left(deadline)):
+                    raise TimeoutError
+                try:
+                    return self.run(step.flow, deadline)
+                finally:
+                    lock.release()
+            case Block():
+                return step.function()
+            case Do():
+                return step.blocking()

@@ -1,0 +1,72 @@
+"""The connections that a sender keeps, and the addresses that it has looked up."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from socket import SOCK_STREAM, getaddrinfo
+from typing import Any
+
+from airflow_provider_dsw.client.route import Route
+from airflow_provider_dsw.client.steps import Block, Connection, Flow
+
+MAX_IDLE_CONNECTIONS = 50
+"""To one endpoint: asyncio holds a quarter of a mebibyte for each one with TLS, and a burst may open hundreds."""
+IDLE_SECONDS = 75.0
+"""For how long a connection is kept that nobody uses."""
+ADDRESS_SECONDS = 30.0
+"""For how long an address is not looked up again."""
+
+Address = tuple[Any, ...]
+
+
+class Pool:
+    """Connections and addresses. It needs no lock: what it does to a list is one step for Python."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Route, list[tuple[Connection, float]]] = {}
+        self._addresses: dict[tuple[str, int], tuple[list[Address], float]] = {}
+
+    def take(self, route: Route) -> Connection | None:
+        """Return a connection that is open, None if none is kept."""
+        idle = self._idle.get(route)
+        while idle:
+            try:
+                connection, since = idle.pop()
+            except IndexError:  # another thread was first
+                return None
+            if time.monotonic() - since < IDLE_SECONDS and connection.is_usable():
+                return connection
+            connection.abort()
+        return None
+
+    def give(self, route: Route, connection: Connection, *, is_reusable: bool) -> None:
+        """Keep a connection, or close it."""
+        idle = self._idle.setdefault(route, [])
+        if is_reusable and len(idle) < MAX_IDLE_CONNECTIONS:
+            idle.append((connection, time.monotonic()))
+        else:
+            connection.abort()
+
+    def close(self) -> None:
+        """Close all connections that are kept."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop()[0].abort()
+
+    def addresses(self, host: str, port: int) -> list[Address]:
+        """Return what was looked up, nothing if that was too long ago."""
+        found, since = self._addresses.get((host, port), ([], 0.0))
+        return found if time.monotonic() - since < ADDRESS_SECONDS else []
+
+    def look_up(self, host: str, port: int) -> Flow[list[Address]]:
+        """Look addresses up, unless somebody else just has."""
+        found = self.addresses(host, port)
+        if not found:
+            found = yield Block(partial(getaddrinfo, host, port, type=SOCK_STREAM))
+            self._addresses[host, port] = found, time.monotonic()
+        return found
+
+    def forget(self, host: str, port: int) -> None:
+        """Look the addresses up anew next time: none could be connected to."""
+        self._addresses.pop((host, port), None)
