@@ -6,6 +6,7 @@ import pytest
 
 from tests.bench.measure import Plan, deferred, minimal, provider
 from tests.bench.server import serving
+from tests.bench.tasks import REPOSITORY, costs
 
 pytestmark = pytest.mark.slow
 PLAN = Plan(interval=5, seconds=15)
@@ -24,3 +25,20 @@ def test_a_hundred_waits_cost_little_more_than_asking() -> None:
     assert cost.delay is not None
     assert cost.delay < PLAN.interval, cost
     assert together.polls < 2 * 60 / PLAN.interval, together
+
+
+def test_a_task_pays_a_fraction_of_the_sdk_s_own_call() -> None:
+    with serving() as server:
+        server.prepare(1)
+        found = dict(costs(server, 1, [REPOSITORY]))
+
+    for name in ("first GetInstance", "a reschedule poke", "first poll, deferrable"):
+        sdk, ours = found[name]
+        assert ours.cpu < 0.5 * sdk.cpu, (name, ours, sdk)
+        assert ours.memory is not None
+        assert sdk.memory is not None
+        assert ours.memory < 0.5 * sdk.memory, (name, ours, sdk)
+    sdk, ours = found["a call, from 8 threads"]
+    assert ours.rate is not None
+    assert sdk.rate is not None
+    assert ours.rate > sdk.rate, (ours, sdk)
