@@ -180,7 +180,7 @@ def test_a_service_that_throttles_is_not_asked_more_often_than_usual(service: Em
 
 @pytest.mark.slow
 def test_slow_instances_do_not_delay_the_waits_on_others(service: Emulator) -> None:
-    slow = [f"dsw-slow-{number}" for number in range(130)]  # more than aiohttp's own limit on connections
+    slow = [f"dsw-slow-{number}" for number in range(130)]  # each holds a connection
     for instance_id in slow:
         service.add_instance(instance_id, "Starting")
         service.fault(instance_id=instance_id, times=None, delay=5)

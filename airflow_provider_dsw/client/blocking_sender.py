@@ -27,7 +27,7 @@ class BlockingSender:
         if self._closing:
             self._closing.detach()  # to close what the parent still uses is not the child's
         self.pool = Pool()
-        self._locks: dict[Hashable, threading.Lock] = {}
+        self._locks: dict[Hashable, threading.RLock] = {}
         self._closing = finalize(self, self.pool.close)
         self._closing.atexit = False
 
@@ -62,13 +62,17 @@ class BlockingSender:
             case StartTls():
                 return step.connection.start_tls(step, deadline)
             case Exclusive():
-                lock = self._locks.setdefault(step.name, threading.Lock())
-                if not lock.acquire(timeout=-1 if deadline is None else seconds_left(deadline)):
-                    raise TimeoutError
+                lock = self._locks.setdefault(step.name, threading.RLock())
                 try:
+                    if not lock.acquire(timeout=-1 if deadline is None else seconds_left(deadline)):
+                        raise TimeoutError
                     return self.run(step.flow, deadline)
                 finally:
-                    lock.release()
+                    # An RLock knows whose it is: a signal may come right after it was acquired, or before.
+                    try:  # noqa: SIM105
+                        lock.release()
+                    except RuntimeError:
+                        pass
             case Block():
                 return step.function()
             case Do():

@@ -6,17 +6,13 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import pytest
-from packaging.version import Version
 
 from airflow_provider_dsw.hooks.dsw import DswHook
 
 Ask = Callable[..., dict[str, Any]]
-# Synchronous calls go through the SDK, which before this version keeps x-acs-retry-after to itself.
-SDK_TELLS_RETRY_AFTER = Version(version("alibabacloud-tea-openapi")) >= Version("0.4.6")
 KEY = {"login": "key-id", "password": "the-key-secret"}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_dsw.exceptions import DswRequestError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
-from tests.hook.conftest import KEY, SDK_TELLS_RETRY_AFTER, connect, connect_to
+from tests.hook.conftest import KEY, connect, connect_to
 from tests.hook.raw_server import RawServer, http, in_turn, sends
 
 ID = "dsw-abc"
@@ -367,10 +367,7 @@ def test_a_change_that_may_have_been_made_is_not_asked_for_again(change, fault, 
         {"status": 429},
         {"status": 400, "code": "Throttling.User"},
         {"status": 503, "code": "Throttling"},
-        pytest.param(
-            {"status": 409, "code": "Whatever", "retry_after_ms": 1},
-            marks=pytest.mark.skipif(not SDK_TELLS_RETRY_AFTER, reason="tea-openapi 0.4.6 tells of x-acs-retry-after"),
-        ),
+        {"status": 409, "code": "Whatever", "retry_after_ms": 1},
     ],
     ids=str,
 )

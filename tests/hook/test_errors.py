@@ -469,7 +469,6 @@ def test_an_answer_that_is_no_http_warns_of_nothing(ask, monkeypatch, recwarn):
     with RawServer(sends(b"What?\r\n\r\n")) as server:
         assert type(raised_by(ask, connect_to(monkeypatch, server.port))) is DswTransientError
 
-    # aiohttp's own error warns where its `code` is read.
     assert [str(warning.message) for warning in recwarn if "status instead" in str(warning.message)] == []
 
 

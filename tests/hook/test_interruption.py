@@ -117,10 +117,10 @@ def test_a_change_is_not_asked_for_after_the_signal(monkeypatch):
         with interrupted_by(signal.SIGALRM, 0.3):
             hook.start_instance(ID)
 
-        listener.settimeout(1)
+        listener.settimeout(5)
         accepted, _ = listener.accept()
         with accepted:
-            accepted.settimeout(1)
+            accepted.settimeout(5)
             received = b""
             while part := accepted.recv(65536):
                 received += part

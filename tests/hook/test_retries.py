@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_dsw.exceptions import DswInstanceNotFoundError, DswTransientError
 from airflow_provider_dsw.hooks import dsw
 from airflow_provider_dsw.hooks.dsw import DswHook
-from tests.hook.conftest import SDK_TELLS_RETRY_AFTER, Ask, ask_async, ask_sync, connect, connect_to
+from tests.hook.conftest import Ask, ask_async, connect, connect_to
 from tests.hook.raw_server import RawServer, Received, breaks_off, drips, http, in_turn, keeps_silent, sends
 
 ID = "dsw-abc"
@@ -112,8 +112,6 @@ def test_a_retry_after_that_is_no_time_is_not_kept(value, ask, monkeypatch, paus
 
 @pytest.mark.parametrize(("sent", "kept"), [("61000", 61), ("300001", 300), ("9" * 20, 300)])
 def test_a_retry_after_beyond_the_time_limit_ends_the_call_at_once(sent, kept, ask, monkeypatch, pauses):
-    if ask is ask_sync and not SDK_TELLS_RETRY_AFTER:
-        pytest.skip("tea-openapi 0.4.6 tells of x-acs-retry-after")
     body = {"Code": "Throttling", "Message": "No."}
     with RawServer(sends(http(429, body, x_acs_retry_after=sent))) as server:
         error = fails(ask, connect_to(monkeypatch, server.port))

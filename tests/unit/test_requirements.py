@@ -14,8 +14,8 @@ import airflow_provider_dsw
 from tests.distribution import PROJECT
 
 PACKAGE = Path(airflow_provider_dsw.__file__).parent
-# wtforms: only where Airflow has it; cryptography: the extra "emulator"; yarl: aiohttp's own URLs.
-NOT_ASKED_FOR = {"airflow_provider_dsw", "wtforms", "cryptography", "yarl"}
+# wtforms: only where Airflow has it; cryptography: the extra "emulator".
+NOT_ASKED_FOR = {"airflow_provider_dsw", "wtforms", "cryptography"}
 
 
 def imported() -> set[str]:
