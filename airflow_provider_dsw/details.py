@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.client.secrets import one_line, without_secrets
 from airflow_provider_dsw.expressions import compile_expression, search
 from airflow_provider_dsw.urls import HIDDEN, hide_secrets
 
@@ -109,6 +110,9 @@ DEFAULT_FIELDS = (
 # API page documents is not the only one that has been seen.
 SECRET_FIELDS = frozenset({"CredentialConfig", "ImageAuth", "EnvironmentVariables", "ServiceConfig"})
 SECRET_KEYS = {"UserVpc": "SSHPublicKey", "Datasets": "Options", "DynamicMount": "Options"}
+SAID = ("Status", "ReasonCode", "ReasonMessage", "RequestId", "Code", "Message")
+"""What the service says of an instance, and not its owner: one line, and no more than somebody may want to read."""
+_LONGEST_SAID = 4000
 DEEPEST = 64
 """Levels of an answer that are looked through; what lies deeper is replaced whole."""
 
@@ -123,13 +127,16 @@ def redact(answer: Mapping[str, Any]) -> dict[str, Any]:
     Return a copy of the service's answer with every secret value replaced by ``***``.
 
     Where a secret value is an object or a list its leaves are replaced, so that its shape stays visible. JSON in a
-    string is looked through like an object. Of a URL the password or token is replaced, whatever the field.
+    string is looked through like an object. Of a URL the password or token is replaced, whatever the field, and so is
+    what is known to be secret in this process: a service may echo it.
 
     :param answer: GetInstance's answer, or a snapshot.
     """
-    return {
+    redacted = {
         name: _redact(value, SECRET_KEYS.get(name), name in SECRET_FIELDS, DEEPEST) for name, value in answer.items()
     }
+    said = {name: redacted[name] for name in SAID if isinstance(redacted.get(name), str)}
+    return redacted | {name: one_line(text, _LONGEST_SAID) for name, text in said.items()}
 
 
 def _redact(value: Any, secret_key: str | None, secret: bool, levels: int) -> Any:
@@ -145,12 +152,16 @@ def _redact(value: Any, secret_key: str | None, secret: bool, levels: int) -> An
         return HIDDEN
     if not isinstance(value, str):
         return value
-    return hide_secrets(value) if secret_key is None else _redact_json(value, secret_key, levels - 1)
+    return _hidden(value) if secret_key is None else _redact_json(value, secret_key, levels - 1)
+
+
+def _hidden(text: str) -> str:
+    return without_secrets(hide_secrets(text))
 
 
 def _redact_json(text: str, secret_key: str, levels: int) -> str:
     if text.lstrip()[:1] not in ("{", "[", '"'):
-        return HIDDEN if secret_key in text else hide_secrets(text)
+        return HIDDEN if secret_key in text else _hidden(text)
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):

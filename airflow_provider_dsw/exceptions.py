@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from airflow_provider_dsw.client.secrets import MAX_WORD, clean
 from airflow_provider_dsw.version_compat import AirflowException, AirflowFailException
+
+_MAX_TEXT = 4000  # characters
 
 
 class DswError(AirflowException):
@@ -28,11 +31,11 @@ class DswError(AirflowException):
         request_id: str | None = None,
         message: str | None = None,
     ) -> None:
-        super().__init__(text)
-        self.code = code
+        super().__init__(clean(text, _MAX_TEXT))
+        self.code = clean(str(code), MAX_WORD) if code else None
         self.status_code = status_code  # type: ignore[assignment]
-        self.request_id = request_id
-        self.message = message
+        self.request_id = clean(str(request_id), MAX_WORD) if request_id else None
+        self.message = clean(str(message)) if message else None
 
 
 class DswConnectionError(DswError, ValueError):

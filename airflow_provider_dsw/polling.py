@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from airflow_provider_dsw.client.secrets import clean
 from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
@@ -185,13 +186,14 @@ class PollLog:
     def _of_status(self, wait: Wait, verdict: Verdict) -> Line | None:
         self.has_worked = True
         says_nothing = not (verdict.has_evidence or verdict.remark) and self.last_status is not None
-        if says_nothing or (verdict.last_status == self.last_status and not self.last_error):
+        status = verdict.last_status if verdict.last_status == self.last_status else clean(verdict.last_status)
+        if says_nothing or (status == self.last_status and not self.last_error):
             return None
         is_new_remark = verdict.remark and verdict.remark not in (self.last_status or "")
-        self.last_status, self.last_error = verdict.last_status, None
+        self.last_status, self.last_error = status, None
         return Line(
             logging.WARNING if is_new_remark else logging.INFO,
-            f"DSW instance {wait.condition.instance_id}: {verdict.last_status} (waiting for {wait})",
+            f"DSW instance {wait.condition.instance_id}: {status} (waiting for {wait})",
         )
 
     def _of_error(self, wait: Wait, error: DswError) -> Line | None:

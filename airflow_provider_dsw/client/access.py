@@ -14,7 +14,7 @@ from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks.credentials import Credentials, CredentialsError
 
 if TYPE_CHECKING:
-    from airflow_provider_dsw.hooks.masking import Masker
+    from airflow_provider_dsw.client.secrets import Masker
 
 RENEWAL_PAUSE = 30.0
 """Seconds between two look-ups because access is denied: a watcher that is denied polls for ever."""

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 from airflow_provider_dsw.client.causes import NOT_AN_OBJECT, NOT_THE_SERVICE, REDIRECT, TOO_LARGE, UNKNOWN_HOST
+from airflow_provider_dsw.client.secrets import MAX_TEXT, MAX_WORD, clean
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
@@ -124,18 +124,9 @@ class Failure:
             return DswTransientError
         return DswRequestError
 
-    def without(self, secrets: Iterable[str]) -> Failure:
-        """Return the same with every secret taken out of the service's words, which may echo them."""
-        if not self.message:
-            return self
-        # "… does not conform: the string to sign is …": headers, and with them tokens, come back.
-        message = self.message if not (self.code or "").startswith("SignatureDoesNotMatch") else ""
-        for secret in secrets:
-            for form in (secret, quote(secret, safe=""), quote(secret, safe="~")):
-                message = message.replace(form, "***")
-        return replace(self, message=" ".join(message.split())[:500] or None)
-
-    def error(self, *, asked: str, action: str, endpoint: str, attempt: str, changes: bool) -> DswError:
+    def error(
+        self, *, asked: str, action: str, endpoint: str, attempt: str, changes: bool, secrets: Iterable[str] = ()
+    ) -> DswError:
         """
         Return the error to raise.
 
@@ -144,30 +135,38 @@ class Failure:
         :param endpoint: host and port, and the connection's id.
         :param attempt: which try this was, in words; empty where that does not matter.
         :param changes: whether the request changes something.
+        :param secrets: what is secret of the request, beside what is known to be secret everywhere.
         """
-        kind = self.kind
+        secrets = tuple(secrets)
+
+        def words(text: str | None, longest: int = MAX_WORD) -> str | None:
+            return clean(text, longest, also=secrets) or None if text else None
+
+        kind, code, request_id = self.kind, words(self.code), words(self.request_id)
+        # "… does not conform: the string to sign is …": headers, and with them tokens, come back.
+        message = words(self.message, MAX_TEXT) if not (code or "").startswith("SignatureDoesNotMatch") else None
         if kind is DswInstanceNotFoundError and action == "ListInstances":
             # It names nothing that could be missing.
             kind = DswRequestError
         said = ", ".join(
             f"{name} {value}"
-            for name, value in (("HTTP", self.status), ("Code", self.code), ("RequestId", self.request_id))
+            for name, value in (("HTTP", self.status), ("Code", code), ("RequestId", request_id))
             if value is not None
         )
-        text = f"{asked} at {endpoint}: {self.cause or _MEANING[kind]}"
+        text = f"{asked} at {endpoint}: {words(self.cause, MAX_TEXT) or _MEANING[kind]}"
         if said:
             text += f" ({said})"
-        if self.message:
-            text += f": {self.message.rstrip('.')}"
+        if message:
+            text += f": {message.rstrip('.')}"
         advice = self.advice or self._advice(kind, action)
         text += "" if text.endswith("?") else "."
         text = " ".join(part for part in (text, advice, attempt) if part)
         error = kind(
             text,
-            code=self.code,
+            code=code,
             status_code=self.status,
-            request_id=self.request_id,
-            message=self.message,
+            request_id=request_id,
+            message=message,
         )
         if isinstance(error, DswTransientError):
             error.retry_after = self.retry_after

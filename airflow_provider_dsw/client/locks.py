@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -33,19 +32,12 @@ os.register_at_fork(after_in_child=_reset_all)
 
 
 class ProcessLock:
-    """A lock that is free in a forked child, whichever of the parent's threads held it."""
+    """Holds a lock that is free in a forked child, whichever of the parent's threads had it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        reset_in_child(self, ProcessLock._free)
+        self.current = threading.Lock()
+        """To be used in a ``with`` of its own: a signal's exception never comes between it and the block."""
+        reset_in_child(self, ProcessLock._replace)
 
-    def _free(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._lock.release()
+    def _replace(self) -> None:
+        self.current = threading.Lock()

@@ -10,8 +10,7 @@ processes, and makes the first call of a process cost three times as much.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from airflow_provider_dsw.client.access import Access
 from airflow_provider_dsw.client.failures import Failure, outcome_of, says_expired
 from airflow_provider_dsw.client.http import AnswerError, HttpExchange
 from airflow_provider_dsw.client.pool import Pool
+from airflow_provider_dsw.client.request import Request
 from airflow_provider_dsw.client.route import Route, RouteError
 from airflow_provider_dsw.client.steps import Block, Exchange, Exclusive, Flow, Open, StartTls, blocking
 from airflow_provider_dsw.client.tls import kept_context, new_context
@@ -33,35 +33,6 @@ LARGE_ANSWER = 2**20
 
 Outcome = dict[str, Any] | Failure
 Mask = Callable[[tuple[str, ...]], Flow[None]]
-
-
-@dataclass(frozen=True)
-class Request:
-    """
-    One call of the API.
-
-    :param action: its name, e.g. ``GetInstance``.
-    :param method: the HTTP method.
-    :param path: below the endpoint; ids in it are checked before.
-    :param query: without absent values.
-    :param body: a JSON object, or None.
-    """
-
-    action: str
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: Mapping[str, Any] | None = field(default=None, repr=False)
-
-    @property
-    def changes(self) -> bool:
-        """Whether it changes something, so that it must not be repeated unless it is known to have failed."""
-        return self.method != "GET"
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What in it must never leave: a sharing token."""
-        return (self.query["Token"],) if "Token" in self.query else ()
 
 
 def send(request: Request, access: Access, pool: Pool, mask: Mask) -> Flow[Outcome]:
@@ -89,7 +60,7 @@ def send(request: Request, access: Access, pool: Pool, mask: Mask) -> Flow[Outco
         return error.failure
     except TimeoutError:
         return Failure(cause=f"{causes.NO_CREDENTIALS} in time", sent=False)
-    return credentials.explain(outcome, credential)
+    return credentials.explain(outcome)
 
 
 def exchange(request: Request, access: Access, credential: Any, pool: Pool) -> Flow[Outcome]:

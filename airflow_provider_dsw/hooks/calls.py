@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, nearest
-from airflow_provider_dsw.client.transport import Request
+from airflow_provider_dsw.client.request import Request
 
 _INSTANCES = "/api/v2/instances"
 PAGE_SIZE = 100

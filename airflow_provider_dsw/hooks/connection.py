@@ -19,6 +19,7 @@ from airflow_provider_dsw.hooks.fields import (
     PROTOCOLS,
     SHORTEST_ROLE_SESSION,
     TAKEN,
+    secret_fields,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _FIELD_OF = {
     "access_key_id": "login (the AccessKey id)",
     "access_key_secret": "password (the AccessKey secret)",
 }
-_SECRET = ("access_key_secret", "security_token")
 _HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 _REGION = r"[a-z0-9-]+"
 _DAY = 24 * 60 * 60
@@ -49,6 +49,7 @@ class DswConnection:
     :param credentials: what that type takes, under the names of ``alibabacloud_credentials``.
     :param connect_timeout: seconds.
     :param read_timeout: seconds.
+    :param secrets: the values that must never leave, whether they are used or not.
     """
 
     conn_id: str
@@ -59,11 +60,7 @@ class DswConnection:
     credentials: Mapping[str, Any] = field(repr=False)
     connect_timeout: float
     read_timeout: float
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The values that must never leave."""
-        return tuple(self.credentials[name] for name in _SECRET if self.credentials.get(name))
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def is_static(self) -> bool:
@@ -136,7 +133,14 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
         credentials=_credentials(auth_type, connection, extra, where),
         connect_timeout=seconds("connect_timeout", DEFAULT_CONNECT_TIMEOUT),
         read_timeout=seconds("read_timeout", DEFAULT_READ_TIMEOUT),
+        secrets=_secrets(connection, extra),
     )
+
+
+def _secrets(connection: Connection, extra: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the password, as the official provider keeps it too, and all that the form shows as one."""
+    values = (connection.password, *(extra.get(name) for name in ("access_key_secret", *secret_fields())))
+    return tuple(dict.fromkeys(filter(None, map(_text, values))))
 
 
 def _extra_of(connection: Connection, where: str) -> dict[str, Any]:
@@ -188,7 +192,7 @@ def _credentials(auth_type: str, connection: Connection, extra: dict[str, Any], 
     credentials: dict[str, Any] = {
         name: given[name] for name in (*needed, *TAKEN.get(auth_type, ())) if given.get(name)
     }
-    for name in ("access_key_id", *_SECRET):
+    for name in ("access_key_id", "access_key_secret", "security_token"):
         if not re.fullmatch(r"[!-~]*", credentials.get(name, "")):
             raise DswConnectionError(
                 f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} holds a character that no key of Alibaba Cloud has."

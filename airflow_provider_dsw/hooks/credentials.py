@@ -9,17 +9,20 @@ name for them: to import the rest costs a triggerer 5 MB.
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dsw.client.causes import NO_CREDENTIALS, network_cause
 from airflow_provider_dsw.client.failures import Failure, blames_credentials
 from airflow_provider_dsw.client.locks import ProcessLock
+from airflow_provider_dsw.client.secrets import know
 from airflow_provider_dsw.hooks.fields import NEEDED, TAKEN
 
 if TYPE_CHECKING:
@@ -38,6 +41,10 @@ class CredentialsError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.cause or failure.message}. {failure.advice}")
         self.failure = failure
+
+
+class _NoKeyError(Exception):
+    """What was fetched holds a character that no key has, or is no text."""
 
 
 class Credentials:
@@ -65,7 +72,7 @@ class Credentials:
 
         :raises CredentialsError: where that fails.
         """
-        with self._lock:
+        with self._lock.current:
             return self.current or self._fetch()
 
     def renew(self, refused: Any) -> bool:
@@ -77,7 +84,7 @@ class Credentials:
         """
         if self._connection.is_static:
             return False
-        with self._lock:
+        with self._lock.current:
             if self._current is refused:
                 self._client = None
                 self._fetch()
@@ -94,23 +101,19 @@ class Credentials:
         used, current = others._current, self.get()
         return used is not None and secrets_of(current) == secrets_of(used)
 
-    def explain(self, outcome: T | Failure, used: Any) -> T | Failure:
-        """
-        Return an outcome without secrets that the service may echo, and with advice where it blames the credentials.
-
-        :param used: what was signed with.
-        """
-        if not isinstance(outcome, Failure):
+    def explain(self, outcome: T | Failure) -> T | Failure:
+        """Return an outcome, with advice if it blames credentials that were fetched."""
+        if not isinstance(outcome, Failure) or self._connection.is_static or not blames_credentials(outcome):
             return outcome
-        failure = outcome.without(secrets_of(used))
-        if self._connection.is_static or not blames_credentials(failure):
-            return failure
-        return replace(failure, advice=_advice(self._connection))
+        return replace(outcome, advice=_advice(self._connection))
 
     def _fetch(self) -> Any:
+        know(_sent_for_them(self._connection))
         try:
             self._current = (
-                _static(self._connection) if self._connection.is_static else self._library_client().get_credential()
+                _static(self._connection)
+                if self._connection.is_static
+                else _checked(self._library_client().get_credential())
             )
         except Exception as error:
             failure = _failure_of(error)
@@ -145,7 +148,7 @@ class Credentials:
 
             @property
             def cloud_credential(self) -> Any:
-                with credentials._lock:
+                with credentials._lock.current:
                     return credentials._library_client().cloud_credential
 
         return OfConnection()
@@ -156,6 +159,18 @@ def secrets_of(credential: Any) -> tuple[str, ...]:
     return tuple(filter(None, (credential.access_key_secret, credential.security_token)))
 
 
+def _checked(credential: Any) -> Any:
+    """
+    Return credentials that were fetched.
+
+    :raises _NoKeyError: if they hold what no header can: the error to come would quote them.
+    """
+    for value in (credential.access_key_id, credential.access_key_secret, credential.security_token or "-"):
+        if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+            raise _NoKeyError
+    return credential
+
+
 def _static(connection: DswConnection) -> Any:
     """Return the keys that the connection holds, as the library would."""
     from alibabacloud_credentials.models import CredentialModel
@@ -164,11 +179,18 @@ def _static(connection: DswConnection) -> Any:
     return CredentialModel(**connection.credentials, provider_name=provider_name)
 
 
+def _sent_for_them(connection: DswConnection) -> Iterator[str]:
+    """Return what is secret of that for which a role is granted: the token in the file, which the library reads."""
+    path = connection.credentials.get("oidc_token_file_path")
+    if path:
+        with suppress(OSError, ValueError):
+            yield Path(path).read_text(encoding="utf-8").strip()
+
+
 def _client(connection: DswConnection) -> Any:
     from alibabacloud_credentials.client import Client
     from alibabacloud_credentials.models import Config
 
-    logging.getLogger("credentials").addFilter(_WITHOUT_ANSWERS)
     if connection.auth_type in ("default", "ecs_ram_role"):
         return _client_without_thread(connection)
     timeouts = {
@@ -191,7 +213,7 @@ def _client_without_thread(connection: DswConnection) -> Any:
     ecs_ram_role = functools.partial(default.EcsRamRoleCredentialsProvider, async_update_enabled=False)
     if connection.auth_type == "ecs_ram_role":
         return Client(provider=ecs_ram_role(**connection.credentials))
-    with _SUBSTITUTION:
+    with _SUBSTITUTION.current:
         original, default.EcsRamRoleCredentialsProvider = default.EcsRamRoleCredentialsProvider, ecs_ram_role
         try:
             return Client()
@@ -235,6 +257,8 @@ def _failure_of(error: BaseException) -> Failure:
     """Return what an exception of ``alibabacloud_credentials`` means; it was not the service that refused."""
     if type(error).__name__ == "CredentialException":
         return _failure_of_source(error)
+    if isinstance(error, _NoKeyError):
+        return _none_to_have("what was fetched is no key of Alibaba Cloud")
     if isinstance(error, OSError) and error.filename:
         return _none_to_have(f"{error.filename}: {error.strerror}")
     if type(error) is ValueError:
@@ -263,15 +287,3 @@ def _failure_of_source(error: BaseException) -> Failure:
 def _none_to_have(why: str, status: int | None = None) -> Failure:
     message = f"{NO_CREDENTIALS}{f' ({why})' if why else ''}"
     return Failure(status, "InvalidCredentials", message, sent=False)
-
-
-class _WithoutAnswers(logging.Filter):
-    """Drops from the library's log what it says where credentials can't be fetched: whole answers, tokens included."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (
-            isinstance(record.msg, BaseException) or record.getMessage().startswith("Refresh credentials failed")
-        )
-
-
-_WITHOUT_ANSWERS = _WithoutAnswers()

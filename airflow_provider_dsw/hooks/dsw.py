@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from airflow.sdk import BaseHook
@@ -24,17 +24,10 @@ from tenacity import (
     wait_random,
 )
 
-from airflow_provider_dsw.client.access import Access, CurrentAccess
-from airflow_provider_dsw.client.awaiting_sender import AwaitingSender
-from airflow_provider_dsw.client.blocking_sender import BlockingSender
 from airflow_provider_dsw.client.failures import Failure, is_denial, is_let_in, lacks_permission
-from airflow_provider_dsw.client.pool import Pool
-from airflow_provider_dsw.client.steps import Do, Flow
-from airflow_provider_dsw.client.transport import Outcome, send
+from airflow_provider_dsw.client.secrets import Masker
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.hooks import calls, fields
-from airflow_provider_dsw.hooks import connection as connections
-from airflow_provider_dsw.hooks.masking import Masker
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     aget_connection,
@@ -42,6 +35,14 @@ from airflow_provider_dsw.version_compat import (
     get_connection,
     ui_field_behaviour,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_dsw.client.access import Access
+    from airflow_provider_dsw.client.awaiting_sender import AwaitingSender
+    from airflow_provider_dsw.client.pool import Pool
+    from airflow_provider_dsw.client.steps import Do, Flow
+    from airflow_provider_dsw.client.transport import Outcome
+    from airflow_provider_dsw.hooks.connection import DswConnection
 
 TRIES = 4
 TOTAL_TIME_LIMIT = 60.0
@@ -67,6 +68,10 @@ class DswHook(BaseHook):
     hook_name = fields.HOOK_NAME
 
     def __init__(self, dsw_conn_id: str = default_conn_name, *, region: str | None = None) -> None:
+        # The way to the service is loaded with the first hook. A DAG file imports this, and makes none.
+        from airflow_provider_dsw.client.access import CurrentAccess
+        from airflow_provider_dsw.client.blocking_sender import BlockingSender
+
         super().__init__()
         self.dsw_conn_id = dsw_conn_id
         self.region = region
@@ -88,7 +93,7 @@ class DswHook(BaseHook):
     # The connection and its clients
 
     @property
-    def connection(self) -> connections.DswConnection:
+    def connection(self) -> DswConnection:
         """The checked connection, looked up at the first use."""
         return self._load().connection
 
@@ -332,7 +337,7 @@ class DswHook(BaseHook):
     def _call_and_retry(self, call: calls.Call, tries: int, is_page: bool) -> dict[str, Any]:
         began, run = time.monotonic(), self._sender.run
         deadline = self._deadline(self._load())
-        run(self._masker.mask(call.request.secrets))
+        run(self._masker.mask(call.request.parameter_secrets))
         first: Outcome | None = run(self._exchange(call, began, self._sender.pool), deadline)
         if isinstance(first, dict) and call.check(first) is None:
             return first
@@ -355,7 +360,7 @@ class DswHook(BaseHook):
         async with self:
             sender = self._senders[asyncio.get_running_loop()].sender
             deadline = self._deadline(self._load())
-            await sender.run(self._masker.mask(call.request.secrets))
+            await sender.run(self._masker.mask(call.request.parameter_secrets))
             first: Outcome | None = await sender.run(self._exchange(call, began, sender.pool), deadline)
             if isinstance(first, dict) and call.check(first) is None:
                 return first
@@ -379,6 +384,8 @@ class DswHook(BaseHook):
 
     def _exchange(self, call: calls.Call, began: float, pool: Pool) -> Flow[Outcome]:
         """Send a request; if access is denied, once more if the connection or its credentials have changed."""
+        from airflow_provider_dsw.client.transport import send
+
         request, mask = call.request, self._masker.mask
         access = yield from self._access.load(self._look_up)
         outcome: Outcome = yield from send(request, access, pool, mask)
@@ -418,18 +425,21 @@ class DswHook(BaseHook):
         connection = self.connection
         transient = outcome.kind is DswTransientError
         made = retrying.statistics["attempt_number"]
-        raise outcome.without((*connection.secrets, *call.request.secrets)).error(
+        raise outcome.error(
             asked=call.asked,
             action=call.request.action,
             endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
             attempt=f"(try {made} of {tries})" if transient and tries > 1 else "",
             changes=call.request.changes,
+            secrets=(*connection.secrets, *call.request.secrets),
         )
 
     # The connection, and the senders
 
     @property
     def _look_up(self) -> Do:
+        from airflow_provider_dsw.client.steps import Do
+
         return Do(partial(get_connection, self, self.dsw_conn_id), partial(aget_connection, self, self.dsw_conn_id))
 
     def _load(self) -> Access:
@@ -446,6 +456,8 @@ class DswHook(BaseHook):
 
     async def __aenter__(self) -> DswHook:
         """Keep connections alive between all awaited calls until the end of the outermost ``async with`` block."""
+        from airflow_provider_dsw.client.awaiting_sender import AwaitingSender
+
         loop = asyncio.get_running_loop()
         shared = self._senders.get(loop)
         if shared is None:

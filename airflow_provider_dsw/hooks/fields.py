@@ -82,6 +82,11 @@ def form_fields() -> dict[str, dict[str, Any]]:
     }
 
 
+def secret_fields() -> tuple[str, ...]:
+    """Return the fields of extra that are secret: those that the form shows as a password."""
+    return tuple(name for name, field in form_fields().items() if field["schema"].get("format") == "password")
+
+
 def field_behaviour() -> dict[str, Any]:
     """Return what becomes of the form's standard fields, for the metadata's ``ui-field-behaviour``."""
     return {

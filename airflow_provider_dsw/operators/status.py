@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dsw.client.secrets import clean
 from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTransientError
 from airflow_provider_dsw.operators.base import DswBaseOperator
@@ -100,7 +101,7 @@ class DswStatusOperator(DswBaseOperator):
         self.log.info(
             "DSW instance %s is %s; waiting for the end of it before %s.",
             self.instance_id,
-            instance.get("Status"),
+            clean(str(instance.get("Status"))),
             self.action,
         )
         ended = self._wait_for(context, condition_for_end_of({**instance, "InstanceId": self.instance_id}), limit=limit)

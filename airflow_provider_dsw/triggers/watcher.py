@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from airflow_provider_dsw.client.secrets import clean
 from airflow_provider_dsw.polling import Line, error_key
 from airflow_provider_dsw.version_compat import AirflowException
 from airflow_provider_dsw.waits.answers import PollResult
@@ -81,7 +82,7 @@ class Watcher:
         # Before the event: after a crash between the two, a lost event rather than a second one.
         await self._keep(seen)
         self._last_seen = seen
-        status = self.condition.evaluate(found).last_status
+        status = clean(self.condition.evaluate(found).last_status)
         text = f"DSW instance {self.condition.instance_id}: {status} (watching for {self.condition})"
         return entered, Line(logging.INFO, text)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -246,6 +247,17 @@ def test_it_works(kind: Kind, world: World, ask: Ask) -> None:
     assert request.access_key_id == (world.grants.issued[-1] if kind.fetched else KEY_ID)
     # Only this kind's own source was asked.
     assert [source for source in world.sources if source.asked] == [kind.hands_out(world)] * kind.fetched
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_no_log_shows_what_is_secret_while_they_are_fetched(
+    kind: Kind, world: World, ask: Ask, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        ask(world.hook(kind))
+
+    assert "urllib3" in caplog.text or kind is DEFAULT
+    assert no_secret_in(caplog.text, capfd.readouterr())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.exceptions import DswConnectionError, DswTransientError
+from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.hook.conftest import KEY, connect, connect_to
 from tests.hook.raw_server import Answer, RawServer, Received, http, in_turn, keeps_silent, sends
@@ -383,6 +383,23 @@ def test_what_no_header_can_hold_is_refused_by_name(fields: dict[str, Any], name
         ask(hook)
 
     assert "the-secu" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "token", ["the-security\r\ntoken: x", "the-securitÿ", "the-security\ud83d", ["the-security"], {"a": "the-security"}]
+)
+@pytest.mark.usefixtures("no_pauses")
+def test_credentials_that_no_header_can_hold_are_quoted_nowhere(token, ask, monkeypatch, caplog, capfd):
+    fetched = {"Code": "Success", "AccessKeyId": "k", "AccessKeySecret": "the-secret-key", "SecurityToken": token}
+    with RawServer(sends(http(200, {**fetched, "Expiration": "2099-01-01T00:00:00Z"}))) as credentials:
+        extra = {"auth_type": "credentials_uri", "credentials_uri": f"http://127.0.0.1:{credentials.port}/"}
+        with (
+            caplog.at_level(logging.DEBUG),
+            pytest.raises(DswAccessDeniedError, match="what was fetched is no key of Alibaba Cloud") as raised,
+        ):
+            ask(connect_to(monkeypatch, 1, **extra))
+
+    assert "the-sec" not in f"{raised.value!r} {raised.value.__context__!r} {caplog.text} {capfd.readouterr()}"
 
 
 def test_an_ipv6_address_can_be_a_host(ask, monkeypatch):

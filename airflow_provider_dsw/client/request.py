@@ -1,0 +1,46 @@
+"""What is asked of the API, and what of it is secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_dsw.client.secrets import SECRET_PARAMETERS, leaves
+from airflow_provider_dsw.details import SECRET_FIELDS
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    One call of the API.
+
+    :param action: its name, e.g. ``GetInstance``.
+    :param method: the HTTP method.
+    :param path: below the endpoint; ids in it are checked before.
+    :param query: without absent values.
+    :param body: a JSON object, or None.
+    """
+
+    action: str
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes something, so that it must not be repeated unless it is known to have failed."""
+        return self.method != "GET"
+
+    @property
+    def parameter_secrets(self) -> tuple[str, ...]:
+        """What in its query must never leave."""
+        return tuple(self.query[name] for name in SECRET_PARAMETERS if name in self.query)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What a service must not echo: beside those, what is secret of an instance, be it a word like any other."""
+        return *self.parameter_secrets, *leaves(
+            [value for name, value in (self.body or {}).items() if name in SECRET_FIELDS]
+        )
