@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.bases.xcom import BaseXCom
 
+from airflow_provider_dsw.client.secrets import without_secrets
 from airflow_provider_dsw.urls import holds_secret
 from airflow_provider_dsw.version_compat import aset_xcom
 
@@ -129,7 +130,12 @@ def _may_be_shown(url: object) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not holds_secret(url)
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and without_secrets(url) == url
+        and not holds_secret(url)
+    )
 
 
 def keep_links(

@@ -16,6 +16,7 @@ from airflow.sdk import log as sdk_log
 from airflow_provider_dsw.client.secrets import MAX_TEXT, clean, know
 from airflow_provider_dsw.exceptions import DswError, DswWaitFailedError
 from airflow_provider_dsw.hooks import fields
+from airflow_provider_dsw.links.dsw import links_of
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from tests.hook.conftest import KEY, ask_async, ask_sync, connect, connect_to
 from tests.hook.raw_server import Answer, RawServer, http, in_turn, sends
@@ -180,6 +181,20 @@ async def _at_once(_: float) -> None:
 def test_the_hook_s_own_answer_is_the_service_s_word_for_word(monkeypatch):
     with RawServer(of_instance("Running", ReasonMessage=HOSTILE)) as server:
         assert connect_to(monkeypatch, server.port, **STS).get_instance(ID)["ReasonMessage"] == HOSTILE
+
+
+def test_a_url_that_holds_what_is_secret_is_no_link():
+    know([SECURITY_TOKEN])
+    urls = {
+        "JupyterlabUrl": f"https://dsw.example/{quote(SECURITY_TOKEN, safe='')}/lab",
+        "WebIDEUrl": "https://a.example/",
+    }
+
+    links = links_of({"InstanceId": ID, **urls}, "cn-hangzhou")
+
+    assert SECURITY_TOKEN not in str(links)
+    assert quote(SECURITY_TOKEN, safe="") not in str(links)
+    assert "https://a.example/" in links.values()
 
 
 # What libraries log
