@@ -19,10 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
-os.environ["AIRFLOW_HOME"] = _HOME.name
-
-from tests.bench.server import Server, serving  # noqa: E402
+from tests.bench.server import Server, serving
 
 REPOSITORY = Path(__file__).parents[2]
 THREADS, CALLS = 8, 200
@@ -172,7 +169,8 @@ def main() -> int:
     checkouts = [REPOSITORY, *(path.resolve() for path in arguments.against)]
     print(f"Median of {arguments.runs} fresh processes; in brackets, how many times the SDK's own call.")
     print(f"{'':24}{'by':12}{'CPU ms':>16}{'MB':>16}{'calls/s':>16}")
-    with serving() as server:
+    with tempfile.TemporaryDirectory(prefix="airflow-home-") as home, serving() as server:
+        os.environ["AIRFLOW_HOME"] = home
         server.prepare(1)
         for name, found in costs(server, arguments.runs, checkouts):
             for who, cost in zip(("SDK", "this", *map(str, arguments.against)), found, strict=True):

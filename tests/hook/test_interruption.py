@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,30 +33,46 @@ class Interrupted(BaseException):
 
 
 @contextlib.contextmanager
-def interrupted_by(number: int, after: float) -> Iterator[None]:
-    """Expect that a signal ends the block, and soon."""
+def interrupted_by(number: int, *, once: Callable[[], object]) -> Iterator[None]:
+    """
+    Expect that a signal ends the block, and soon.
+
+    :param number: the signal.
+    :param once: returns, in another thread, when the call waits for what does not come. Before, Python might meet the
+        signal in a callback of its own, which lets nobody know of an exception.
+    """
 
     def interrupt(*_: object) -> None:
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise Interrupted
 
+    sent = []
+
+    def send() -> None:
+        once()
+        time.sleep(0.1)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), number)
+
     before = signal.signal(number, interrupt)
-    timer = threading.Timer(after, os.kill, [os.getpid(), number])
-    if number == signal.SIGALRM:
-        signal.setitimer(signal.ITIMER_REAL, after)
-    else:
-        timer.start()
-    began = time.monotonic()
+    sender = threading.Thread(target=send)
+    sender.start()
     try:
         with pytest.raises((Interrupted, KeyboardInterrupt)):
             yield
-        assert time.monotonic() - began < after + 2
+        assert time.monotonic() - sent[0] < 2
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        if number != signal.SIGALRM:
-            timer.join()  # else the signal may come when nobody waits for it
+        sender.join()  # else the signal may come when nobody waits for it
         signal.signal(number, before)
+
+
+def received_by(server: RawServer) -> Callable[[], None]:
+    def wait() -> None:
+        while not server.received:
+            time.sleep(0.01)
+
+    return wait
 
 
 def connections_to(port: int) -> list[Any]:
@@ -97,7 +113,7 @@ def test_a_signal_ends_a_call_for_good(number, waiting, monkeypatch):
         hook = connect_to(monkeypatch, server.port)
         threads = set(threading.enumerate())
 
-        with interrupted_by(number, 0.2):
+        with interrupted_by(number, once=received_by(server)):
             hook.get_instance(ID)
 
         assert_nothing_is_left(server, threads)
@@ -114,11 +130,13 @@ def test_a_change_is_not_asked_for_after_the_signal(monkeypatch):
         threads = set(threading.enumerate())
         new_context()  # which takes a while
 
-        with interrupted_by(signal.SIGALRM, 0.3):
+        listener.settimeout(5)
+        connected = []
+
+        with interrupted_by(signal.SIGALRM, once=lambda: connected.append(listener.accept()[0])):
             hook.start_instance(ID)
 
-        listener.settimeout(5)
-        accepted, _ = listener.accept()
+        (accepted,) = connected
         with accepted:
             accepted.settimeout(5)
             received = b""
@@ -137,7 +155,7 @@ def test_a_signal_while_credentials_are_fetched_leaves_nothing(monkeypatch, emul
         hook = connect_to(monkeypatch, emulator.port, **extra)
         threads = set(threading.enumerate())
 
-        with interrupted_by(signal.SIGALRM, 0.4):
+        with interrupted_by(signal.SIGALRM, once=received_by(credentials)):
             hook.start_instance(ID)
 
         time.sleep(0.2)
@@ -149,7 +167,7 @@ def test_the_next_call_after_a_signal_works(monkeypatch):
     answers = iter([keeps_silent, sends(GOOD)])
     with RawServer(lambda connection, received: next(answers)(connection, received)) as server:
         hook = connect_to(monkeypatch, server.port)
-        with interrupted_by(signal.SIGALRM, 0.2):
+        with interrupted_by(signal.SIGALRM, once=received_by(server)):
             hook.get_instance(ID)
 
         assert hook.get_instance(ID)["Status"] == "Running"
