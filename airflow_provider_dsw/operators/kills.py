@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dsw.exceptions import DswError, DswInstanceNotFoundError, DswTransientError
+from airflow_provider_dsw.exceptions import DswError, DswInstanceNotFoundError, DswRequestError, DswTransientError
 from airflow_provider_dsw.progress import Baseline, Progress, has_nothing_to_stop, progress
 from airflow_provider_dsw.task_end import Attempt, note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
@@ -148,6 +148,10 @@ class StopOnKill(Waiting):
                 self.log.warning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
                 self._is_responsible = True
                 self._stop_instance(why, attempts - 1)
+                return
+            if instance.get("Status") == "Failed" and isinstance(error, DswRequestError):
+                # Whether a failed instance still holds anything is documented nowhere: so it was asked for.
+                self.log.info("DSW instance %s is Failed, and the service stops nothing. %s", self.instance_id, error)
                 return
             self.log.error("DSW instance %s could not be stopped, though %s. %s", self.instance_id, why, error)
         else:

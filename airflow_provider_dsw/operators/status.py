@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_dsw.client.secrets import clean
 from airflow_provider_dsw.details import default_details, redact
@@ -30,12 +31,23 @@ PATIENCE = 10
 """For how many poll intervals to wait for the end of a status that may stay, before the request is made in it."""
 
 
+class _Next(NamedTuple):
+    """Where to go on from: the state that an instance is in, and whether to wait for the end of what may stay."""
+
+    instance: Mapping[str, Any]
+    is_patient: bool = True
+
+
 class DswStatusOperator(DswBaseOperator):
     """Base of the operators that bring an instance to a status."""
 
     target: str
     action: str
     save_image = False
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._next_look = 0.0
 
     def _request(self) -> Mapping[str, Any]:
         raise NotImplementedError
@@ -55,8 +67,14 @@ class DswStatusOperator(DswBaseOperator):
     def _run(self, context: Context) -> dict[str, Any]:
         return self._advance(context, self._get_instance(context))
 
-    def _advance(self, context: Context, instance: Mapping[str, Any], *, is_patient: bool = True) -> dict[str, Any]:
+    def _advance(self, context: Context, instance: Mapping[str, Any], is_patient: bool = True) -> dict[str, Any]:
         """Do what is to be done next, from the state that an instance is in, until the target is reached."""
+        step: dict[str, Any] | _Next = _Next(instance, is_patient)
+        while isinstance(step, _Next):
+            step = self._step(context, *step)
+        return step
+
+    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | _Next:
         found = self._progress(instance)
         if found is Progress.DONE:
             self.log.info("DSW instance %s is %s already.", self.instance_id, self.target)
@@ -73,13 +91,14 @@ class DswStatusOperator(DswBaseOperator):
             _, changed = self._submit(self.action, self._request, partial(self._changed, baseline))
         except DswOperationFailedError:
             # It may have been the wrong moment only.
+            self._pace_looks()
             now = fresher(instance, self._get_instance(context))
             is_another = now.get("Status") != instance.get("Status")
             if not is_patient or self._is_out_of_time or not (is_another or is_transitional(now)):
                 raise
-            return self._advance(context, now) if is_another else self._wait_for_end_of(context, now)
+            return _Next(now) if is_another else self._wait_for_end_of(context, now)
         if changed is not None:
-            return self._advance(context, changed)
+            return _Next(changed)
         return self._complete(context, self._condition(self._operation(baseline, reversible=self.target == "Running")))
 
     def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +114,7 @@ class DswStatusOperator(DswBaseOperator):
         is_unchanged = baseline.is_stale(instance) or self._progress(instance) is Progress.NEEDS_REQUEST
         return None if is_unchanged else instance
 
-    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> _Next:
         """Wait until the instance has left its present status, and look again."""
         limit = PATIENCE * self.poke_interval if may_stay(instance) else None
         self.log.info(
@@ -107,24 +126,39 @@ class DswStatusOperator(DswBaseOperator):
         ended = self._wait_for(context, condition_for_end_of({**instance, "InstanceId": self.instance_id}), limit=limit)
         return self._look_again(context, ended)
 
-    def _look_again(self, context: Context, ended: Mapping[str, Any]) -> dict[str, Any]:
+    def _look_again(self, context: Context, ended: Mapping[str, Any]) -> _Next:
         """Go on after a wait, which has seen the instance so at its end, or was given up."""
+        self._pace_looks()
         try:
             instance = self._get_instance(context)
         except DswTransientError as error:
             if not ended:
                 raise
             self.log.warning("Going on from what was seen last. %s", error)
-            instance = {}
-        return self._advance(context, fresher(ended, instance) if instance else ended, is_patient=bool(ended))
+            return _Next(ended)
+        return _Next(fresher(ended, instance), is_patient=bool(ended))
 
-    def _complete(self, context: Context, wait: Wait) -> dict[str, Any]:
+    def _pace_looks(self) -> None:
+        """
+        Let a poll interval pass between a second look and each one after it.
+
+        Answers that contradict each other would have the instance looked at, and asked for, again and again.
+        """
+        now = time.time()
+        self._began = self._began or now
+        if self._next_look > now:
+            time.sleep(min(self._next_look, max(self._began + self.timeout, now)) - now)
+        if self._is_out_of_time and self._next_look:
+            raise self._out_of_time("timeout", self._poll_log.last_status)
+        self._next_look = time.time() + self.poke_interval
+
+    def _complete(self, context: Context, wait: Wait) -> dict[str, Any] | _Next:
         """Wait for what was asked for, or found in progress."""
         if not self.wait_for_completion:
             return self._details_now(context)
         return self._take(context, self._wait_for(context, wait))
 
-    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any]:
+    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | _Next:
         if found.get("Status") == self.target:
             return self._done(context, found)
         self._is_responsible = False
@@ -140,8 +174,10 @@ class DswStatusOperator(DswBaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on as the trigger's event says: there may be more to do before the target is reached."""
         if event["outcome"] == "timeout" and not self._is_out_of_time:
-            return self._look_again(context, {})
-        return self._take(context, super().execute_complete(context, event))
+            step: dict[str, Any] | _Next = self._look_again(context, {})
+        else:
+            step = self._take(context, super().execute_complete(context, event))
+        return self._advance(context, *step) if isinstance(step, _Next) else step
 
     def _failed(self, instance: Mapping[str, Any]) -> DswOperationFailedError:
         return DswOperationFailedError(

@@ -214,6 +214,22 @@ def test_the_last_try_stops_the_instance_if_it_fails_and_one_that_is_repeated_do
     assert stops(emulator) == stopped
 
 
+@pytest.mark.filterwarnings("ignore:.*stop_on_kill:UserWarning")
+def test_a_failed_instance_that_the_service_does_not_stop_is_no_error(
+    make: Make, emulator: DswEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator.add_instance(ID, "Stopped")
+    fails_in_the_queue(emulator)
+
+    with pytest.raises(DswOperationFailedError):
+        run(make(DswStartInstanceOperator, stop_on_kill=True), context(**LAST))
+
+    log = capsys.readouterr().out
+    assert [request.status for request in emulator.calls("StopInstance")] == [400]
+    assert "is Failed, and the service stops nothing" in log
+    assert "could not be stopped" not in log
+
+
 def end_by_alarm(task: Any) -> None:
     """Let the task's wait end as Airflow's own timer ends it."""
     poll = task._poll

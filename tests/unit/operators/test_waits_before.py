@@ -157,3 +157,19 @@ def test_a_later_try_waits_for_a_stop_that_arrived_before_it(make: Make, emulato
 
     assert run(make(DswStartInstanceOperator, stop_on_kill=True), context(2, max_tries=3))["Status"] == "Running"
     assert asked(emulator, "StartInstance") == [200]
+
+
+def test_what_contradicts_itself_is_neither_looked_at_nor_asked_for_without_a_pause(
+    make: Make, emulator: DswEmulator
+) -> None:
+    """Replicas that take turns, without a time that would tell which is behind, and a start that is always refused."""
+    emulator.modified_time = "missing"
+    emulator.add_instance(ID, per_poll=["Stopped", "Stopping"] * 1000)
+    emulator.fault("StartInstance", times=None, status=400)
+
+    with pytest.raises((DswOperationFailedError, DswTimeoutError)):
+        run(make(DswStartInstanceOperator, poke_interval=0.1, timeout=1))
+
+    # Two or three looks and one request in each poll interval.
+    assert len(emulator.calls("GetInstance")) < 40
+    assert len(emulator.calls("StartInstance")) <= 12
