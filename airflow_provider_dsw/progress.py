@@ -33,6 +33,8 @@ ASSUMPTIONS = (
     "that it was given, before it is looked for three times; a snapshot is also shown if the instance is Saving.",
     "StopInstance with SaveImage makes a snapshot that is newer, by its GmtCreateTime, than those before. It may be "
     "pushed still when the instance is Stopped; if none is shown by then, the save has worked.",
+    "A shutdown timer may be taken in any status, or only from Running: one that is refused before is set again then. "
+    "It replaces one that is there, or is refused until that one is deleted. It is gone after a stop, or outlives it.",
 )
 
 # What an instance shows between the request for a status and that status.
@@ -164,12 +166,16 @@ class Operation:
     :param reversible: whether ``Stopping`` or ``Stopped`` ends the wait as failed once the baseline was left.
     :param saves_image: whether a snapshot that is newer than the baseline's belongs to the operation.
     :param blocked_by: the status whose end is waited for, before the request can be made.
+    :param asked_at: POSIX time at which this try has made the request; None if it has found it in progress.
+    :param has_timer: whether the instance was given a shutdown timer, or had one.
     """
 
     baseline: Baseline
     reversible: bool = False
     saves_image: bool = False
     blocked_by: str | None = None
+    asked_at: float | None = None
+    has_timer: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain types, for a trigger's arguments."""
@@ -300,6 +306,19 @@ def has_nothing_to_stop(instance: Mapping[str, Any], baseline: Baseline | None) 
     """
     is_shown_late = baseline is not None and baseline.is_stale(instance) and not baseline.is_before(instance)
     return not is_shown_late and instance.get("Status") in (*_REVERSALS, "Deleting", "ArrearStopping", "Arrearge")
+
+
+def shutdown_timer(instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """
+    Return the shutdown timer that an instance has; None if it has none, or one that is over.
+
+    :param instance: GetInstance's answer.
+    """
+    timer = instance.get("InstanceShutdownTimer")
+    if not isinstance(timer, Mapping) or not (timer.get("DueTime") or timer.get("RemainingTimeInMs")):
+        return None
+    remaining = timer.get("RemainingTimeInMs")
+    return None if isinstance(remaining, (int, float)) and remaining <= 0 else timer
 
 
 def fresher(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:

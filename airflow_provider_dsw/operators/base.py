@@ -92,6 +92,8 @@ class DswBaseOperator(StopOnKill, BaseOperator):
     def _reset(self) -> None:
         super()._reset()
         self._began: float | None = None
+        # When this try has sent a request that was performed, or may have been.
+        self._asked_at: float | None = None
 
     def _check_literals(self) -> None:
         """Check what is known where the DAG is parsed."""
@@ -132,13 +134,17 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         event = (next_kwargs or {}).get("event") or {}
         self._began = event.get("began")
         with self._seeing_to_its_end(context):
+            if operation := event.get("operation"):
+                self._restore(Operation.from_json(operation))
             if self.stop_on_kill:
                 # Airflow's own deferral timeout brings no event.
                 self._is_responsible = event.get("stop_on_kill", False) or has_noted_wait(self._attempt)
-                if operation := event.get("operation"):
-                    self._baseline = Operation.from_json(operation).baseline
                 note(self._attempt)
             return super().resume_execution(next_method, next_kwargs, context)
+
+    def _restore(self, operation: Operation) -> None:
+        """Recall what was known when the task deferred itself."""
+        self._baseline, self._asked_at = operation.baseline, operation.asked_at
 
     def _run(self, context: Context) -> dict[str, Any]:
         raise NotImplementedError
@@ -174,6 +180,7 @@ class DswBaseOperator(StopOnKill, BaseOperator):
             if not self._may_ask:
                 raise DswOperationFailedError(f"{action} of {self.instance_id} was not sent: the task has been ended.")
             was_responsible, self._is_responsible = self._is_responsible, True
+            asked_at = time.time()
             try:
                 answer = request()
             except DswError as error:
@@ -183,6 +190,8 @@ class DswBaseOperator(StopOnKill, BaseOperator):
                 if not lost and not isinstance(error, DswRequestError):
                     raise end_by(self._wait(), error) from None
                 unclear = unclear or lost
+                if lost:
+                    self._asked_at = self._asked_at or asked_at
                 found, has_looked = self._confirm(find, CONFIRM_ATTEMPTS if unclear else 1)
                 if found is not None:
                     self.log.info("An earlier attempt already submitted this request; resuming. %s", error)
@@ -191,6 +200,7 @@ class DswBaseOperator(StopOnKill, BaseOperator):
                     raise end_by(self._wait(), error) from None
                 self.log.warning("The service shows nothing of this request; sending it again. %s", error)
             else:
+                self._asked_at = asked_at
                 self._log_request(action, answer)
                 self._has_asked()
                 return answer, None

@@ -26,6 +26,7 @@ from airflow_provider_dsw.operators.base import (
     DswBaseOperator,
     _idempotency_key,
 )
+from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.polling import as_final, end_by
 from airflow_provider_dsw.progress import Baseline, Operation, find_by_label, with_label
@@ -111,7 +112,7 @@ class DswGetInstanceOperator(Asking, BaseOperator):
         return details
 
 
-class DswStartInstanceOperator(DswStatusOperator):
+class DswStartInstanceOperator(DswRunningOperator):
     """
     Start a PAI-DSW instance and wait until it is ``Running``.
 
@@ -120,33 +121,16 @@ class DswStartInstanceOperator(DswStatusOperator):
     A refused start (no stock, a quota), one that ends in a failure status of the sensor's table, and one that somebody
     stops fail the try; the task's ``retries`` apply. ``Stopped`` or ``Failed`` from before the request is no failure.
 
-    :param stop_on_kill: stop the instance when a person ends the task, and when its last try ends in a failure or a
-        time limit, but never one that was ``Running`` before the task asked. While the task is deferred, Airflow tells
-        of a person's action only from 3.3 on.
+    The further parameters are those of :class:`~airflow_provider_dsw.operators.running.DswRunningOperator`, and of
+    :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.
 
-    The further parameters are those of :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.
-
-    :raises ValueError: where the DAG is parsed, on an empty or malformed id.
+    :raises ValueError: where the DAG is parsed, on an empty or malformed id, or seconds that are none.
     """
 
-    target = "Running"
-    action = "StartInstance"
-
-    def __init__(self, *, stop_on_kill: bool = False, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.stop_on_kill = stop_on_kill
         self._check_literals()
         self._warn_of_deaf_triggers()
-
-    def _request(self) -> Mapping[str, Any]:
-        return self.hook.start_instance(self.instance_id)
-
-    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
-        baseline = replace(Baseline.of(instance), left=True)
-        if self._is_later_try:
-            # What an earlier try asked for may be undone by what ended it: stop_on_kill, or the person who cleared it.
-            return self._condition(self._operation(baseline), also=("Stopping", "Stopped"))
-        return self._condition(self._operation(baseline, reversible=True))
 
 
 class DswStopInstanceOperator(DswStatusOperator):

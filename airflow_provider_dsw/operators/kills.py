@@ -118,45 +118,46 @@ class StopOnKill(Waiting):
         else:
             self.log.info("DSW instance %s is left alone: Airflow repeats the task.", self.instance_id)
 
-    def _stop_instance(self, why: str, attempts: int = STOP_ATTEMPTS) -> None:
+    def _stop_instance(self, why: str, attempts: int = STOP_ATTEMPTS) -> bool:
         """
         Stop the instance, if this task has asked for what goes on in it, and it does not stop already.
 
         :param why: in words, for the log.
         :param attempts: how often to send the request, if its answer is lost and the instance does not stop.
+        :return: whether it stops now, or is stopped or gone.
         """
         if not self._is_responsible and not self._is_later_try:
-            return
+            return False
         try:
             instance = self.hook.get_instance(self.instance_id)
         except DswInstanceNotFoundError:
-            return
+            return True
         except DswError as error:
             self.log.warning("DSW instance %s can't be looked at before it is stopped. %s", self.instance_id, error)
             instance = {}
         if not self._is_responsible and progress("Running", instance) is not Progress.IN_PROGRESS:
             # Nobody can say any more whether an earlier try has asked for what there is.
-            return
+            return False
         self._is_responsible = False
         if has_nothing_to_stop(instance, self._baseline):
             self.log.info("DSW instance %s is %s already; %s.", self.instance_id, instance.get("Status"), why)
-            return
+            return True
         try:
             answer = self.hook.stop_instance(self.instance_id)
         except DswError as error:
             if attempts > 1 and isinstance(error, DswTransientError) and error.may_have_been_performed:
                 self.log.warning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
                 self._is_responsible = True
-                self._stop_instance(why, attempts - 1)
-                return
+                return self._stop_instance(why, attempts - 1)
             if instance.get("Status") == "Failed" and isinstance(error, DswRequestError):
                 # Whether a failed instance still holds anything is documented nowhere: so it was asked for.
                 self.log.info("DSW instance %s is Failed, and the service stops nothing. %s", self.instance_id, error)
-                return
+                return True
             self.log.error("DSW instance %s could not be stopped, though %s. %s", self.instance_id, why, error)
-        else:
-            self._log_request("StopInstance", answer)
-            self.log.info("DSW instance %s is stopped: %s.", self.instance_id, why)
+            return False
+        self._log_request("StopInstance", answer)
+        self.log.info("DSW instance %s is stopped: %s.", self.instance_id, why)
+        return True
 
     def _log_request(self, action: str, answer: Mapping[str, Any]) -> None:
         self.log.info(

@@ -83,6 +83,7 @@ class DswStatusOperator(DswBaseOperator):
             return self._wait_for_end_of(context, instance)
         if found is Progress.IN_PROGRESS:
             self._is_responsible, self._baseline = True, Baseline.of(instance)
+            self._on_its_way(context, instance)
             return self._complete(context, self._resumed(context, instance))
         if instance.get("Status") == "Deleting":
             raise self._failed(instance)
@@ -99,7 +100,16 @@ class DswStatusOperator(DswBaseOperator):
             return _Next(now) if is_another else self._wait_for_end_of(context, now)
         if changed is not None:
             return _Next(changed)
+        self._on_its_way(context, instance)
         return self._complete(context, self._condition(self._operation(baseline, reversible=self.target == "Running")))
+
+    def _on_its_way(self, context: Context, instance: Mapping[str, Any]) -> None:
+        """
+        Do what is to be done before the wait for what was asked for, or was found in progress.
+
+        :param context: the task's.
+        :param instance: GetInstance's answer, from before the request.
+        """
 
     def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
         """Return the details of an instance that has reached the target."""
@@ -161,7 +171,7 @@ class DswStatusOperator(DswBaseOperator):
     def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | _Next:
         if found.get("Status") == self.target:
             return self._done(context, found)
-        self._is_responsible = False
+        self._is_responsible, self._asked_at = False, None
         return self._look_again(context, found)
 
     def _details_now(self, context: Context) -> dict[str, Any]:

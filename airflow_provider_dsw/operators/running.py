@@ -1,0 +1,193 @@
+"""What the operators that make an instance run have in common: when it is stopped again, also without Airflow."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dsw.arguments import naming
+from airflow_provider_dsw.exceptions import (
+    DswAccessDeniedError,
+    DswError,
+    DswInstanceNotFoundError,
+    DswOperationFailedError,
+    DswRequestError,
+    DswTransientError,
+    DswWaitFailedError,
+)
+from airflow_provider_dsw.operators.base import CONFIRM_PAUSE, SUBMIT_ATTEMPTS
+from airflow_provider_dsw.operators.status import DswStatusOperator
+from airflow_provider_dsw.progress import Baseline, Operation, shutdown_timer
+from airflow_provider_dsw.validation import seconds
+from airflow_provider_dsw.waits.conditions import Wait
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class DswRunningOperator(DswStatusOperator):
+    """
+    Base of the operators that make an instance run.
+
+    :param stop_after: seconds from the request, or a timedelta, after which the service itself stops the instance,
+        whatever becomes of Airflow: by its own shutdown timer. After a request of this try it replaces a timer that
+        is there. A retry, and an instance that others have started, get one only if there is none. If it can't be set,
+        the task fails, and what it has started is stopped.
+    :param stop_on_kill: stop the instance when a person ends the task, and when its last try ends in a failure or a
+        time limit, but never one that was ``Running`` before the task asked. While the task is deferred, Airflow tells
+        of a person's action only from 3.3 on.
+    """
+
+    target = "Running"
+    action = "StartInstance"
+
+    def __init__(
+        self, *, stop_after: float | timedelta | None = None, stop_on_kill: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        with naming(self.task_id):
+            self.stop_after = None if stop_after is None else seconds("stop_after", stop_after)
+        self.stop_on_kill = stop_on_kill
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._has_timer = False
+        self._was_on_its_way = False
+
+    def _restore(self, operation: Operation) -> None:
+        super()._restore(operation)
+        self._has_timer = operation.has_timer
+        self._was_on_its_way = operation.blocked_by is None
+
+    def _request(self) -> Mapping[str, Any]:
+        return self.hook.start_instance(self.instance_id)
+
+    def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
+        operation = super()._operation(baseline, reversible=reversible)
+        return replace(operation, asked_at=self._asked_at, has_timer=self._has_timer)
+
+    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
+        baseline = replace(Baseline.of(instance), left=True)
+        if self._is_later_try:
+            # What an earlier try asked for may be undone by what ended it: stop_on_kill, or the person who cleared it.
+            return self._condition(self._operation(baseline), also=("Stopping", "Stopped"))
+        return self._condition(self._operation(baseline, reversible=True))
+
+    def _on_its_way(self, context: Context, instance: Mapping[str, Any]) -> None:
+        """Set the timer as early as the service takes it: from here on Airflow may not live to do so."""
+        self._was_on_its_way = True
+        if self.stop_after is None:
+            return
+        timer = shutdown_timer(instance)
+        if timer is not None and self._asked_at is None:
+            self._keep_timer(timer)
+            return
+        try:
+            self._set_timer(timer)
+        except (DswRequestError, DswTransientError) as error:
+            if not self.wait_for_completion:
+                raise self._without_timer(error) from None
+            self.log.warning("The shutdown timer is set when DSW instance %s is Running. %s", self.instance_id, error)
+        except DswError as error:
+            raise self._without_timer(error) from None
+
+    def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+        """As the base's, once there is a timer."""
+        if self.stop_after is not None:
+            self._ensure_timer(context)
+        return super()._done(context, instance)
+
+    def _ensure_timer(self, context: Context) -> None:
+        try:
+            timer = shutdown_timer(self._get_instance(context))
+        except DswTransientError as error:
+            if self._has_timer:
+                self.log.warning("Whether the shutdown timer is still there is not known. %s", error)
+                return
+            timer = None
+        if timer is not None and (self._has_timer or self._asked_at is None):
+            if not self._has_timer:
+                self._keep_timer(timer)
+            return
+        try:
+            self._set_timer(timer)
+        except DswError as error:
+            if self._has_timer and isinstance(error, (DswRequestError, DswTransientError)):
+                # It was taken before, and is only not shown yet.
+                self.log.warning("The shutdown timer was set, and can't be confirmed. %s", error)
+                return
+            raise self._without_timer(error) from None
+
+    def _keep_timer(self, timer: Mapping[str, Any]) -> None:
+        self._has_timer = True
+        self.log.info(
+            "DSW instance %s keeps the shutdown timer that it has, due at %s.", self.instance_id, timer.get("DueTime")
+        )
+
+    def _set_timer(self, old: Mapping[str, Any] | None) -> None:
+        """
+        Set the shutdown timer. A lost answer does no harm: setting it again leads to the same end.
+
+        :param old: the timer that was there before.
+        """
+        for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
+            try:
+                self.hook.set_shutdown_timer(self.instance_id, after=self._remaining())
+                break
+            except DswTransientError:
+                if not attempts_left:
+                    raise
+                time.sleep(min(self.poke_interval, CONFIRM_PAUSE))
+            except DswRequestError:
+                shown = shutdown_timer(self.hook.get_instance(self.instance_id))
+                if shown is None or not attempts_left:
+                    raise
+                if _names(shown) != _names(old):
+                    break  # the first request's, whose answer was lost
+                self._delete_timer()
+        self._has_timer = True
+        replaced = f", in place of the timer that was due at {old.get('DueTime')}" if old else ""
+        self.log.info("The service stops DSW instance %s in %.0f s%s.", self.instance_id, self._remaining(), replaced)
+
+    def _delete_timer(self) -> None:
+        """The service may take a new timer only if there is none."""
+        with contextlib.suppress(DswInstanceNotFoundError):
+            self.hook.delete_shutdown_timer(self.instance_id)
+
+    def _remaining(self) -> float:
+        """
+        Return the seconds from now on that are left of ``stop_after``.
+
+        :raises DswOperationFailedError: if it is over.
+        """
+        gone = 0.0 if self._asked_at is None else time.time() - self._asked_at
+        remaining = (self.stop_after or 0.0) - gone
+        if remaining <= 0:
+            raise DswOperationFailedError(f"stop_after is over: the request was made {gone:.0f} s ago.")
+        return remaining
+
+    def _without_timer(self, error: DswError) -> DswError:
+        """Stop the instance if this task has started it, and return what the task ends with."""
+        what_became = "It was not started by this task, and is left alone"
+        if self._asked_at is not None or (self._was_on_its_way and self._is_later_try):
+            self._is_responsible = True
+            is_stopped = self._stop_instance("its shutdown timer could not be set")
+            what_became = "The instance was stopped" if is_stopped else "Nor could the instance be stopped"
+        failed = DswWaitFailedError if isinstance(error, DswAccessDeniedError) else DswOperationFailedError
+        return failed(
+            f"The shutdown timer of DSW instance {self.instance_id} could not be set "
+            f"(stop_after={self.stop_after:g} s). {what_became}. {error}",
+            code=error.code,
+            status_code=error.status_code,
+            request_id=error.request_id,
+            message=error.message,
+        )
+
+
+def _names(timer: Mapping[str, Any] | None) -> tuple[Any, ...]:
+    """Return what tells a timer from another."""
+    return () if timer is None else (timer.get("GmtCreateTime"), timer.get("DueTime"))
