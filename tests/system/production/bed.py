@@ -65,9 +65,18 @@ class Bed:
         self.emulator.add_instance(instance_id, status)
         return self.airflow.trigger(dag_id, instance_id=instance_id)
 
-    def wait_until_polled(self, instance_ids: Iterable[str], more: int = 1, timeout: float = 120) -> None:
-        """Wait until each instance is polled so many times more, and has answered."""
-        began = time.monotonic()
+    def wait_until_polled(
+        self, instance_ids: Iterable[str], more: int = 1, timeout: float = 120, since: float | None = None
+    ) -> None:
+        """
+        Wait until each instance is polled so many times more, and has answered.
+
+        :param instance_ids: of the instances.
+        :param more: how many times.
+        :param timeout: seconds.
+        :param since: monotonic time from which polls count; now, if None.
+        """
+        began = time.monotonic() if since is None else since
 
         def late() -> list[str]:
             polls = Counter(
@@ -130,6 +139,7 @@ def running(
                 "AIRFLOW__CORE__HOSTNAME_CALLABLE": "tests.system.production.hostname.of_component",
                 "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
                 "AIRFLOW__CORE__PARALLELISM": "32",
+                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(round(TASK_HEARTBEAT_TIMEOUT * pace)),
                 "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": str(takes),
                 "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": str(HEARTBEAT_TIMEOUT * pace),

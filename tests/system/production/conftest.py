@@ -8,6 +8,7 @@ import pytest
 
 from tests.system.production import bed
 from tests.system.production.bed import Bed
+from tests.system.production.fleet import Fleet
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -24,3 +25,8 @@ def running_bed() -> Iterator[Bed]:
     # Heartbeats are late after half of the time, so that a test need not wait so long until they are.
     with bed.running(pace=0.5) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def fleet(bed: Bed) -> Fleet:
+    return Fleet(bed)

@@ -117,11 +117,12 @@ class Fleet:
 
     def wait_until_deferred(self) -> None:
         """Wait until every task waits in a triggerer, and every watcher has seen that its instance is Stopped."""
+        began = time.monotonic()
         for instance_id in self.bed.watched:
             self.bed.emulator.set_instance(instance_id, "Stopped")
         self._wait_for(self.waves, frozenset({"deferred"}))
         self.bed.wait_until_polled(_instances(self.waves), timeout=PATIENCE)
-        self.bed.wait_until_polled(self.bed.watched, more=2, timeout=PATIENCE)
+        self.bed.wait_until_polled(self.bed.watched, more=2, timeout=PATIENCE, since=began)
 
     def begin(self) -> None:
         """From now on it is counted."""

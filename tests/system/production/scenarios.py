@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
 
 from tests.live.real_airflow import wait_until
-from tests.system.production.bed import TRIGGERERS, WORKER
+from tests.system.production.bed import TRIGGERERS, WORKER, Bed
 from tests.system.production.fleet import Fleet, Outcome, Wave
 
 Disturbance = Callable[[Fleet, Sequence[Wave]], Sequence[Wave]]
@@ -64,28 +66,32 @@ def kill_worker_after_request(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[W
     return _kill_worker_at(fleet, waves, ["StartInstance"])
 
 
-def kill_worker(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
-    """Both at once."""
-    return _kill_worker_at(fleet, waves, ["GetInstance", "StartInstance"])
+def kill_worker_and_suspend_triggerer(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
+    """The worker before and after a request; the triggerer until Airflow misses the worker's heartbeats."""
+    return _kill_worker_at(fleet, waves, ["GetInstance", "StartInstance"], suspend_triggerer)
 
 
-def _kill_worker_at(fleet: Fleet, waves: Sequence[Wave], actions: Sequence[str]) -> Sequence[Wave]:
+def _kill_worker_at(
+    fleet: Fleet, waves: Sequence[Wave], actions: Sequence[str], meanwhile: Disturbance | None = None
+) -> Sequence[Wave]:
     bed = fleet.bed
-    (new,) = fleet.launch()
+    new = fleet.launch(2)
+    # Those of one kind after each other, so that each kind meets each action.
+    starts = [instance_id for same in zip(*(wave.starts for wave in new), strict=True) for instance_id in same]
     faults = [
-        bed.emulator.fault(actions[number % len(actions)], instance_id, times=None, delay=60)
-        for number, instance_id in enumerate(new.starts)
+        bed.emulator.fault(action, instance_id, times=None, delay=60)
+        for instance_id, action in zip(starts, cycle(actions), strict=False)
     ]
     wait_until(lambda: all(fault.hits for fault in faults), 120, lambda: f"not all starts are at {actions}")
     bed.airflow.kill_component(WORKER)
     bed.emulator.clear_faults()
-    fleet.arrive(waves)
     bed.airflow.start_component(WORKER)
+    (meanwhile or leave_alone)(fleet, waves)
     with suppress(AssertionError):  # who never asks is counted
-        wait_until(lambda: all(map(bed.asked, new.starts)), 300, lambda: "")
-        bed.wait_until_polled(new.starts)
-    fleet.arrive([new])
-    return [*waves, new]
+        wait_until(lambda: all(map(bed.asked, starts)), 300, lambda: "")
+        bed.wait_until_polled(starts)
+    fleet.arrive(new)
+    return [*waves, *new]
 
 
 def suspend_database(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
@@ -115,18 +121,24 @@ def suspend_triggerer(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
     return waves
 
 
-def outage(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
-    """The service refuses to answer, then it is not there at all."""
+def outage(fleet: Fleet, waves: Sequence[Wave], spared: str | None = None) -> Sequence[Wave]:
+    """The service refuses to answer, then it is not there at all, but for one instance if `spared` names it."""
     bed = fleet.bed
-    bed.emulator.fault(times=None, status=503, before_auth=True)
+    _break_service(bed, spared, status=503)
     bed.sleep(15)
     fleet.arrive(waves)
     bed.sleep(15)
-    bed.emulator.clear_faults()
-    bed.emulator.fault(times=None, drop=True, before_auth=True)
+    _break_service(bed, spared, drop=True)
     bed.sleep(30)
     bed.emulator.clear_faults()
     return waves
+
+
+def _break_service(bed: Bed, spared: str | None, **trouble: Any) -> None:
+    bed.emulator.clear_faults()
+    if spared:
+        bed.emulator.fault(None, spared, times=None, delay=0)  # the first one that fits is taken
+    bed.emulator.fault(times=None, before_auth=True, **trouble)
 
 
 def leave_alone(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:

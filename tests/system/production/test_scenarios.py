@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.production.bed import Bed
 from tests.system.production.fleet import Faults, Fleet
-from tests.system.production.scenarios import SCENARIOS, Scenario, kill_worker
+from tests.system.production.scenarios import SCENARIOS, Scenario, kill_worker_and_suspend_triggerer
 
 pytestmark = [pytest.mark.slow, pytest.mark.production]
 
 WAVES = 2
-# The kill of a triggerer has tests of its own.
+# The kill of a triggerer and an outage have tests of their own.
 CASES = {
-    "worker-killed": Scenario("kill -9 of the worker before and after a request", kill_worker),
-    **{name: SCENARIOS[name] for name in ("database-suspended", "triggerer-suspended", "outage")},
+    "worker-killed": Scenario("kill -9 of the worker, SIGSTOP of a triggerer", kill_worker_and_suspend_triggerer),
+    "database-suspended": SCENARIOS["database-suspended"],
 }
-
-
-@pytest.fixture(scope="module")
-def fleet(bed: Bed) -> Fleet:
-    return Fleet(bed)
 
 
 @pytest.mark.parametrize("scenario", CASES.values(), ids=CASES)

@@ -28,7 +28,7 @@ with DAG("sensor-from-trigger", schedule=None, params=PARAMS):
     DswInstanceSensor(task_id="wait", start_from_trigger=True, **WAY)
 
 with DAG("sensor-from-trigger-backoff", schedule=None, params=PARAMS):
-    DswInstanceSensor(task_id="wait", start_from_trigger=True, exponential_backoff=True, max_wait=30, **WAY)
+    DswInstanceSensor(task_id="wait", start_from_trigger=True, exponential_backoff=True, max_wait=20, **WAY)
 
 for name, stop_on_kill in (("start", False), ("start-stops", True)):
     with DAG(name, schedule=None, params=PARAMS):
