@@ -202,6 +202,14 @@ class Fleet:
             where t.dag_id = 'wave' and t.run_id in ({runs})
         """)
 
+    def watching_triggerer(self) -> str:
+        """Return the triggerer that runs most of the watchers."""
+        rows = self.bed.database.query("""
+            select j.hostname, count(*) from job j join trigger t on t.triggerer_id = j.id
+                join asset_watcher w on w.trigger_id = t.id group by j.hostname order by count(*) desc
+        """)
+        return str(rows[0]["hostname"])
+
     def _events(self) -> Counter[str]:
         """Return how many each watcher has fired."""
         rows = self.bed.database.query(f"select a.name, count(*) from {_WATCHERS_EVENTS} group by a.name")

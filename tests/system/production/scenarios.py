@@ -13,7 +13,7 @@ from itertools import cycle
 from typing import Any
 
 from tests.live.real_airflow import wait_until
-from tests.system.production.bed import TRIGGERERS, WORKER, Bed
+from tests.system.production.bed import WORKER, Bed
 from tests.system.production.fleet import Fleet, Outcome, Wave
 
 Disturbance = Callable[[Fleet, Sequence[Wave]], Sequence[Wave]]
@@ -47,7 +47,7 @@ class Scenario:
 
 
 def kill_triggerer(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
-    bed, killed = fleet.bed, TRIGGERERS[0]
+    bed, killed = fleet.bed, fleet.watching_triggerer()
     bed.airflow.kill_component(killed)
     bed.sleep(5)
     fleet.arrive(waves)
@@ -114,7 +114,7 @@ def restart_database(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
 
 
 def suspend_triggerer(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
-    with fleet.bed.airflow.suspended(TRIGGERERS[1]):
+    with fleet.bed.airflow.suspended(fleet.watching_triggerer()):
         fleet.bed.sleep(5)
         fleet.arrive(waves)
         fleet.bed.sleep(40)
