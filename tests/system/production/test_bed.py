@@ -36,9 +36,11 @@ def test_nothing_is_left_of_a_bed_that_is_interrupted_while_parts_of_it_are_susp
     env = {**os.environ, "TMPDIR": str(directory)}
     with subprocess.Popen([sys.executable, "-c", bed], cwd=REPOSITORY, env=env, stdin=subprocess.PIPE) as running:
         wait_until(lambda: len(triggerers(directory)) >= 4, 90, lambda: f"{processes.working_in(directory)}")
-        (postgres,) = [p for p in psutil.Process(running.pid).children() if p.name() == "postgres"]
-        for process in (postgres, triggerers(directory)[0]):
-            processes.suspend(process.pid)
+        started = psutil.Process(running.pid).children()
+        processes.suspend(next(process.pid for process in started if process.name() == "postgres"))
+        triggerer = next(process for process in started if "triggerer" in process.cmdline())
+        processes.suspend(triggerer.pid)
+        triggerer.kill()  # and so its child, which is suspended too, is nobody's any more
 
         running.send_signal(signal.SIGTERM)
         running.wait(60)
