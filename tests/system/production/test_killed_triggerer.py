@@ -62,6 +62,7 @@ def moved(bed: Bed, fleet: Fleet) -> Moved:
     outage(fleet, waves, spared=BACKOFF)
     bed.airflow.start_component(first)
     bed.wait_until_polled(["dsw-moved-sensor"], more=2)
+    bed.wait_until_polled([BACKOFF], since=at)  # and then once more
     for name in DAGS:
         bed.emulator.set_instance(name, "Running")
     return Moved(runs, at, fleet.outcome(waves))
