@@ -14,6 +14,7 @@ class Supervisor:
     :ivar assets: what watchers keep, by the asset's name and the key.
     :ivar states: by task id, with the map index of mapped ones: ``wait_3``.
     :ivar broken: whether its database does not answer.
+    :ivar lost: the number, from now on, of the request that is carried out and not answered.
     :ivar latency: seconds that each of its answers takes; in the middle of them it does what it is asked for.
     """
 
@@ -22,11 +23,15 @@ class Supervisor:
         self.assets: dict[tuple[str, str], Any] = {}
         self.states: dict[str, str | None] = {}
         self.broken = False
+        self.lost = 0
         self.latency = 0.0
 
     async def asend(self, message: Any) -> Any:
         await asyncio.sleep(self.latency / 2)
         found = self.send(message)
+        self.lost -= 1
+        if self.lost == 0:
+            raise ConnectionResetError("no answer")
         await asyncio.sleep(self.latency / 2)
         return found
 

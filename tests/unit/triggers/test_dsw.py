@@ -308,6 +308,24 @@ def test_a_change_that_a_triggerer_has_claimed_and_not_fired_is_fired_by_the_nex
 
 
 @needs_airflow_3_3
+@pytest.mark.parametrize("number", range(1, 6))
+def test_an_answer_that_is_lost_between_a_change_and_its_event_costs_a_poll(
+    supervisor: Supervisor, number: int
+) -> None:
+    async def story() -> list[str]:
+        one = Watcher()
+        await one.sees("Starting")
+        supervisor.lost = number
+        await one.sees("Running")
+        assert one.fired == []
+        await one.sees("Running")
+        await one.sees("Running")
+        return one.fired
+
+    assert asyncio.run(story()) == ["Running"]
+
+
+@needs_airflow_3_3
 def test_a_watcher_that_can_t_finish_its_claim_is_gone_soon(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
