@@ -137,7 +137,7 @@ def outage(fleet: Fleet, waves: Sequence[Wave], spared: str | None = None) -> Se
 def _break_service(bed: Bed, spared: str | None, **trouble: Any) -> None:
     bed.emulator.clear_faults()
     if spared:
-        bed.emulator.fault(None, spared, times=None, delay=0)  # the first one that fits is taken
+        bed.emulator.fault(None, spared, times=None, delay=0, before_auth=True)  # the first one that fits is taken
     bed.emulator.fault(times=None, before_auth=True, **trouble)
 
 
