@@ -50,18 +50,19 @@ def moved(bed: Bed, fleet: Fleet) -> Moved:
     runs = {name: bed.begin(dag_id, name, "Starting") for name, dag_id in DAGS.items()}
     waves = fleet.launch()
     fleet.wait_until_deferred()
-    bed.wait_until_polled(DAGS, more=2)
+    bed.wait_until_polled(DAGS)
     assert {bed.triggerer_of(run) for run in runs.values()} == {first}
-    time.sleep(LONGEST_PAUSE)
+    polled = time.monotonic()
     bed.airflow.start_component(second)
     wait_until(lambda: second in bed.triggerers(), 60, lambda: f"only these triggerers are there: {bed.triggerers()}")
+    time.sleep(max(polled + LONGEST_PAUSE - time.monotonic(), 0))
     fleet.begin()
     bed.airflow.kill_component(first)
     at = time.monotonic()
     bed.sleep(DOWN_AFTER)
     outage(fleet, waves, spared=BACKOFF)
     bed.airflow.start_component(first)
-    bed.wait_until_polled(["dsw-moved-sensor"], more=2)
+    bed.wait_until_polled(["dsw-moved-sensor"])
     bed.wait_until_polled([BACKOFF], since=at)  # and then once more
     for name in DAGS:
         bed.emulator.set_instance(name, "Running")
