@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -67,13 +67,17 @@ def is_literal(value: Any) -> bool:
     """
     Return whether an argument already has the value that it will have at run time.
 
-    Templates don't, nor do XComArgs and what mapped task groups pass.
+    Everything else is what Airflow renders or resolves: templates, also in lists and dicts; XComArgs and what mapped
+    task groups pass; callables.
     """
     if isinstance(value, str):
-        return "{{" not in value and "{%" not in value
-    if isinstance(value, (list, tuple, set, frozenset)):
+        return not any(mark in value for mark in ("{{", "{%", "{#"))
+    if isinstance(value, (list, tuple, set)):
         return all(map(is_literal, value))
-    return value is None or isinstance(value, (bool, int, float, datetime))
+    if isinstance(value, dict):
+        return all(map(is_literal, value.values()))
+    is_resolved = not isinstance(value, os.PathLike) and hasattr(value, "resolve")
+    return not is_resolved and not callable(value)
 
 
 def nearest(word: object, known: Iterable[str]) -> str:

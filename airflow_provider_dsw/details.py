@@ -8,9 +8,10 @@ before anything is selected.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, KeysView, Mapping
 from typing import Any
 
+from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.client.secrets import one_line, without_secrets
 from airflow_provider_dsw.expressions import compile_expression, search
@@ -170,34 +171,38 @@ def _redact_json(text: str, secret_key: str, levels: int) -> str:
     return text if redacted == parsed else json.dumps(redacted)
 
 
-def check_fields(fields: Collection[str] | Mapping[str, str] | None) -> None:
+def parse_fields(fields: Collection[str] | Mapping[str, str] | None) -> list[str] | dict[str, str] | None:
     """
-    Check what a DAG author asks for, before anything runs.
+    Return what a DAG author asks for, checked before anything runs; names of a set in sorted order.
 
     :param fields: None, field names, or a dict of name → JMESPath expression.
     :raises ValueError: on no field at all, an empty name, a name that the API page does not document (with
         the nearest that it does), or an expression that is not JMESPath.
     """
     if fields is None:
-        return
-    if isinstance(fields, str) or not isinstance(fields, Collection):
-        raise ValueError(f"fields: {fields!r} is neither a list of field names nor a dict of name → JMESPath.")
+        return None
+    if isinstance(fields, KeysView):
+        fields = list(fields)
+    if not isinstance(fields, Mapping) and not validation.is_several(fields):
+        shown = validation.shown(fields)
+        raise ValueError(f"fields: {shown} is neither a list of field names nor a dict of name → JMESPath.")
     if not fields:
         raise ValueError("fields: empty. Leave it out for the default details, or name at least one field.")
-    for name in fields:
+    names = validation.items(fields)
+    for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"fields: {name!r} is no name.")
+            raise ValueError(f"fields: {validation.shown(name)} is no name.")
         if name == "return_value":
             raise ValueError(
                 "fields: 'return_value' is the key under which Airflow keeps all of them. Name it otherwise."
             )
     if isinstance(fields, Mapping):
-        for name, expression in fields.items():
-            _compile(name, expression)
-        return
-    for name in fields:
+        expressions = zip(names, fields.values(), strict=True)
+        return {name: validation.expression(f"fields[{name!r}]", value) for name, value in expressions}
+    for name in names:
         if name not in DOCUMENTED_FIELDS:
             raise ValueError(f"fields: GetInstance documents no field {name!r}.{nearest(name, DOCUMENTED_FIELDS)}")
+    return names
 
 
 def select(
@@ -210,7 +215,7 @@ def select(
     Return the details that go on to the next task, in the order in which they were asked for.
 
     :param answer: GetInstance's answer.
-    :param fields: as :func:`check_fields` takes them. None: the default details. Names: those, None for one
+    :param fields: as :func:`parse_fields` takes them. None: the default details. Names: those, None for one
         that the answer lacks. A dict: each expression's value under its name.
     :param include_sensitive: leave secret values in.
     """
@@ -232,7 +237,7 @@ def unknown_field_warnings(fields: Mapping[str, str], details: Mapping[str, Any]
     """
     warnings = []
     for name, expression in fields.items():
-        first = _first_field(_compile(name, expression).parsed)
+        first = _first_field(compile_expression(f"fields[{name!r}]", expression).parsed)
         if details[name] is None and first is not None and first not in DOCUMENTED_FIELDS:
             near = nearest(first, DOCUMENTED_FIELDS)
             warnings.append(f"fields[{name!r}] is None: GetInstance documents no field {first!r}.{near}")
@@ -252,7 +257,3 @@ def _search(name: str, expression: str, answer: Mapping[str, Any]) -> Any:
         return search(expression, answer)
     except ValueError as error:
         raise ValueError(f"fields[{name!r}]: {expression!r} does not fit the answer. {error}") from None
-
-
-def _compile(name: str, expression: object) -> Any:
-    return compile_expression(f"fields[{name!r}]", expression)

@@ -69,6 +69,7 @@ __all__ = [
     "connection_form_widgets",
     "dag_bag_class",
     "get_connection",
+    "is_expanded",
     "listener_manager",
     "serialize_dags",
     "task_state_store",
@@ -151,6 +152,11 @@ def task_state_store(context: Context) -> Any:
 def asset_state_store(trigger: Any) -> Any:
     """Return where an asset's trigger keeps what it saw; None on 3.1 and 3.2, and for a trigger without assets."""
     return getattr(trigger, "asset_state_store", None)
+
+
+def is_expanded(task: Any) -> bool:
+    """Return whether a task is one of a mapped task's, made in its worker and not where the DAG is parsed."""
+    return bool(getattr(task, "_BaseOperator__from_mapped", False))
 
 
 class TaskQueueMixin:

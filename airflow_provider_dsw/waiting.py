@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_dsw.exceptions import DswError, DswTransientError
+from airflow_provider_dsw import validation
+from airflow_provider_dsw.arguments import is_literal, naming
+from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links, show_links
 from airflow_provider_dsw.polling import PollLog, error_of, fetch, summary
@@ -25,6 +27,7 @@ from airflow_provider_dsw.version_compat import (
     TaskDeferralTimeout,
     TaskDeferred,
     conf,
+    is_expanded,
 )
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.conditions import Verdict, Wait
@@ -45,8 +48,34 @@ POLL_GRACE = 360.0
 
 
 def is_deferrable(given: bool | None) -> bool:
-    """Return what was given, or else ``[operators] default_deferrable``."""
-    return given if given is not None else conf.getboolean("operators", "default_deferrable", fallback=False)
+    """
+    Return what was given, or else ``[operators] default_deferrable``.
+
+    :param given: the argument ``deferrable``.
+    :raises ValueError: if it is no boolean.
+    """
+    if given is not None:
+        return validation.boolean("deferrable", given)
+    return conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+@contextmanager
+def parsing(task: BaseOperator) -> Iterator[None]:
+    """
+    Let a ValueError of a task's constructor say which task it is about.
+
+    What is mapped is made in the worker, from values that no retry changes.
+
+    :param task: the task.
+    :raises DswWaitArgumentError: in place of a ValueError, if the task is one of a mapped task's.
+    """
+    try:
+        with naming(task.task_id):
+            yield
+    except ValueError as error:
+        if is_expanded(task):
+            raise DswWaitArgumentError(str(error)) from None
+        raise
 
 
 class Asking(_Task):
@@ -77,6 +106,32 @@ class Asking(_Task):
         else:
             return hook
         raise DswTransientError(f"Airflow can't look up connection {self.dsw_conn_id!r} now ({trouble}).")
+
+    def _checks(self) -> dict[str, validation.Check]:
+        """Return what each argument may be, by its name."""
+        return {"dsw_conn_id": validation.text, "region": validation.region}
+
+    def _check_literals(self) -> None:
+        """Check what is known where the DAG is parsed: all that is no template."""
+        with parsing(self):
+            for name, check in self._checks().items():
+                value = getattr(self, name)
+                if name not in self.template_fields or is_literal(value):
+                    check(name, value)
+
+    def _take_arguments(self) -> None:
+        """
+        Check the rendered arguments, and go on with what they mean.
+
+        :raises DswWaitArgumentError: on one that can't work.
+        """
+        try:
+            for name, check in self._checks().items():
+                value = getattr(self, name)
+                is_rendered = name in self.template_fields
+                setattr(self, name, check(name, validation.rendered(value) if is_rendered else value))
+        except ValueError as error:
+            raise DswWaitArgumentError(str(error)) from None
 
     def _keep_links(self, context: Context, instance: Mapping[str, Any] | None) -> None:
         self.kept_links = keep_links(context, instance, self.hook.connection.region, self.kept_links)
@@ -210,6 +265,7 @@ class Waiting(Asking):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where the triggerer itself gave no answer in time, as its event would have."""
+        self._take_arguments()
         try:
             # Not the sensor base's: there soft_fail and never_fail differ from poke mode.
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)

@@ -8,8 +8,8 @@ import pytest
 from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.details import (
     DOCUMENTED_FIELDS,
-    check_fields,
     default_details,
+    parse_fields,
     redact,
     select,
     unknown_field_warnings,
@@ -50,7 +50,7 @@ def test_every_field_of_the_api_page_can_be_asked_for():
 
 
 def test_every_field_of_a_whole_answer_can_be_asked_for(answer):
-    check_fields(list(answer))
+    parse_fields(list(answer))
 
     assert list(select(answer, list(answer))) == list(answer)
 
@@ -78,7 +78,7 @@ def test_fields_come_in_the_order_in_which_they_are_asked_for():
 @pytest.mark.parametrize("kind", [list, tuple, set, dict.fromkeys(["Status"]).keys])
 def test_any_collection_of_names_will_do(kind):
     fields = kind(["Status"]) if isinstance(kind, type) else kind()
-    check_fields(fields)
+    parse_fields(fields)
 
     assert select(WHOLE, fields) == {"Status": WHOLE["Status"]}
 
@@ -107,7 +107,7 @@ def test_an_expression_reaches_into_the_answer(expression, value):
         "CloudDisks": [{"Capacity": "30Gi"}, {"Capacity": "50Gi"}],
         "RequestedResource": {"GPU": "4"},
     }
-    check_fields({"it": expression})
+    parse_fields({"it": expression})
 
     assert select(sent, {"it": expression}) == {"it": value}
 
@@ -148,13 +148,13 @@ def test_an_expression_that_does_not_fit_the_answer_says_so():
 )
 def test_what_can_t_be_asked_for_is_refused_with_the_reason(fields, words):
     with pytest.raises(ValueError, match=r"^fields") as raised:
-        check_fields(fields)
+        parse_fields(fields)
 
     assert words in str(raised.value)
 
 
 def test_no_fields_at_all_is_fine():
-    check_fields(None)
+    parse_fields(None)
 
 
 @pytest.mark.parametrize(

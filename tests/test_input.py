@@ -56,8 +56,6 @@ BAD_IDS = [
     "",
     " ",
     "\n",
-    "dsw-1\n",
-    " dsw-1",
     "dsw 1",
     "a/b",
     "../dsw-1",
@@ -80,7 +78,7 @@ def test_a_malformed_id(bad, use, dsw_default):
     assert dsw_default.requests == []
 
 
-@pytest.mark.parametrize("rendered", ["", "dsw 1", "None", None, 7])
+@pytest.mark.parametrize("rendered", ["", "dsw 1", "None", None, 7.5, True, ["dsw-1"], {}])
 @pytest.mark.parametrize("make", PARSED)
 def test_an_id_that_turns_out_malformed_when_it_is_rendered(rendered, make, dsw_default):
     task = make(instance_id="{{ params.id }}")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, nearest
+from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.client.request import Request
 
 _INSTANCES = "/api/v2/instances"
@@ -87,19 +87,19 @@ LIST_FILTERS = {
 
 
 def get_instance(instance_id: str, token: str | None, fields: str | None) -> Call:
-    check_id("instance_id", instance_id)
+    instance_id = validation.identifier("instance_id", instance_id)
+    # None, or empty: not given.
+    token = None if token == "" else validation.optional(validation.secret_text)("token", token)
+    fields = None if fields == "" else validation.optional(validation.text)("fields", fields)
     query = {name: value for name, value in (("Token", token), ("Fields", fields)) if value}
-    for name, value in query.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name.lower()}: a {type(value).__name__} is not a string.")
     request = Request("GetInstance", "GET", f"{_INSTANCES}/{instance_id}", query)
     check = _about(InstanceId=instance_id, optional=bool(fields))
     return Call(request, f"GetInstance of {instance_id}", check)
 
 
 def get_instance_snapshot(instance_id: str, snapshot_id: str) -> Call:
-    check_id("instance_id", instance_id)
-    check_id("snapshot_id", snapshot_id)
+    instance_id = validation.identifier("instance_id", instance_id)
+    snapshot_id = validation.identifier("snapshot_id", snapshot_id)
     request = Request("GetInstanceSnapshot", "GET", f"{_INSTANCES}/{instance_id}/snapshots/{snapshot_id}")
     asked = f"GetInstanceSnapshot of {snapshot_id} of {instance_id}"
     return Call(request, asked, _about(InstanceId=instance_id, SnapshotId=snapshot_id))
@@ -114,21 +114,21 @@ def list_instances(filters: Mapping[str, Any]) -> Call:
 
 
 def list_instance_snapshots(instance_id: str) -> Call:
-    check_id("instance_id", instance_id)
+    instance_id = validation.identifier("instance_id", instance_id)
     path = f"{_INSTANCES}/{instance_id}/snapshots"
     request = Request("ListInstanceSnapshot", "GET", path, {"PageSize": str(PAGE_SIZE)})
     return Call(request, f"ListInstanceSnapshot of {instance_id}", _holds_list("Snapshots", InstanceId=instance_id))
 
 
 def start_instance(instance_id: str) -> Call:
-    check_id("instance_id", instance_id)
+    instance_id = validation.identifier("instance_id", instance_id)
     request = Request("StartInstance", "PUT", f"{_INSTANCES}/{instance_id}/start")
     return Call(request, f"StartInstance of {instance_id}", _about(InstanceId=instance_id))
 
 
 def stop_instance(instance_id: str, save_image: bool) -> Call:
-    check_id("instance_id", instance_id)
-    query = {"SaveImage": "true" if save_image else "false"}
+    instance_id = validation.identifier("instance_id", instance_id)
+    query = {"SaveImage": "true" if validation.boolean("save_image", save_image) else "false"}
     request = Request("StopInstance", "PUT", f"{_INSTANCES}/{instance_id}/stop", query)
     return Call(request, f"StopInstance of {instance_id}", _about(InstanceId=instance_id))
 
@@ -140,18 +140,17 @@ def create_instance_snapshot(
     description: str | None,
     overwrite: bool | None,
     exclude_paths: Sequence[str] | None,
-    labels: Mapping[str, str] | None,
+    labels: Mapping[str, str] | Sequence[Mapping[str, str]] | None,
 ) -> Call:
-    check_id("instance_id", instance_id)
-    check_snapshot_name(snapshot_name)
-    check_image_url(image_url)
+    instance_id = validation.identifier("instance_id", instance_id)
+    pairs = validation.optional(validation.labels)("labels", labels)
     body = {
-        "SnapshotName": snapshot_name,
-        "ImageUrl": image_url,
-        "SnapshotDescription": description,
-        "Overwrite": overwrite,
-        "ExcludePaths": list(exclude_paths) if exclude_paths is not None else None,
-        "Labels": [{"Key": k, "Value": v} for k, v in labels.items()] if labels is not None else None,
+        "SnapshotName": validation.snapshot_name("snapshot_name", snapshot_name),
+        "ImageUrl": validation.image_url("image_url", image_url),
+        "SnapshotDescription": validation.optional(validation.description)("description", description),
+        "Overwrite": validation.optional(validation.boolean)("overwrite", overwrite),
+        "ExcludePaths": validation.optional(validation.texts)("exclude_paths", exclude_paths),
+        "Labels": None if pairs is None else [{"Key": key, "Value": value} for key, value in pairs.items()],
     }
     request = Request(
         "CreateInstanceSnapshot",
@@ -163,21 +162,19 @@ def create_instance_snapshot(
 
 
 def create_instance(body: Mapping[str, Any]) -> Call:
-    if not body:
-        raise ValueError("body: empty. CreateInstance's page names its fields.")
-    call = any_operation("CreateInstance", "POST", _INSTANCES, None, body)
+    call = any_operation("CreateInstance", "POST", _INSTANCES, None, validation.body("body", body))
     return replace(call, check=_holds_instance_id)
 
 
 def delete_instance(instance_id: str) -> Call:
-    check_id("instance_id", instance_id)
+    instance_id = validation.identifier("instance_id", instance_id)
     request = Request("DeleteInstance", "DELETE", f"{_INSTANCES}/{instance_id}")
     return Call(request, f"DeleteInstance of {instance_id}", _about(InstanceId=instance_id))
 
 
 def get_instance_events(instance_id: str, since: datetime | None) -> Call:
-    check_id("instance_id", instance_id)
-    query = {} if since is None else {"StartTime": _query_value("since", since)}
+    instance_id = validation.identifier("instance_id", instance_id)
+    query = {} if since is None else {"StartTime": _query_value("since", validation.moment("since", since))}
     request = Request("GetInstanceEvents", "GET", f"{_INSTANCES}/{instance_id}/events", query)
     return Call(request, f"GetInstanceEvents of {instance_id}", _holds_events)
 
@@ -191,7 +188,7 @@ def oldest_first(lines: list[str]) -> list[str]:
 
 
 def create_shutdown_timer(instance_id: str, after: float | timedelta) -> Call:
-    check_id("instance_id", instance_id)
+    instance_id = validation.identifier("instance_id", instance_id)
     request = Request(
         "CreateInstanceShutdownTimer",
         "POST",
@@ -202,7 +199,7 @@ def create_shutdown_timer(instance_id: str, after: float | timedelta) -> Call:
 
 
 def delete_shutdown_timer(instance_id: str) -> Call:
-    check_id("instance_id", instance_id)
+    instance_id = validation.identifier("instance_id", instance_id)
     request = Request("DeleteInstanceShutdownTimer", "DELETE", f"{_INSTANCES}/{instance_id}/shutdowntimer")
     return Call(request, f"DeleteInstanceShutdownTimer of {instance_id}", _about(InstanceId=instance_id))
 
@@ -216,15 +213,11 @@ def any_operation(
         ("path", path, r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+", "'/api/v2/instances/dsw-730abc/lifecycle'"),
     ):
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ValueError(f"{name}: {value!r} is not valid; expected something like {example}.")
-    for name, mapping in (("query", query), ("body", body)):
-        if mapping is not None and not (isinstance(mapping, Mapping) and all(isinstance(key, str) for key in mapping)):
-            raise ValueError(f"{name}: expected a dict of the API's names and values.")
-    try:
-        json.dumps(body, allow_nan=False)
-    except (TypeError, ValueError):
-        raise ValueError("body: it holds what JSON can't express.") from None
-    sent = {name: _query_value(name, value) for name, value in (query or {}).items() if value is not None}
+            raise ValueError(f"{name}: {validation.shown(value)} is not valid; expected something like {example}.")
+    if body is not None:
+        body = validation.json_object("body", body)
+    given = {} if query is None else validation.query("query", query)
+    sent = {name: _query_value(name, value) for name, value in given.items()}
     return Call(Request(action, method, path, sent, body), action, lambda answer: None)
 
 
@@ -280,7 +273,8 @@ def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:
             raise ValueError(f"list_instances: no filter {name!r}.{nearest(name, LIST_FILTERS)}")
         if value is None:
             continue
-        query[LIST_FILTERS[name]] = _query_value(name, value)
+        check = validation.json_value if name == "tag" else validation.parameter
+        query[LIST_FILTERS[name]] = _query_value(name, check(name, value))
     if ("SortBy" in query) != ("Order" in query):
         raise ValueError("list_instances: sort_by and order go together.")
     return query
@@ -290,8 +284,6 @@ def _query_value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            raise ValueError(f"{name}: {value} has no time zone.")
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, Mapping) or name == "tag":
         return json.dumps(value, separators=(",", ":"))

@@ -24,6 +24,7 @@ from tenacity import (
     wait_random,
 )
 
+from airflow_provider_dsw import validation
 from airflow_provider_dsw.client.failures import Failure, is_denial, is_let_in, lacks_permission
 from airflow_provider_dsw.client.secrets import Masker
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
@@ -73,10 +74,10 @@ class DswHook(BaseHook):
         from airflow_provider_dsw.client.blocking_sender import BlockingSender
 
         super().__init__()
-        self.dsw_conn_id = dsw_conn_id
-        self.region = region
+        self.dsw_conn_id = validation.text("dsw_conn_id", dsw_conn_id)
+        self.region = validation.region("region", region)
         self._masker = Masker()
-        self._access = CurrentAccess(dsw_conn_id, region, self._masker)
+        self._access = CurrentAccess(self.dsw_conn_id, self.region, self._masker)
         self._sender = BlockingSender()
         self._senders: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
 
@@ -207,7 +208,7 @@ class DswHook(BaseHook):
         description: str | None = None,
         overwrite: bool | None = None,
         exclude_paths: Sequence[str] | None = None,
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | Sequence[Mapping[str, str]] | None = None,
     ) -> dict[str, Any]:
         """
         Ask for a snapshot of the instance's image and return the answer, with ``SnapshotId``.
@@ -218,7 +219,7 @@ class DswHook(BaseHook):
         :param description: ``SnapshotDescription``.
         :param overwrite: overwrite an image of that URL.
         :param exclude_paths: paths that stay out of the image.
-        :param labels: name → value.
+        :param labels: name → value, or the API's own list of ``Key`` and ``Value``.
         """
         return self._call(
             calls.create_instance_snapshot(
@@ -255,8 +256,7 @@ class DswHook(BaseHook):
         :param since: an aware datetime; no older events.
         :param tries: how often to ask at most, if the service can't answer.
         """
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ValueError(f"limit: {limit!r} is not a whole number above 0.")
+        validation.whole_number("limit", limit)
         lines = self._call(calls.get_instance_events(instance_id, since), tries).get("Events") or []
         return calls.oldest_first(lines)[-limit:]
 

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_dsw.arguments import check_id, is_literal, naming
+from airflow_provider_dsw import validation
 from airflow_provider_dsw.exceptions import (
     DswError,
     DswOperationFailedError,
     DswRequestError,
     DswTimeoutError,
     DswTransientError,
-    DswWaitArgumentError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.kills import StopOnKill
@@ -33,7 +32,7 @@ from airflow_provider_dsw.progress import (
     Operation,
 )
 from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, note
-from airflow_provider_dsw.waiting import is_deferrable
+from airflow_provider_dsw.waiting import is_deferrable, parsing
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
 if TYPE_CHECKING:
@@ -81,10 +80,10 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.wait_for_completion = wait_for_completion
-        with naming(self.task_id):
-            self.poke_interval = _seconds("poke_interval", poke_interval)
-            self.timeout = _seconds("timeout", timeout)
-        self.deferrable = is_deferrable(deferrable)
+        with parsing(self):
+            self.poke_interval = validation.seconds("poke_interval", poke_interval)
+            self.timeout = validation.seconds("timeout", timeout)
+            self.deferrable = is_deferrable(deferrable)
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         self._reset()
@@ -95,15 +94,12 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         # When this try has sent a request that was performed, or may have been.
         self._asked_at: float | None = None
 
-    def _check_literals(self) -> None:
-        """Check what is known where the DAG is parsed."""
-        with naming(self.task_id):
-            for name, check in self._checks().items():
-                if is_literal(value := getattr(self, name)):
-                    check(value)
-
-    def _checks(self) -> dict[str, Callable[[Any], None]]:
-        return {"instance_id": partial(check_id, "instance_id")}
+    def _checks(self) -> dict[str, validation.Check]:
+        return {
+            **super()._checks(),
+            "instance_id": validation.identifier,
+            "wait_for_completion": validation.boolean,
+        }
 
     # The course of a try
 
@@ -120,11 +116,7 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         self._reset()
         with self._seeing_to_its_end(context):
             self._note_cleared()
-            try:
-                for name, check in self._checks().items():
-                    check(getattr(self, name))
-            except ValueError as error:
-                raise DswWaitArgumentError(str(error)) from None
+            self._take_arguments()
             self._forget_polls()
             return self._run(context)
 
@@ -303,10 +295,3 @@ def _idempotency_key(context: Context) -> str | None:
     started = getattr(context.get("dag_run"), "start_date", None)
     parts = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, started and started.timestamp())
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-def _seconds(name: str, value: float | timedelta) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds <= 0:
-        raise ValueError(f"{name}: {value!r} is neither a number of seconds above 0 nor a timedelta.")
-    return float(seconds)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 
-from airflow_provider_dsw.arguments import check_id, check_image_url, check_snapshot_name, is_literal, naming
-from airflow_provider_dsw.details import check_fields, select, unknown_field_warnings
+from airflow_provider_dsw import validation
+from airflow_provider_dsw.details import parse_fields, select, unknown_field_warnings
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
     DswInstanceNotFoundError,
     DswTransientError,
-    DswWaitArgumentError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.base import (
@@ -30,7 +29,7 @@ from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.polling import as_final, end_by
 from airflow_provider_dsw.progress import Baseline, Operation, find_by_label, with_label
-from airflow_provider_dsw.waiting import Asking
+from airflow_provider_dsw.waiting import Asking, parsing
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
 
 if TYPE_CHECKING:
@@ -80,14 +79,20 @@ class DswGetInstanceOperator(Asking, BaseOperator):
     ) -> None:
         super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         self.instance_id = instance_id
-        self.fields = fields
         self.include_sensitive = include_sensitive
         self.dsw_conn_id = dsw_conn_id
         self.region = region
-        with naming(self.task_id):
-            if is_literal(instance_id):
-                check_id("instance_id", instance_id)
-            check_fields(fields)
+        self._check_literals()
+        with parsing(self):
+            self.fields = parse_fields(fields)
+
+    def _checks(self) -> dict[str, validation.Check]:
+        return {
+            **super()._checks(),
+            "instance_id": validation.identifier,
+            "include_sensitive": validation.boolean,
+            "multiple_outputs": validation.boolean,
+        }
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
@@ -96,17 +101,14 @@ class DswGetInstanceOperator(Asking, BaseOperator):
         :raises DswWaitFailedError: if there is no such instance, access is denied, or the id was rendered to what
             can't work: a retry would find the same.
         """
-        try:
-            check_id("instance_id", self.instance_id)
-        except ValueError as error:
-            raise DswWaitArgumentError(str(error)) from None
+        self._take_arguments()
         try:
             answer = self.hook.get_instance(self.instance_id)
         except (DswInstanceNotFoundError, DswAccessDeniedError) as error:
             raise as_final(error) from None
         self._keep_links(context, answer)
         details = select(answer, self.fields, include_sensitive=self.include_sensitive)
-        if isinstance(self.fields, Mapping):
+        if isinstance(self.fields, dict):
             for warning in unknown_field_warnings(self.fields, details):
                 self.log.warning(warning)
         return details
@@ -155,6 +157,9 @@ class DswStopInstanceOperator(DswStatusOperator):
         self.save_image = save_image
         self._check_literals()
 
+    def _checks(self) -> dict[str, validation.Check]:
+        return {**super()._checks(), "save_image": validation.boolean}
+
     def _request(self) -> Mapping[str, Any]:
         return self.hook.stop_instance(self.instance_id, save_image=self.save_image)
 
@@ -194,7 +199,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
     :param description: ``SnapshotDescription``. Templated.
     :param overwrite: overwrite an image of that URL.
     :param exclude_paths: paths that stay out of the image. Templated.
-    :param labels: name → value. Templated.
+    :param labels: name → value, or the API's own list of ``Key`` and ``Value``. Templated.
 
     The further parameters are those of :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.
 
@@ -218,7 +223,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         description: str | None = None,
         overwrite: bool | None = None,
         exclude_paths: Sequence[str] | None = None,
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | Sequence[Mapping[str, str]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -231,9 +236,18 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         self._names_itself = snapshot_name is None
         self._check_literals()
 
-    def _checks(self) -> dict[str, Callable[[Any], None]]:
-        checks = {**super()._checks(), "image_url": check_image_url}
-        return checks if self._names_itself else {**checks, "snapshot_name": check_snapshot_name}
+    def _checks(self) -> dict[str, validation.Check]:
+        name = validation.snapshot_name
+        return {
+            **super()._checks(),
+            "image_url": validation.image_url,
+            # What was rendered to None is no wish for a name of its own.
+            "snapshot_name": validation.optional(name) if self._names_itself else name,
+            "description": validation.optional(validation.description),
+            "overwrite": validation.optional(validation.boolean),
+            "exclude_paths": validation.optional(validation.texts),
+            "labels": validation.optional(validation.labels),
+        }
 
     def _wait(self) -> Wait:
         return Wait(SnapshotCondition(self.instance_id, snapshot_image=self.image_url), Operation(Baseline()))
@@ -301,7 +315,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         return found
 
     def _request(self, key: str | None, name: str) -> Mapping[str, Any]:
-        labels = dict(self.labels or {})
+        labels = validation.labels("labels", self.labels or {})
         if key is not None:
             labels[TASK_LABEL] = key
         return self.hook.create_instance_snapshot(

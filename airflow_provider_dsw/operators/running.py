@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dsw.arguments import naming
+from airflow_provider_dsw import validation
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
@@ -22,7 +22,7 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.operators.base import CONFIRM_PAUSE, SUBMIT_ATTEMPTS
 from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.progress import Baseline, Operation, shutdown_timer
-from airflow_provider_dsw.validation import seconds
+from airflow_provider_dsw.waiting import parsing
 from airflow_provider_dsw.waits.conditions import Wait
 
 if TYPE_CHECKING:
@@ -49,9 +49,12 @@ class DswRunningOperator(DswStatusOperator):
         self, *, stop_after: float | timedelta | None = None, stop_on_kill: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        with naming(self.task_id):
-            self.stop_after = None if stop_after is None else seconds("stop_after", stop_after)
+        with parsing(self):
+            self.stop_after = validation.optional(validation.seconds)("stop_after", stop_after)
         self.stop_on_kill = stop_on_kill
+
+    def _checks(self) -> dict[str, validation.Check]:
+        return {**super()._checks(), "stop_on_kill": validation.boolean}
 
     def _reset(self) -> None:
         super()._reset()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal, naming
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -24,7 +25,7 @@ from airflow_provider_dsw.version_compat import (
     conf,
     task_state_store,
 )
-from airflow_provider_dsw.waiting import Waiting, is_deferrable
+from airflow_provider_dsw.waiting import Waiting, is_deferrable, parsing
 from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING, WaitArguments
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
@@ -88,13 +89,22 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         given = locals()
+        with naming(kwargs.get("task_id", "")):
+            for name in ("poke_interval", "timeout", "max_wait"):
+                # What Airflow itself would take: an infinity, and an endless pause, are OverflowErrors in its depth.
+                if (value := {**(kwargs.get("default_args") or {}), **kwargs}.get(name)) is not None:
+                    validation.seconds(name, value, may_be_0=True)
         super().__init__(**kwargs)
         self.take_wait_arguments(given)
         self.dsw_conn_id = dsw_conn_id
         self.region = region
-        self.deferrable = is_deferrable(deferrable) or start_from_trigger
-        with naming(self.task_id):
+        with parsing(self):
             self.check_wait_arguments(given)
+            validation.boolean("start_from_trigger", start_from_trigger)
+            self.deferrable = is_deferrable(deferrable) or start_from_trigger
+            for name in ("soft_fail", "silent_fail", "never_fail", "exponential_backoff"):
+                validation.boolean(name, getattr(self, name))
+        self._check_literals()
         self._warn_of_short_reschedules()
         if start_from_trigger:
             self._start_from_trigger()
@@ -115,7 +125,9 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
         from airflow.triggers.base import StartTriggerArgs
 
         given = {**self.wait_arguments(), "dsw_conn_id": self.dsw_conn_id, "region": self.region}
-        unfit = [name for name, value in given.items() if not _renders_in_triggerer(value)]
+        # The triggerer knows params, but no other task's XCom (Airflow 3.3); and of what it renders it makes texts.
+        renders = is_literal if self._renders_natively() else _renders_in_triggerer
+        unfit = [name for name, value in given.items() if not renders(value)]
         if unfit or not STARTS_FROM_TRIGGER:
             why = f"{' and '.join(unfit)} can only be rendered by a worker" if unfit else "it needs Airflow 3.3"
             warnings.warn(f"{self.task_id}: no start_from_trigger, {why}; the task defers itself.", stacklevel=3)
@@ -133,6 +145,10 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
             next_method="execute_complete",
             timeout=timedelta(seconds=self._airflow_timeout()),
         )
+
+    def _renders_natively(self) -> bool:
+        own = getattr(self, "render_template_as_native_obj", None)  # from Airflow 3.2 on
+        return bool(own if own is not None else getattr(self.get_dag(), "render_template_as_native_obj", False))
 
     def _trigger(self, **state: Any) -> DswInstanceTrigger:
         # Not at the top: no DAG file needs it, and importing it takes long.
@@ -155,6 +171,7 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
 
     def _wait(self) -> Wait:
         """Return the wait that the rendered arguments ask for."""
+        self._take_arguments()
         try:
             return Wait(self.condition())
         except ValueError as error:
@@ -254,7 +271,7 @@ _POLL_LOG = "dsw_wait"
 
 
 def _renders_in_triggerer(value: Any) -> bool:
-    """Return whether the triggerer can render it: it knows params, but no other task's XCom (Airflow 3.3)."""
+    """Return whether the triggerer can render it, to a text."""
     if isinstance(value, (list, tuple)):
         return all(map(_renders_in_triggerer, value))
     return is_literal(value) or (isinstance(value, str) and bool(re.fullmatch(_PARAMS_ONLY, value)))

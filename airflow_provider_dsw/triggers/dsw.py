@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_dsw import validation
+from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.exceptions import (
     DswError,
     DswInstanceNotFoundError,
@@ -28,7 +30,6 @@ from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
 from airflow_provider_dsw.task_end import amay_stop, anote_end
 from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, reading
 from airflow_provider_dsw.triggers.watcher import Watcher, to_its_end
-from airflow_provider_dsw.validation import seconds
 from airflow_provider_dsw.version_compat import (
     QUEUES_WATCHERS,
     AirflowException,
@@ -422,17 +423,21 @@ class DswInstanceEventTrigger(DswBaseTrigger):
         queue: str | None = None,
     ) -> None:
         given = locals()
+        watchable = [argument.name for argument in ARGUMENTS if argument.watchable]
+        for name in (*watchable, "dsw_conn_id", "region", "queue"):
+            if not is_literal(given[name]):
+                raise ValueError(f"{name}: Airflow renders no trigger of a watcher. Pass the value itself.")
         super().__init__(
-            **{argument.name: given[argument.name] for argument in ARGUMENTS if argument.watchable},
-            dsw_conn_id=dsw_conn_id,
-            region=region,
-            poke_interval=seconds("poke_interval", poke_interval),
+            **{name: given[name] for name in watchable},
+            dsw_conn_id=validation.text("dsw_conn_id", dsw_conn_id),
+            region=validation.region("region", region),
+            poke_interval=validation.seconds("poke_interval", poke_interval),
         )
         self.check_wait_arguments(self.wait_arguments() | given)
         self.condition()
         if queue is not None and not QUEUES_WATCHERS:
             warnings.warn("queue: any triggerer may run this watcher; its own need Airflow 3.4.", stacklevel=2)
-        self.queue = queue
+        self.queue = validation.optional(validation.text)("queue", queue)
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Compare each poll's answers with what was seen last."""

@@ -7,16 +7,15 @@ condition is built from them after that, never in a constructor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dsw.arguments import check_id, is_literal, nearest
-from airflow_provider_dsw.expressions import compile_expression
+from airflow_provider_dsw import validation
+from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
-from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 
 class _NotGiven(str):
@@ -32,90 +31,28 @@ class Argument:
     One argument of a wait.
 
     :param name: its name in every signature, as an attribute and as a field of the conditions that take it.
-    :param parse: takes the name and a value; returns what the conditions take, or raises a ValueError that names it.
+    :param parse: one of :mod:`~airflow_provider_dsw.validation`'s checks; returns what the conditions take.
     :param default: what is meant if it is not given, for those conditions that take it.
     :param templated: whether Airflow renders it.
     :param watchable: whether an event trigger takes it.
     """
 
     name: str
-    parse: Callable[[str, Any], Any]
+    parse: validation.Check
     default: Any = None
     templated: bool = True
     watchable: bool = True
 
 
-def _id(name: str, value: Any) -> str:
-    check_id(name, value)
-    return str(value)
-
-
-def _statuses(name: str, value: Any) -> tuple[str, ...]:
-    several = sorted(value, key=_plain) if isinstance(value, (set, frozenset)) else value
-    several = several if isinstance(several, Iterable) and not isinstance(several, str) else (several,)
-    statuses = tuple(map(_plain, several))
-    for status in statuses:
-        if status not in INSTANCE_STATUSES:
-            raise ValueError(f"{name}: {status!r} is no instance status.{nearest(status, INSTANCE_STATUSES)}")
-    return statuses
-
-
-def _target_status(name: str, value: Any) -> tuple[str, ...]:
-    if not (statuses := _statuses(name, value)):
-        raise ValueError(f"{name}: empty. Name at least one status.")
-    return statuses
-
-
-def _image(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name}: {value!r} is no ImageId, ImageName or ImageUrl.")
-    return str(_plain(value))
-
-
-def _moment(name: str, value: Any) -> datetime:
-    moment = value
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value.strip())
-        except ValueError:
-            moment = None
-    if not isinstance(moment, datetime):
-        raise ValueError(f"{name}: {value!r} is neither a datetime nor ISO 8601.")
-    # Without a time zone, which moment it means would be a guess.
-    if moment.utcoffset() is None:
-        raise ValueError(
-            f"{name}: {value!s} has no time zone. Add one: '…Z' or '…+08:00' in a string, "
-            "tzinfo=… (e.g. datetime.timezone.utc) in a datetime."
-        )
-    return moment
-
-
-def _expression(name: str, value: Any) -> str:
-    compile_expression(name, value)
-    return str(value)
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name}: {value!r} is neither True nor False.")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    """A string without what surrounds it; of an enum, its value."""
-    value = value.value if isinstance(value, Enum) else value
-    return value.strip() if isinstance(value, str) else value
-
-
 ARGUMENTS = (
-    Argument("instance_id", _id),
-    Argument("target_status", _target_status, default="Running"),
-    Argument("wait_for_snapshot", _boolean, default=False, templated=False),
-    Argument("snapshot_id", _id, watchable=False),
-    Argument("snapshot_image", _image),
-    Argument("snapshot_created_after", _moment, watchable=False),
-    Argument("until", _expression),
-    Argument("failure_statuses", _statuses, watchable=False),
+    Argument("instance_id", validation.identifier),
+    Argument("target_status", validation.target_statuses, default="Running"),
+    Argument("wait_for_snapshot", validation.boolean, default=False, templated=False),
+    Argument("snapshot_id", validation.identifier, watchable=False),
+    Argument("snapshot_image", validation.image),
+    Argument("snapshot_created_after", validation.moment, watchable=False),
+    Argument("until", validation.expression),
+    Argument("failure_statuses", validation.statuses, watchable=False),
 )
 
 
@@ -131,7 +68,7 @@ def condition_of(values: Mapping[str, Any]) -> WaitCondition:
     check_together(given)
     parsed = {each.name: each.parse(each.name, given[each.name]) for each in ARGUMENTS if each.name in given}
     if "instance_id" not in parsed:
-        check_id("instance_id", values.get("instance_id"))
+        validation.identifier("instance_id", values.get("instance_id"))
     return kind(**parsed)
 
 
@@ -208,6 +145,8 @@ class WaitArguments:
             if argument.name in self._given and values[argument.name] is None:
                 argument.parse(argument.name, None)
                 raise ValueError(f"{argument.name}: rendered to None.")
+            if argument.templated:
+                values[argument.name] = validation.rendered(values[argument.name])
         return condition_of(values)
 
 
@@ -225,9 +164,11 @@ def as_json(value: Any) -> Any:
         return sorted(map(as_json, value))
     if isinstance(value, Mapping):
         return {str(name): as_json(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Sequence):
         return [as_json(each) for each in value]
-    return str(value) if isinstance(value, str) else value
+    return value
 
 
 def _is_given(value: Any) -> bool:

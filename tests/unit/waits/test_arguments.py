@@ -178,10 +178,15 @@ def test_the_interval_of_a_watcher_is_a_number_of_seconds_or_a_timedelta(interva
 
 @pytest.mark.parametrize("status", INSTANCE_STATUSES)
 @pytest.mark.parametrize("kind", [str, lambda status: [status], lambda status: {status}])
-def test_one_status_is_as_good_as_a_collection_of_one(status, kind):
-    wait = of(ID, kind(status), failure_statuses=kind(status))
+def test_one_target_status_is_as_good_as_a_collection_of_one(status, kind):
+    wait = of(ID, kind(status), failure_statuses=[status])
 
     assert wait == StatusCondition(ID, target_status=(status,), failure_statuses=(status,))
+
+
+def test_failure_statuses_are_a_list():
+    with pytest.raises(ValueError, match=r"failure_statuses: 'Failed' is a single status\. Write a list of them"):
+        of(ID, failure_statuses="Failed")
 
 
 def test_running_is_awaited_where_nothing_else_is_said():

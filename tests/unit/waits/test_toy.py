@@ -38,7 +38,7 @@ class ToyCondition(WaitCondition):
 
 
 '''
-PARSE = """def _toy(name: str, value: Any) -> str:
+PARSE = """def toy(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name}: {value!r} is no toy.")
     return value
@@ -50,8 +50,8 @@ PARAMETER = "        toy: str | None = None,\n"
 PLACES = {
     "the condition": ("waits/conditions.py", r"KINDS: tuple", CONDITION),
     "the kind": ("waits/conditions.py", r"(?<=WaitCondition\], \.\.\.\] = \()", "ToyCondition, "),
-    "how it is checked": ("waits/arguments.py", r"def _plain\(", PARSE),
-    "the declaration": ("waits/arguments.py", r"(?<=ARGUMENTS = \(\n)", '    Argument("toy", _toy),\n'),
+    "how it is checked": ("validation.py", r"# Several values\n", PARSE),
+    "the declaration": ("waits/arguments.py", r"(?<=ARGUMENTS = \(\n)", '    Argument("toy", validation.toy),\n'),
     "the sensor": ("sensors/dsw.py", r"        dsw_conn_id: str = ", PARAMETER),
     "the triggers": ("triggers/base.py", r"        dsw_conn_id: str = ", PARAMETER),
     "the event trigger": ("triggers/dsw.py", r"        dsw_conn_id: str = ", PARAMETER),
