@@ -119,12 +119,12 @@ def text(name: str, value: object) -> str:
 
 def description(name: str, value: object) -> str:
     """
-    Return a text, as :func:`text` does. It may be empty.
+    Return a text, as :func:`text` does. It may be empty, and no message shows it.
 
     :param name: the argument.
     :param value: a str.
     """
-    return "" if value == "" else _text(name, value, _type_of)
+    return str(value) if isinstance(value, str) and not value.strip() else _text(name, value, _type_of)
 
 
 def secret_text(name: str, value: object) -> str:
@@ -232,8 +232,11 @@ def expression(name: str, value: object) -> str:
     :param name: the argument.
     :param value: what JMESPath can parse, with functions that it knows and as many arguments as they take.
     """
-    compile_expression(name, found := _plain(value))
-    return str(found)
+    found = _plain(value)
+    if not isinstance(found, str) or not found.strip():
+        raise ValueError(f"{name}: {shown(found)} is no JMESPath expression.")
+    compile_expression(name, found)
+    return found
 
 
 def region(name: str, value: object) -> str | None:
@@ -274,7 +277,8 @@ def statuses(name: str, value: object) -> tuple[str, ...]:
     found = [item.strip() if isinstance(item, str) else item for item in found]
     for status in found:
         if not isinstance(status, str) or status not in INSTANCE_STATUSES:
-            raise ValueError(f"{name}: {shown(status)} is no instance status.{nearest(status, INSTANCE_STATUSES)}")
+            near = nearest(status if isinstance(status, str) else "", INSTANCE_STATUSES)
+            raise ValueError(f"{name}: {shown(status)} is no instance status.{near}")
     if not is_several(value):
         raise ValueError(f"{name}: {shown(value)} is a single status. Write a list of them: [{found[0]!r}].")
     return tuple(found)
@@ -401,7 +405,8 @@ def items(value: Any) -> list[Any]:
     :param value: for which :func:`is_several` holds, or a dict.
     """
     found = [_plain(item) for item in value]
-    return sorted(found, key=str) if isinstance(value, (set, frozenset)) else found
+    is_set = isinstance(value, (set, frozenset))
+    return sorted(found, key=lambda item: item if isinstance(item, str) else "") if is_set else found
 
 
 def _plain(value: Any) -> Any:

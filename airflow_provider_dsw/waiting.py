@@ -60,17 +60,18 @@ def is_deferrable(given: bool | None) -> bool:
 
 
 @contextmanager
-def parsing(task: BaseOperator) -> Iterator[None]:
+def parsing(task: BaseOperator, task_id: str | None = None) -> Iterator[None]:
     """
     Let a ValueError of a task's constructor say which task it is about.
 
     What is mapped is made in the worker, from values that no retry changes.
 
     :param task: the task.
+    :param task_id: its id, before its own constructor has taken it.
     :raises DswWaitArgumentError: in place of a ValueError, if the task is one of a mapped task's.
     """
     try:
-        with naming(task.task_id):
+        with naming(task_id or task.task_id):
             yield
     except ValueError as error:
         if is_expanded(task):

@@ -77,6 +77,9 @@ class DswGetInstanceOperator(Asking, BaseOperator):
         multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
+        with parsing(self, kwargs["task_id"]):
+            # Airflow's own check is a TypeError.
+            validation.boolean("multiple_outputs", multiple_outputs)
         super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         self.instance_id = instance_id
         self.include_sensitive = include_sensitive
@@ -91,7 +94,6 @@ class DswGetInstanceOperator(Asking, BaseOperator):
             **super()._checks(),
             "instance_id": validation.identifier,
             "include_sensitive": validation.boolean,
-            "multiple_outputs": validation.boolean,
         }
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.arguments import is_literal, naming
+from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.polling import PollLog, result
@@ -89,12 +89,12 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         given = locals()
-        with naming(kwargs.get("task_id", "")):
+        with parsing(self, kwargs["task_id"]):
             for name in ("poke_interval", "timeout", "max_wait"):
                 # What Airflow itself would take: an infinity, and an endless pause, are OverflowErrors in its depth.
                 if (value := {**(kwargs.get("default_args") or {}), **kwargs}.get(name)) is not None:
                     validation.seconds(name, value, may_be_0=True)
-        super().__init__(**kwargs)
+            super().__init__(**kwargs)
         self.take_wait_arguments(given)
         self.dsw_conn_id = dsw_conn_id
         self.region = region

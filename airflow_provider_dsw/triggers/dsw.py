@@ -191,11 +191,23 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         return has_nothing_to_stop(instance, operation.baseline if operation else None)
 
     def shared_stream_key(self) -> Hashable | None:
-        """None with ``exponential_backoff``: each such wait has a pace of its own."""
-        return None if self.exponential_backoff else super().shared_stream_key()
+        """None with ``exponential_backoff``: each such wait has a pace of its own; and for one that can't be."""
+        return None if self.exponential_backoff or self._argument_error() else super().shared_stream_key()
+
+    def _argument_error(self) -> DswWaitArgumentError | None:
+        try:
+            self.wait()
+            validation.text("dsw_conn_id", self.dsw_conn_id)
+            validation.region("region", self.region)
+        except ValueError as error:
+            return DswWaitArgumentError(str(error))
+        return None
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """As the base does, but with all closed before the one event: whoever takes it looks no further."""
+        if (error := self._argument_error()) is not None:
+            yield TriggerEvent(_DeferredWait(self).event(_End(event_of(error))))
+            return
         await self._recall_polled()
         async with (
             aclosing(self._own_stream()) as stream,

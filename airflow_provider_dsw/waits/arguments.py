@@ -129,7 +129,7 @@ class WaitArguments:
         for argument in ARGUMENTS:
             value = values[argument.name]
             # None means "not given" only to what has no other default.
-            is_wrong_none = value is None and (argument.default or argument.name == "instance_id")
+            is_wrong_none = value is None and (argument.default is not None or argument.name == "instance_id")
             is_known = not argument.templated or is_literal(value)
             if is_wrong_none or (argument.name in self._given and is_known):
                 argument.parse(argument.name, value)
@@ -142,11 +142,13 @@ class WaitArguments:
         """
         values = self.wait_arguments()
         for argument in ARGUMENTS:
-            if argument.name in self._given and values[argument.name] is None:
-                argument.parse(argument.name, None)
-                raise ValueError(f"{argument.name}: rendered to None.")
+            value = values[argument.name]
+            if argument.name in self._given and (value is None or value is False):
+                # Else it would be taken for "not given", and mean another wait.
+                argument.parse(argument.name, value)
+                raise ValueError(f"{argument.name}: rendered to {value}.")
             if argument.templated:
-                values[argument.name] = validation.rendered(values[argument.name])
+                values[argument.name] = validation.rendered(value)
         return condition_of(values)
 
 

@@ -102,7 +102,7 @@ NO_NUMBERS: list[object] = [
         (validation.whole_number, [*NO_NUMBERS, 1.5, 1.0]),
         (validation.text, NO_TEXTS),
         (validation.secret_text, NO_TEXTS),
-        (validation.description, [value for value in NO_TEXTS if value != ""]),
+        (validation.description, [value for value in NO_TEXTS if value not in ("", "  ")]),
         (validation.identifier, [*NO_TEXTS, "a/b", "None", " None", "dsw 1", "x" * 129, 10**9999]),
         (validation.snapshot_name, [*NO_TEXTS, "Model", "a b", "a\n", " a", 20261125]),
         (validation.image_url, NO_TEXTS),
