@@ -161,6 +161,33 @@ def test_what_only_a_worker_can_render_is_deferred_by_one(value: Any) -> None:
     assert sensor.deferrable
 
 
+@pytest.mark.parametrize("name", ["instance_id", "target_status", "snapshot_created_after", "dsw_conn_id", "region"])
+def test_what_renders_natively_is_deferred_by_a_worker(name: str) -> None:
+    """The triggerer would make a text of a list."""
+    says = f"no start_from_trigger, {name} can only be rendered by a worker"
+    with DAG("dag", schedule=None, render_template_as_native_obj=True), pytest.warns(UserWarning, match=says):
+        sensor = sensor_from_trigger(**{name: "{{ params.x }}"})
+
+    assert not sensor.start_from_trigger
+    assert sensor.deferrable
+
+
+def test_a_rendered_list_of_statuses_is_waited_for(dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance(ID, status="Stopped")
+    with DAG("dag", schedule=None, render_template_as_native_obj=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sensor = sensor_from_trigger(target_status="{{ params.statuses }}")
+    sensor.render_template_fields({"params": {"statuses": ["Running", "Stopped"]}})
+
+    assert sensor.execute({})["Status"] == "Stopped"
+
+
+@pytest.mark.skipif(not STARTS_FROM_TRIGGER, reason="Airflow 3.3 starts tasks in the triggerer")
+def test_what_is_no_template_starts_there_even_if_the_dag_renders_natively() -> None:
+    with DAG("dag", schedule=None, render_template_as_native_obj=True):
+        assert sensor_from_trigger(target_status=["Running", "Stopped"]).start_from_trigger is True
+
+
 @pytest.mark.skipif(STARTS_FROM_TRIGGER, reason="Airflow 3.3 can do it")
 def test_an_airflow_that_can_t_start_tasks_in_the_triggerer_defers_them() -> None:
     with pytest.warns(UserWarning, match="needs Airflow 3.3"):

@@ -106,9 +106,8 @@ def get_instance_snapshot(instance_id: str, snapshot_id: str) -> Call:
 
 
 def list_instances(filters: Mapping[str, Any]) -> Call:
-    size = filters.get("page_size")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise ValueError(f"list_instances: page_size: {size!r} is not a whole number above 0.")
+    if (size := filters.get("page_size")) is not None:
+        validation.whole_number("list_instances: page_size", size)
     request = Request("ListInstances", "GET", _INSTANCES, {"PageSize": str(PAGE_SIZE), **_list_query(filters)})
     return Call(request, "ListInstances", _holds_list("Instances"))
 

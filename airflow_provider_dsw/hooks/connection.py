@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import socket
 from collections.abc import Mapping
@@ -19,11 +20,15 @@ from airflow_provider_dsw.hooks.fields import (
     PROTOCOLS,
     SHORTEST_ROLE_SESSION,
     TAKEN,
+    extra_keys,
     secret_fields,
 )
+from airflow_provider_dsw.validation import shown
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
+log = logging.getLogger(__name__)
 
 USER_AGENT = "airflow-provider-dsw"
 
@@ -61,6 +66,8 @@ class DswConnection:
     connect_timeout: float
     read_timeout: float
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    hint: str = field(default="", compare=False)
+    """What in extra is not read, in words; empty if there is no such key."""
 
     @property
     def is_static(self) -> bool:
@@ -99,6 +106,9 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
     """
     where = f"Connection {connection.conn_id!r}"
     extra = _extra_of(connection, where)
+    hint = _hint(extra)
+    if hint:
+        log.warning("%s:%s", where, hint)
 
     def text(name: str) -> str:
         return _text(extra.get(name))
@@ -124,16 +134,19 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
         raise DswConnectionError(f"{where}: region {region!r} is no region id like 'cn-hangzhou'.")
     network = choice("network", NETWORKS)
     auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", tuple(NEEDED))
+    if auth_type == "access_key" and text("security_token"):
+        auth_type = "sts"
     return DswConnection(
         conn_id=str(connection.conn_id),
-        endpoint=_endpoint(connection, region, network, where),
+        endpoint=_endpoint(connection, region, network, where, hint),
         protocol=choice("protocol", PROTOCOLS),
         region=region,
         auth_type=auth_type,
-        credentials=_credentials(auth_type, connection, extra, where),
+        credentials=_credentials(auth_type, connection, extra, where, hint),
         connect_timeout=seconds("connect_timeout", DEFAULT_CONNECT_TIMEOUT),
         read_timeout=seconds("read_timeout", DEFAULT_READ_TIMEOUT),
         secrets=_secrets(connection, extra),
+        hint=hint,
     )
 
 
@@ -147,21 +160,30 @@ def _extra_of(connection: Connection, where: str) -> dict[str, Any]:
     # Not ``extra_dejson``: it calls the supervisor, which blocks in async code, and hides broken JSON.
     try:
         extra = json.loads(connection.extra or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         extra = None
     if not isinstance(extra, dict):
         # Without its text: what failed to parse may be a secret.
         raise DswConnectionError(f"{where}: extra is not a JSON object.")
+    for name in extra_keys():
+        if name != "policy" and isinstance(extra.get(name), (bool, list, dict)):
+            raise DswConnectionError(f"{where}: extra {name!r} must be a string or a number.")
     return extra
 
 
-def _endpoint(connection: Connection, region: str, network: str, where: str) -> str:
-    host = (connection.host or "").strip()
+def _hint(extra: Mapping[str, Any]) -> str:
+    known = extra_keys()
+    unknown = [key for key in extra if key not in known]
+    return "".join(f" extra has {shown(key)}, which nothing reads.{nearest(key, known)}" for key in unknown)
+
+
+def _endpoint(connection: Connection, region: str, network: str, where: str, hint: str) -> str:
+    host = _text(connection.host)
     if not host:
         if not region:
             raise DswConnectionError(
                 f"{where}: neither extra 'region' (e.g. 'cn-hangzhou') nor host is set; one of them says where "
-                "the service is."
+                f"the service is.{hint}"
             )
         return f"pai-dsw{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
     if _is_ipv6(host):
@@ -177,7 +199,9 @@ def _endpoint(connection: Connection, region: str, network: str, where: str) -> 
     return host
 
 
-def _credentials(auth_type: str, connection: Connection, extra: dict[str, Any], where: str) -> dict[str, Any]:
+def _credentials(
+    auth_type: str, connection: Connection, extra: dict[str, Any], where: str, hint: str
+) -> dict[str, Any]:
     given = {
         **{name: _text(value) for name, value in extra.items()},
         "access_key_id": _text(connection.login or extra.get("access_key_id")),
@@ -187,7 +211,7 @@ def _credentials(auth_type: str, connection: Connection, extra: dict[str, Any], 
     for name in needed:
         if not given.get(name):
             raise DswConnectionError(
-                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} is not set; auth_type {auth_type!r} needs it."
+                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} is not set; auth_type {auth_type!r} needs it.{hint}"
             )
     credentials: dict[str, Any] = {
         name: given[name] for name in (*needed, *TAKEN.get(auth_type, ())) if given.get(name)

@@ -29,6 +29,7 @@ NEEDED = {
 }
 _ROLE_SESSION = ("role_session_name", "role_session_expiration", "policy", "sts_endpoint")
 TAKEN = {
+    "access_key": ("security_token",),  # which makes it sts
     "ram_role_arn": ("security_token", "external_id", *_ROLE_SESSION),
     "oidc_role_arn": _ROLE_SESSION,
     "ecs_ram_role": ("role_name",),
@@ -85,6 +86,11 @@ def form_fields() -> dict[str, dict[str, Any]]:
 def secret_fields() -> tuple[str, ...]:
     """Return the fields of extra that are secret: those that the form shows as a password."""
     return tuple(name for name, field in form_fields().items() if field["schema"].get("format") == "password")
+
+
+def extra_keys() -> tuple[str, ...]:
+    """Return all that is read of extra: the form's fields, and where the official provider keeps the AccessKey."""
+    return (*form_fields(), "access_key_id", "access_key_secret")
 
 
 def field_behaviour() -> dict[str, Any]:
