@@ -26,6 +26,9 @@ from airflow_provider_dsw.version_compat import AirflowException
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.arguments import RUNNING, WaitArguments, as_json
 
+SHORTEST_PAUSE = 1.0
+"""Seconds between two polls at least: a sensor's poke_interval may be 0, and a triggerer has no time for that."""
+
 
 class Poll:
     """
@@ -178,8 +181,8 @@ async def poll_stream(
                         poll, after_error = Poll(error.with_traceback(None), readers()), True
                         retry_after = getattr(error, "retry_after", None)
                     yield poll
-                    await asyncio.sleep(seconds(retry_after=retry_after))
+                    await asyncio.sleep(max(seconds(retry_after=retry_after), SHORTEST_PAUSE))
         except AirflowException as error:
             # One without a field; or Airflow knows no such connection.
             yield Poll(error.with_traceback(None), readers())
-        await asyncio.sleep(seconds())
+        await asyncio.sleep(max(seconds(), SHORTEST_PAUSE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import weakref
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,6 +17,7 @@ from airflow_provider_dsw.triggers import base
 from airflow_provider_dsw.triggers.base import Poll, reading
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.waits.answers import PollResult
+from tests import tries
 from tests.support.modes import ID
 
 SECRET = {"EnvironmentVariables": {"TOKEN": "s3cret"}}
@@ -128,3 +130,18 @@ def test_one_who_joins_too_late_for_a_poll_waits_for_the_next() -> None:
     event = asyncio.run(story())
     assert (event["outcome"], event["polls"]) == ("met", 3)
     assert "EnvironmentVariables" not in event["result"]
+
+
+@pytest.mark.parametrize("exponential_backoff", [False, True])
+def test_a_deferred_wait_polls_once_a_second_at_most(
+    exponential_backoff: bool, dsw_default: DswEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the short pauses of all other tests
+    monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(dsw_default.connection()))
+    dsw_default.add_instance(ID, status="Starting")
+    trigger = wait(poke_interval=0.0, exponential_backoff=exponential_backoff)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(tries.first_event(trigger), 1.5))
+
+    assert len(dsw_default.requests) == 2
