@@ -1,16 +1,12 @@
-"""Check what a DAG author passes, and help with what is mistyped."""
+"""What is known of an argument where the DAG is parsed, and help with what is mistyped."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
 
 
 @contextmanager
@@ -24,43 +20,6 @@ def naming(task_id: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"Task {task_id!r}: {error}") from None
-
-
-def check_id(name: str, value: object) -> None:
-    """
-    Check the id of an instance or snapshot.
-
-    The SDK would call ListInstances for an empty one, and sign a wrong path for one with special characters.
-
-    :param name: the argument that holds it, for the message.
-    :param value: letters, digits, ``-`` and ``_``, e.g. ``dsw-730xxxxxxxxxx``.
-    :raises ValueError: where it is empty or malformed.
-    """
-    # 'None' is what a template makes of an XCom that is not there.
-    if not isinstance(value, str) or not _ID.fullmatch(value) or value == "None":
-        raise ValueError(f"{name}: {value!r} is no id. Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.")
-
-
-def check_snapshot_name(value: object) -> None:
-    """
-    Check the name for a new snapshot.
-
-    :param value: lowercase letters, digits and hyphens (CreateInstanceSnapshot's page).
-    :raises ValueError: where it is empty or holds anything else.
-    """
-    if not isinstance(value, str) or not _SNAPSHOT_NAME.fullmatch(value):
-        raise ValueError(f"snapshot_name: {value!r} is not of lowercase letters, digits and hyphens.")
-
-
-def check_image_url(value: object) -> None:
-    """
-    Check the address to push an image to.
-
-    :param value: e.g. ``registry.cn-hangzhou.aliyuncs.com/ns/repo:tag``.
-    :raises ValueError: where it is empty.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("image_url: empty. Name the repository and tag to push the image to.")
 
 
 def is_literal(value: Any) -> bool:
