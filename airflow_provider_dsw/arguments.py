@@ -35,7 +35,7 @@ def is_literal(value: Any) -> bool:
         return all(map(is_literal, value))
     if isinstance(value, dict):
         return all(map(is_literal, value.values()))
-    is_resolved = not isinstance(value, os.PathLike) and hasattr(value, "resolve")
+    is_resolved = not isinstance(value, os.PathLike) and callable(getattr(value, "resolve", None))
     return not is_resolved and not callable(value)
 
 

@@ -310,18 +310,22 @@ class DswHook(BaseHook):
         One ListInstances, without retries. Where that is denied but the credentials are good, they count as
         working: whether they may do GetInstance, only an instance's id would show.
         """
-        hint = ""
+        works, words = self._try_connection()
+        # Not the property, which would look the connection up.
+        access = self._access.found
+        return works, f"{words}{access.connection.hint if access else ''}"
+
+    def _try_connection(self) -> tuple[bool, str]:
         try:
-            hint = self.connection.hint
             answer = self._call(calls.list_instances({"page_size": 1, "workspace_id": "ALL"}), tries=1)
         except DswAccessDeniedError as error:
-            valid = "The credentials are valid. They may not list instances, which waits do not need. "
-            may_be_used = lacks_permission(error)
-            return may_be_used, f"{valid if may_be_used else ''}{error}{hint}"
+            if lacks_permission(error):
+                return True, f"The credentials are valid. They may not list instances, which waits do not need. {error}"
+            return False, str(error)
         except AirflowException as error:
-            return False, f"{error}{hint}"
+            return False, str(error)
         number = answer.get("TotalCount", 0)
-        return True, f"PAI-DSW at {self.connection.endpoint} answers. Instances that it lists: {number}.{hint}"
+        return True, f"PAI-DSW at {self.connection.endpoint} answers. Instances that it lists: {number}."
 
     # The one retry layer, around the first try of a call: tenacity takes longer than the signature, which counts where
     # a thousand waits poll.
