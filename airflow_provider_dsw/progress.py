@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_dsw.waits.answers import PollResult, newest_snapshot, status_in, time_in
-from airflow_provider_dsw.waits.conditions import Outcome, StatusCondition, Verdict, Wait, WaitCondition
+from airflow_provider_dsw.waits.conditions import Outcome, Problem, StatusCondition, Verdict, Wait, WaitCondition
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, default_failure_statuses
 
 ASSUMPTIONS = (
@@ -33,6 +33,10 @@ ASSUMPTIONS = (
     "that it was given, before it is looked for three times; a snapshot is also shown if the instance is Saving.",
     "StopInstance with SaveImage makes a snapshot that is newer, by its GmtCreateTime, than those before. It may be "
     "pushed still when the instance is Stopped; if none is shown by then, the save has worked.",
+    "CreateInstance has no token that would make it safe to repeat. ListInstances filters by Labels, shows those of "
+    "each instance, and with WorkspaceId and ResourceId ALL every instance of the caller's.",
+    "DeleteInstance may be refused in any status but Stopped and Failed. Until the instance is not found any more it "
+    "shows Deleting, or the state from before the request.",
     "A shutdown timer may be taken in any status, or only from Running: one that is refused before is set again then. "
     "It replaces one that is there, or is refused until that one is deleted. It is gone after a stop, or outlives it.",
 )
@@ -166,6 +170,8 @@ class Operation:
     :param reversible: whether ``Stopping`` or ``Stopped`` ends the wait as failed once the baseline was left.
     :param saves_image: whether a snapshot that is newer than the baseline's belongs to the operation.
     :param blocked_by: the status whose end is waited for, before the request can be made.
+    :param may_be_gone: whether the wait ends, other than as failed, if the service knows no such instance any more.
+    :param until_gone: whether nothing else is the end that is waited for.
     :param asked_at: POSIX time at which this try has made the request; None if it has found it in progress.
     :param has_timer: whether the instance was given a shutdown timer, or had one.
     """
@@ -174,6 +180,8 @@ class Operation:
     reversible: bool = False
     saves_image: bool = False
     blocked_by: str | None = None
+    may_be_gone: bool = False
+    until_gone: bool = False
     asked_at: float | None = None
     has_timer: bool = False
 
@@ -237,6 +245,17 @@ class Operation:
             return verdict
         return self._of_instance(condition, verdict, instance)
 
+    def evaluate_problem(self, condition: WaitCondition, problem: Problem) -> Verdict:
+        """
+        Say what it means for the outcome of this operation that the service gave no answer.
+
+        :param condition: what is waited for.
+        :param problem: why.
+        """
+        if self.may_be_gone and problem is Problem.NOT_FOUND:
+            return Verdict(Outcome.SUCCESS, "gone", {"InstanceId": condition.instance_id})
+        return condition.evaluate_problem(problem)
+
     def _of_instance(self, condition: WaitCondition, verdict: Verdict, instance: Mapping[str, Any]) -> Verdict:
         save = self.save(instance)
         if save is not None and save.get("Status") == "Failed":
@@ -254,6 +273,8 @@ class Operation:
                 outcome=Outcome.PENDING,
                 last_status=f"{verdict.last_status}, snapshot {save.get('Status')}",
             )
+        if verdict.outcome is Outcome.SUCCESS and self.until_gone:
+            return replace(verdict, outcome=Outcome.PENDING)
         if verdict.outcome is Outcome.PENDING and self.is_reversed(instance):
             return replace(verdict, outcome=Outcome.FAILURE)
         return verdict
@@ -262,6 +283,8 @@ class Operation:
         """Say in words what is waited for."""
         if self.blocked_by:
             return f"DSW instance {condition.instance_id} to be no longer {self.blocked_by}"
+        if self.until_gone:
+            return f"DSW instance {condition.instance_id} to be gone"
         if isinstance(condition, StatusCondition):
             # The others are ends of the wait, but nobody has asked for them.
             return str(replace(condition, target_status=condition.target_status[:1]))
@@ -349,16 +372,29 @@ def condition_for_target(
     return Wait(condition, operation)
 
 
-def condition_for_end_of(instance: Mapping[str, Any]) -> Wait:
+def condition_for_end_of(instance: Mapping[str, Any], *, may_be_gone: bool = False) -> Wait:
     """
     Return the wait until an instance has left its present status, for whatever other one that is known.
 
     :param instance: GetInstance's answer.
+    :param may_be_gone: as :class:`Operation`'s.
     """
     blocked_by = str(instance.get("Status"))
     others = tuple(status for status in INSTANCE_STATUSES if status != blocked_by)
     condition = StatusCondition(str(instance["InstanceId"]), target_status=others, failure_statuses=())
-    return Wait(condition, Operation(Baseline.of(instance), blocked_by=blocked_by))
+    operation = Operation(Baseline.of(instance), blocked_by=blocked_by, may_be_gone=may_be_gone)
+    return Wait(condition, operation)
+
+
+def condition_for_deletion(instance_id: str, baseline: Baseline) -> Wait:
+    """
+    Return the wait until the service knows no such instance any more.
+
+    :param instance_id: the ``InstanceId``.
+    :param baseline: the state before the request.
+    """
+    condition = StatusCondition(instance_id, target_status=("Deleting",), failure_statuses=("Failed",))
+    return Wait(condition, Operation(baseline, may_be_gone=True, until_gone=True))
 
 
 def find_by_label(
@@ -381,16 +417,19 @@ def find_by_label(
     )
 
 
-def with_label(snapshots: Iterable[Mapping[str, Any]], key: str, value: str) -> list[Mapping[str, Any]]:
+def with_label(items: Iterable[Mapping[str, Any]], key: str, value: str) -> list[Mapping[str, Any]]:
     """
-    Return the snapshots with this label.
+    Return the snapshots or instances with this label.
 
-    :param snapshots: ListInstanceSnapshot's.
+    :param items: ListInstanceSnapshot's or ListInstances'.
     :param key: the label's ``Key``.
     :param value: its ``Value``.
     """
-    label = {"Key": key, "Value": value}
-    return [snapshot for snapshot in snapshots if label in (snapshot.get("Labels") or ())]
+    return [item for item in items if any(_is_label(label, key, value) for label in item.get("Labels") or ())]
+
+
+def _is_label(label: Any, key: str, value: str) -> bool:
+    return isinstance(label, Mapping) and label.get("Key") == key and label.get("Value") == value
 
 
 def _tells_of(snapshot: Mapping[str, Any] | None, instance: Mapping[str, Any]) -> bool:

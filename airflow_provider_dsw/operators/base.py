@@ -46,6 +46,8 @@ CONFIRM_ATTEMPTS = 3
 """How often to look whether a request was performed whose answer is lost."""
 CONFIRM_PAUSE = 5.0
 """Seconds between two such looks, at most."""
+TASK_LABEL = "airflow-task"
+"""The label of a snapshot or an instance that says which task made it."""
 T = TypeVar("T")
 
 
@@ -125,6 +127,7 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         self._reset()
         event = (next_kwargs or {}).get("event") or {}
         self._began = event.get("began")
+        self.instance_id = event.get("instance_id", self.instance_id)
         with self._seeing_to_its_end(context):
             if operation := event.get("operation"):
                 self._restore(Operation.from_json(operation))
@@ -170,7 +173,9 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         unclear = self._is_later_try
         for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
             if not self._may_ask:
-                raise DswOperationFailedError(f"{action} of {self.instance_id} was not sent: the task has been ended.")
+                raise DswOperationFailedError(
+                    f"{action} of {self.instance_id or 'a new instance'} was not sent: the task has been ended."
+                )
             was_responsible, self._is_responsible = self._is_responsible, True
             asked_at = time.time()
             try:
@@ -187,6 +192,8 @@ class DswBaseOperator(StopOnKill, BaseOperator):
                 found, has_looked = self._confirm(find, CONFIRM_ATTEMPTS if unclear else 1)
                 if found is not None:
                     self.log.info("An earlier attempt already submitted this request; resuming. %s", error)
+                    if lost:
+                        self._has_asked()
                     return None, found
                 if not (lost and has_looked and attempts_left):
                     raise end_by(self._wait(), error) from None

@@ -22,9 +22,12 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.base import (
     CONFIRM_ATTEMPTS,
+    TASK_LABEL,
     DswBaseOperator,
     _idempotency_key,
 )
+from airflow_provider_dsw.operators.create import DswCreateInstanceOperator
+from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.polling import as_final, end_by
@@ -36,14 +39,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 __all__ = [
+    "DswCreateInstanceOperator",
     "DswCreateSnapshotOperator",
+    "DswDeleteInstanceOperator",
     "DswGetInstanceOperator",
     "DswStartInstanceOperator",
     "DswStopInstanceOperator",
 ]
 
-TASK_LABEL = "airflow-task"
-"""The label of a snapshot that says which task made it."""
 LONGEST_WORDS = 40
 """How much of the names of DAG and task is in the name of a snapshot, in characters."""
 

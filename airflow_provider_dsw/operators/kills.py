@@ -44,6 +44,14 @@ class StopOnKill(Waiting):
         return self.stop_on_kill and self._is_responsible
 
     @property
+    def _cleans_up(self) -> bool:
+        """Whether anything is to be done when the last try fails."""
+        return self.stop_on_kill
+
+    def _clean_up(self) -> None:
+        self._stop_instance("the task has failed for good")
+
+    @property
     def _is_later_try(self) -> bool:
         return self._attempt.number > 1
 
@@ -72,9 +80,9 @@ class StopOnKill(Waiting):
             self._is_deferred = True
             raise
         except BaseException as error:
-            if self.stop_on_kill:
+            if self._cleans_up:
                 if self._attempt.is_last(error, self, context):
-                    self._stop_instance("the task has failed for good")
+                    self._clean_up()
                 elif self._is_responsible:
                     self.log.info("DSW instance %s is left alone: a retry of the task resumes.", self.instance_id)
             self._has_ended()

@@ -91,7 +91,8 @@ class DswRunningOperator(DswStatusOperator):
             return
         try:
             self._set_timer(timer)
-        except (DswRequestError, DswTransientError) as error:
+        except (DswRequestError, DswTransientError, DswInstanceNotFoundError) as error:
+            # Not yet, or not shown yet.
             if not self.wait_for_completion:
                 raise self._without_timer(error) from None
             self.log.warning("The shutdown timer is set when DSW instance %s is Running. %s", self.instance_id, error)

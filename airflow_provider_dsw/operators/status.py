@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_dsw.client.secrets import clean
 from airflow_provider_dsw.details import default_details, redact
-from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTransientError
+from airflow_provider_dsw.exceptions import (
+    DswError,
+    DswInstanceNotFoundError,
+    DswOperationFailedError,
+    DswTransientError,
+)
 from airflow_provider_dsw.operators.base import DswBaseOperator
+from airflow_provider_dsw.polling import end_by
 from airflow_provider_dsw.progress import (
     Baseline,
     Operation,
@@ -31,7 +37,7 @@ PATIENCE = 10
 """For how many poll intervals to wait for the end of a status that may stay, before the request is made in it."""
 
 
-class _Next(NamedTuple):
+class Next(NamedTuple):
     """Where to go on from: the state that an instance is in, and whether to wait for the end of what may stay."""
 
     instance: Mapping[str, Any]
@@ -44,6 +50,8 @@ class DswStatusOperator(DswBaseOperator):
     target: str
     action: str
     save_image = False
+    # Whether an instance that is gone is one more state to go on from.
+    may_be_gone = False
 
     def _reset(self) -> None:
         super()._reset()
@@ -52,11 +60,29 @@ class DswStatusOperator(DswBaseOperator):
     def _request(self) -> Mapping[str, Any]:
         raise NotImplementedError
 
+    def _get_instance(self, context: Context) -> dict[str, Any]:
+        """As the base's; empty for an instance that is gone, if that is a state to go on from."""
+        try:
+            instance = self._look()
+        except DswError as error:
+            raise end_by(self._wait(), error) from None
+        if instance:
+            self._keep_links(context, instance)
+        return instance
+
+    def _look(self) -> dict[str, Any]:
+        try:
+            return self.hook.get_instance(self.instance_id)
+        except DswInstanceNotFoundError:
+            if self.may_be_gone:
+                return {}
+            raise
+
     def _wait(self) -> Wait:
         return self._condition(self._operation(Baseline()))
 
     def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
-        return Operation(baseline, reversible=reversible, saves_image=self.save_image)
+        return Operation(baseline, reversible=reversible, saves_image=self.save_image, may_be_gone=self.may_be_gone)
 
     def _condition(self, operation: Operation, *, also: Sequence[str] = ()) -> Wait:
         return condition_for_target(self.instance_id, self.target, operation, also=also)
@@ -69,12 +95,12 @@ class DswStatusOperator(DswBaseOperator):
 
     def _advance(self, context: Context, instance: Mapping[str, Any], is_patient: bool = True) -> dict[str, Any]:
         """Do what is to be done next, from the state that an instance is in, until the target is reached."""
-        step: dict[str, Any] | _Next = _Next(instance, is_patient)
-        while isinstance(step, _Next):
+        step: dict[str, Any] | Next = Next(instance, is_patient)
+        while isinstance(step, Next):
             step = self._step(context, *step)
         return step
 
-    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | _Next:
+    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | Next:
         found = self._progress(instance)
         if found is Progress.DONE:
             self.log.info("DSW instance %s is %s already.", self.instance_id, self.target)
@@ -97,9 +123,9 @@ class DswStatusOperator(DswBaseOperator):
             is_another = now.get("Status") != instance.get("Status")
             if not is_patient or self._is_out_of_time or not (is_another or is_transitional(now)):
                 raise
-            return _Next(now) if is_another else self._wait_for_end_of(context, now)
+            return Next(now) if is_another else self._wait_for_end_of(context, now)
         if changed is not None:
-            return _Next(changed)
+            return Next(changed)
         self._on_its_way(context, instance)
         return self._complete(context, self._condition(self._operation(baseline, reversible=self.target == "Running")))
 
@@ -124,7 +150,7 @@ class DswStatusOperator(DswBaseOperator):
         is_unchanged = baseline.is_stale(instance) or self._progress(instance) is Progress.NEEDS_REQUEST
         return None if is_unchanged else instance
 
-    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> _Next:
+    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> Next:
         """Wait until the instance has left its present status, and look again."""
         limit = PATIENCE * self.poke_interval if may_stay(instance) else None
         self.log.info(
@@ -133,10 +159,11 @@ class DswStatusOperator(DswBaseOperator):
             clean(str(instance.get("Status"))),
             self.action,
         )
-        ended = self._wait_for(context, condition_for_end_of({**instance, "InstanceId": self.instance_id}), limit=limit)
-        return self._look_again(context, ended)
+        present = {**instance, "InstanceId": self.instance_id}
+        wait = condition_for_end_of(present, may_be_gone=self.may_be_gone)
+        return self._look_again(context, self._wait_for(context, wait, limit=limit))
 
-    def _look_again(self, context: Context, ended: Mapping[str, Any]) -> _Next:
+    def _look_again(self, context: Context, ended: Mapping[str, Any]) -> Next:
         """Go on after a wait, which has seen the instance so at its end, or was given up."""
         self._pace_looks()
         try:
@@ -145,8 +172,8 @@ class DswStatusOperator(DswBaseOperator):
             if not ended:
                 raise
             self.log.warning("Going on from what was seen last. %s", error)
-            return _Next(ended)
-        return _Next(fresher(ended, instance), is_patient=bool(ended))
+            return Next(ended)
+        return Next(fresher(ended, instance), is_patient=bool(ended))
 
     def _pace_looks(self) -> None:
         """
@@ -162,13 +189,13 @@ class DswStatusOperator(DswBaseOperator):
             raise self._out_of_time("timeout", self._poll_log.last_status)
         self._next_look = time.time() + self.poke_interval
 
-    def _complete(self, context: Context, wait: Wait) -> dict[str, Any] | _Next:
+    def _complete(self, context: Context, wait: Wait) -> dict[str, Any] | Next:
         """Wait for what was asked for, or found in progress."""
         if not self.wait_for_completion:
             return self._details_now(context)
         return self._take(context, self._wait_for(context, wait))
 
-    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | _Next:
+    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | Next:
         if found.get("Status") == self.target:
             return self._done(context, found)
         self._is_responsible, self._asked_at = False, None
@@ -176,7 +203,7 @@ class DswStatusOperator(DswBaseOperator):
 
     def _details_now(self, context: Context) -> dict[str, Any]:
         try:
-            return redact(default_details(self._get_instance(context)))
+            return {"InstanceId": self.instance_id, **redact(default_details(self._get_instance(context)))}
         except DswTransientError as error:
             self.log.warning("The details after the request are not known. %s", error)
             return {"InstanceId": self.instance_id}
@@ -184,10 +211,10 @@ class DswStatusOperator(DswBaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on as the trigger's event says: there may be more to do before the target is reached."""
         if event["outcome"] == "timeout" and not self._is_out_of_time:
-            step: dict[str, Any] | _Next = self._look_again(context, {})
+            step: dict[str, Any] | Next = self._look_again(context, {})
         else:
             step = self._take(context, super().execute_complete(context, event))
-        return self._advance(context, *step) if isinstance(step, _Next) else step
+        return self._advance(context, *step) if isinstance(step, Next) else step
 
     def _failed(self, instance: Mapping[str, Any]) -> DswOperationFailedError:
         return DswOperationFailedError(

@@ -387,6 +387,7 @@ class _DeferredWait:
         """Return the event that the task resumes with."""
         return {
             **end.event,
+            "instance_id": self._trigger.instance_id,
             "last_status": self._poll_log.last_status,
             "began": self._trigger.began,
             "polls": self._polls,

@@ -374,6 +374,8 @@ def evaluate(wait: Wait, found: PollResult | Problem) -> Verdict:
     :param found: what the service said, or why it said nothing.
     """
     if isinstance(found, Problem):
+        if wait.operation is not None:
+            return wait.operation.evaluate_problem(wait.condition, found)
         return wait.condition.evaluate_problem(found)
     if wait.operation is None:
         return wait.condition.evaluate(found)

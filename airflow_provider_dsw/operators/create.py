@@ -1,0 +1,283 @@
+"""The operator that creates an instance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dsw.arguments import is_literal, naming, nearest
+from airflow_provider_dsw.details import redact
+from airflow_provider_dsw.exceptions import (
+    DswAccessDeniedError,
+    DswError,
+    DswInstanceNotFoundError,
+    DswOperationFailedError,
+    DswRequestError,
+)
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL
+from airflow_provider_dsw.operators.running import DswRunningOperator
+from airflow_provider_dsw.operators.status import Next
+from airflow_provider_dsw.progress import Baseline, condition_for_target, with_label
+from airflow_provider_dsw.waits.answers import time_in
+from airflow_provider_dsw.waits.conditions import Wait
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+BODY_FIELDS = (
+    "AccessRestrictionRules",
+    "Accessibility",
+    "Affinity",
+    "AssignNodeSpec",
+    "CloudDisks",
+    "CredentialConfig",
+    "Datasets",
+    "DockerConfig",
+    "Driver",
+    "DynamicMount",
+    "EcsSpec",
+    "EnvironmentVariables",
+    "ImageAuth",
+    "ImageId",
+    "ImageUrl",
+    "InstanceName",
+    "Labels",
+    "MigrationOptions",
+    "OversoldType",
+    "Priority",
+    "RequestedResource",
+    "ResourceId",
+    "SpotSpec",
+    "Tag",
+    "UserCommand",
+    "UserId",
+    "UserVpc",
+    "WorkspaceId",
+    "WorkspaceSource",
+)
+"""The fields of CreateInstance that its page and the SDK's model know."""
+LAST_EVENTS = 10
+"""How many of an instance's events are logged before it is deleted."""
+DELETE_PATIENCE = 600.0
+"""Seconds for a failed task to have its instance deleted, if the service wants it stopped before."""
+
+
+class DswCreateInstanceOperator(DswRunningOperator):
+    """
+    Create a PAI-DSW instance and wait until it is ``Running``.
+
+    Returns the instance's default details, with ``InstanceId``.
+
+    A label that is made of the DAG, its run, the task and its mapped index finds again what this task instance has
+    created in an earlier try; nothing else is ever taken over. What is found on its way is waited for, what is
+    ``Stopped`` or ``Failed`` is started. Only if there is none, or it is ``Deleting``, one is created.
+
+    A refusal (no stock, a quota) and an instance that fails fail the try; the task's ``retries`` apply.
+
+    :param body: CreateInstance's fields, under the API's own names; sent as they are, with the label among ``Labels``.
+        Secret values are masked in the rendered fields that Airflow stores: give them as templates. Templated.
+    :param delete_on_failure: when the last try fails, delete what this task instance has created, after its events
+        were logged.
+
+    The further parameters are those of :class:`~airflow_provider_dsw.operators.running.DswRunningOperator`, and of
+    :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.
+
+    :raises ValueError: where the DAG is parsed, on a ``body`` that is neither a dict nor a template, or is empty.
+    """
+
+    template_fields: Sequence[str] = ("body", "dsw_conn_id", "region")
+    template_fields_renderers = {"body": "json"}  # noqa: RUF012 - as Airflow declares it
+    may_be_gone = True
+
+    def __init__(self, *, body: Mapping[str, Any], delete_on_failure: bool = True, **kwargs: Any) -> None:
+        super().__init__(instance_id="", **kwargs)
+        self.body: Any = body
+        self.delete_on_failure = delete_on_failure
+        self._rendered_body: Any = None
+        if isinstance(body, Mapping) or is_literal(body):
+            with naming(self.task_id):
+                _check_body(body)
+        self._warn_of_deaf_triggers()
+
+    def _reset(self) -> None:
+        super()._reset()
+        self.instance_id = ""
+        self._without_task = uuid.uuid4().hex
+
+    def _checks(self) -> dict[str, Callable[[Any], None]]:
+        return {"body": _check_body}
+
+    def _do_render_template_fields(self, parent: Any, *arguments: Any, **more: Any) -> None:
+        """Render, and leave in the field what Airflow may store: it does that before the task runs."""
+        if parent is self and self._rendered_body is not None:
+            self.body = self._rendered_body
+        super()._do_render_template_fields(parent, *arguments, **more)
+        if parent is self:
+            self._rendered_body = self.body
+            if isinstance(self.body, Mapping):
+                self.body = redact(self.body)
+
+    @property
+    def _label(self) -> str:
+        """What finds again the instance that this task instance has created."""
+        row = self._attempt.row
+        parts = [row.get(name) for name in ("dag_id", "run_id", "task_id", "map_index")]
+        if row.get("task_id") is None:  # outside of Airflow
+            return self._without_task
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    # The course of a try
+
+    def _wait(self) -> Wait:
+        return condition_for_target(self.instance_id or "(a new one)", self.target, self._operation(Baseline()))
+
+    def _run(self, context: Context) -> dict[str, Any]:
+        found = self._call(self._find)
+        if found is None and self._is_later_try:
+            # It may be listed late.
+            found, _ = self._confirm(self._find, CONFIRM_ATTEMPTS, pauses_first=True)
+        if found is None:
+            return self._advance(context, {})
+        self.log.info("An earlier attempt has created DSW instance %s; resuming.", self.instance_id)
+        return self._advance(context, self._get_instance(context))
+
+    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | Next:
+        if not instance or instance.get("Status") == "Deleting":
+            return self._create(context)
+        return super()._step(context, instance, is_patient)
+
+    def _create(self, context: Context) -> dict[str, Any] | Next:
+        self.instance_id = ""
+        _, found = self._submit("CreateInstance", self._request_new, self._find)
+        self._baseline = Baseline()
+        self._on_its_way(context, {})
+        if found is None:
+            # It may be shown late.
+            found, _ = self._confirm(lambda: self.hook.get_instance(self.instance_id), CONFIRM_ATTEMPTS)
+        if found:
+            self._keep_links(context, found)
+        # It has no state from before the request.
+        return self._complete(context, self._condition(self._operation(Baseline(left=True), reversible=True)))
+
+    def _request_new(self) -> Mapping[str, Any]:
+        body = self.body if self._rendered_body is None else self._rendered_body
+        for name in body:
+            if name not in BODY_FIELDS:
+                self.log.warning("body: CreateInstance knows no %r; it is sent all the same.%s", name, _hint(name))
+        labels = [*(body.get("Labels") or ()), {"Key": TASK_LABEL, "Value": self._label}]
+        answer = self.hook.create_instance({**body, "Labels": labels})
+        self.instance_id = answer["InstanceId"]
+        return answer
+
+    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | Next:
+        if not found.get("Status"):
+            raise DswOperationFailedError(
+                f"DSW instance {self.instance_id} was deleted before it was {self.target}. A retry creates another one."
+            )
+        return super()._take(context, found)
+
+    # What this task instance has created
+
+    def _find(self) -> Mapping[str, Any] | None:
+        """Return the newest instance with the label that does not go away, and note its id."""
+        never = datetime.min.replace(tzinfo=UTC)
+        own = [instance for instance in self._own() if instance.get("Status") != "Deleting"]
+        newest = max(own, key=lambda instance: time_in(instance, "GmtCreateTime") or never, default=None)
+        if newest is not None:
+            self.instance_id = newest["InstanceId"]
+        return newest
+
+    def _own(self) -> list[Mapping[str, Any]]:
+        listed = self.hook.list_instances(workspace_id="ALL", resource_id="ALL", labels={TASK_LABEL: self._label})
+        # Whatever the service makes of a filter: nobody else's is taken for this task's.
+        return with_label(listed, TASK_LABEL, self._label)
+
+    # The end of a try that Airflow does not repeat
+
+    @property
+    def _cleans_up(self) -> bool:
+        return self.delete_on_failure or self.stop_on_kill
+
+    def _clean_up(self) -> None:
+        if not self.delete_on_failure:
+            super()._clean_up()
+            return
+        ids = {self.instance_id} - {""}
+        try:
+            ids |= {instance["InstanceId"] for instance in self._own() if instance.get("Status") != "Deleting"}
+        except DswError as error:
+            self.log.error("Whether the failed task leaves an instance behind is not known. %s", error)
+        for instance_id in sorted(ids):
+            self._log_events(instance_id)
+            self._delete(instance_id)
+
+    def _stop_instance(self, why: str, *arguments: Any) -> bool:
+        if not self.instance_id and (self._is_responsible or self._is_later_try):
+            # It may have been created all the same, or by an earlier try.
+            try:
+                self._find()
+            except DswError as error:
+                self.log.error("No instance could be stopped, though %s. %s", why, error)
+        return bool(self.instance_id) and super()._stop_instance(why, *arguments)
+
+    def _log_events(self, instance_id: str) -> None:
+        try:
+            lines = self.hook.get_instance_events(instance_id, limit=LAST_EVENTS, tries=1)
+        except DswError as error:
+            self.log.warning("The events of DSW instance %s are not known. %s", instance_id, error)
+            return
+        for line in lines:
+            self.log.info("Event of DSW instance %s: %s", instance_id, line)
+
+    def _delete(self, instance_id: str) -> None:
+        """Have an instance deleted; the service may want it stopped before, or the end of a save."""
+        give_up_at = time.time() + DELETE_PATIENCE
+        while True:
+            try:
+                answer = self.hook.delete_instance(instance_id)
+                self.log.info(
+                    "DSW instance %s is deleted: the task has failed for good. RequestId: %s",
+                    instance_id,
+                    answer.get("RequestId"),
+                )
+                return
+            except DswInstanceNotFoundError:
+                return
+            except DswError as error:
+                if self._goes_away(instance_id, error):
+                    return
+                if isinstance(error, DswAccessDeniedError) or time.time() >= give_up_at:
+                    self.log.error("DSW instance %s could not be deleted. %s", instance_id, error)
+                    return
+            time.sleep(min(self.poke_interval, CONFIRM_PAUSE))
+
+    def _goes_away(self, instance_id: str, error: DswError) -> bool:
+        """Return whether an instance is on its way out, and stop it if the refusal may be about that it is on."""
+        try:
+            status = self.hook.get_instance(instance_id).get("Status")
+            if isinstance(error, DswRequestError) and status not in ("Stopping", "Stopped", "Failed", "Deleting"):
+                self.hook.stop_instance(instance_id)
+        except DswInstanceNotFoundError:
+            return True
+        except DswError:
+            return False
+        return status == "Deleting"
+
+
+def _check_body(body: Any) -> None:
+    if not isinstance(body, Mapping):
+        raise ValueError(f"body: a {type(body).__name__} is not a dict of CreateInstance's fields.")
+    if not body:
+        raise ValueError("body: empty. CreateInstance's page names its fields.")
+    if not isinstance(body.get("Labels") or [], (list, tuple)):
+        raise ValueError("body: Labels is not the API's own list of Key and Value.")
+
+
+def _hint(name: object) -> str:
+    hint = nearest(name, BODY_FIELDS)
+    return hint if "Did you mean" in hint else ""
