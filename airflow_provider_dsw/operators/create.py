@@ -6,11 +6,12 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dsw.arguments import is_literal, naming, nearest
+from airflow_provider_dsw import validation
+from airflow_provider_dsw.arguments import nearest
 from airflow_provider_dsw.details import redact
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
@@ -99,9 +100,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         self.body: Any = body
         self.delete_on_failure = delete_on_failure
         self._rendered_body: Any = None
-        if isinstance(body, Mapping) or is_literal(body):
-            with naming(self.task_id):
-                _check_body(body)
+        self._check_literals()
         self._warn_of_deaf_triggers()
 
     def _reset(self) -> None:
@@ -109,8 +108,10 @@ class DswCreateInstanceOperator(DswRunningOperator):
         self.instance_id = ""
         self._without_task = uuid.uuid4().hex
 
-    def _checks(self) -> dict[str, Callable[[Any], None]]:
-        return {"body": _check_body}
+    def _checks(self) -> dict[str, validation.Check]:
+        checks = {**super()._checks(), "body": _body, "delete_on_failure": validation.boolean}
+        del checks["instance_id"]
+        return checks
 
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **more: Any) -> None:
         """Render, and leave in the field what Airflow may store: it does that before the task runs."""
@@ -269,13 +270,11 @@ class DswCreateInstanceOperator(DswRunningOperator):
         return status == "Deleting"
 
 
-def _check_body(body: Any) -> None:
-    if not isinstance(body, Mapping):
-        raise ValueError(f"body: a {type(body).__name__} is not a dict of CreateInstance's fields.")
-    if not body:
-        raise ValueError("body: empty. CreateInstance's page names its fields.")
+def _body(name: str, value: object) -> dict[str, Any]:
+    body = validation.body(name, value)
     if not isinstance(body.get("Labels") or [], (list, tuple)):
-        raise ValueError("body: Labels is not the API's own list of Key and Value.")
+        raise ValueError(f"{name}: Labels is not the API's own list of Key and Value.")
+    return body
 
 
 def _hint(name: object) -> str:

@@ -8,7 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dsw.exceptions import DswError, DswInstanceNotFoundError, DswRequestError, DswTransientError
+from airflow_provider_dsw.exceptions import (
+    DswError,
+    DswInstanceNotFoundError,
+    DswRequestError,
+    DswTransientError,
+    DswWaitArgumentError,
+)
 from airflow_provider_dsw.progress import Baseline, Progress, has_nothing_to_stop, progress
 from airflow_provider_dsw.task_end import Attempt, note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
@@ -80,14 +86,21 @@ class StopOnKill(Waiting):
             self._is_deferred = True
             raise
         except BaseException as error:
-            if self._cleans_up:
+            if self._cleans_up and (self._is_later_try or not isinstance(error, DswWaitArgumentError)):
                 if self._attempt.is_last(error, self, context):
-                    self._clean_up()
+                    self._clean_up_if_possible()
                 elif self._is_responsible:
                     self.log.info("DSW instance %s is left alone: a retry of the task resumes.", self.instance_id)
             self._has_ended()
             raise
         self._has_ended()
+
+    def _clean_up_if_possible(self) -> None:
+        try:
+            self._clean_up()
+        except ValueError as error:
+            # An argument that was rendered to what can't work, which is why the task has failed.
+            self.log.error("What an earlier try may have left behind can't be looked for. %s", error)
 
     def _has_ended(self) -> None:
         # After an execution_timeout Airflow calls on_kill, and with another signal it may too.

@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator, Request
-from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError, DswTransientError
+from airflow_provider_dsw.exceptions import (
+    DswOperationFailedError,
+    DswTimeoutError,
+    DswTransientError,
+    DswWaitArgumentError,
+)
 from airflow_provider_dsw.operators.dsw import DswCreateSnapshotOperator, DswStartInstanceOperator
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, AirflowTaskTimeout, TaskDeferred
@@ -102,6 +107,15 @@ def test_where_airflow_does_not_answer_a_try_that_may_be_repeated_stops_nothing(
     assert stops(dsw_default) == 0
     killed_while_waiting(start(), dsw_default, monkeypatch, context(**LAST))
     assert stops(dsw_default) == 1
+
+
+def test_a_later_try_with_an_argument_that_can_not_work_says_so(dsw_default: DswEmulator) -> None:
+    task = start(instance_id="{{ params.x }}")
+    task.instance_id = ""
+
+    with pytest.raises(DswWaitArgumentError, match="instance_id"):
+        task.execute(context(**NOT_LAST))
+    assert dsw_default.requests == []
 
 
 def test_without_stop_on_kill_nothing_is_stopped(dsw_default: DswEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
