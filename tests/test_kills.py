@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator, Request
+from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
     DswCreateSnapshotOperator,
+    DswDeleteInstanceOperator,
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
@@ -22,14 +25,18 @@ from airflow_provider_dsw.version_compat import TaskDeferred
 from tests.tries import context, first_event
 
 ID = "dsw-abc"
-ASKS = ("StartInstance", "StopInstance", "CreateInstanceSnapshot")
+ASKS = ("StartInstance", "StopInstance", "CreateInstanceSnapshot", "CreateInstance", "DeleteInstance")
+BODY = {"InstanceName": "a", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1"}
 NEVER = 1000
-# The operator, the instance's first status, further arguments, and the status at the end.
-CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
+# The operator, the instance's first status (None: there is none), further arguments, and the status at the end.
+CASES: dict[str, tuple[Any, str | None, dict[str, Any], str | None]] = {
     "start": (DswStartInstanceOperator, "Stopped", {}, "Running"),
     "stop": (DswStopInstanceOperator, "Running", {}, "Stopped"),
     "save and stop": (DswStopInstanceOperator, "Running", {"save_image": True}, "Stopped"),
     "snapshot": (DswCreateSnapshotOperator, "Running", {"snapshot_name": "a", "image_url": "registry/a:1"}, "Saved"),
+    "timed start": (DswStartInstanceOperator, "Stopped", {"stop_after": 3600}, "Running"),
+    "create": (DswCreateInstanceOperator, None, {"body": BODY, "stop_after": 3600}, "Running"),
+    "delete": (DswDeleteInstanceOperator, "Running", {}, None),
 }
 # Processes without the threads of this one, and with what takes long to import.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -43,7 +50,8 @@ class Killed(Exception):
 def work(case: str, deferrable: bool, try_number: int, deferred: tuple[str, Any] | None = None) -> tuple[str, Any]:
     """What a worker does: begin a try, or resume it with what a trigger found."""
     operator, _, arguments, _ = CASES[case]
-    task = operator(task_id="t", instance_id=ID, poke_interval=0.02, deferrable=deferrable, **arguments)
+    given = arguments if "body" in arguments else {"instance_id": ID, **arguments}
+    task = operator(task_id="t", poke_interval=0.02, deferrable=deferrable, **given)
     of_task = context(try_number)
     try:
         if deferred is None:
@@ -111,6 +119,21 @@ class Airflow:
         return found
 
 
+def begin(emulator: DswEmulator, case: str) -> None:
+    """Let there be the case's instance, and no other."""
+    for name, status in emulator.statuses().items():
+        if status is not None and "/" not in name:
+            emulator.remove_instance(name)
+    if (status := CASES[case][1]) is not None:
+        emulator.add_instance(ID, status)
+
+
+def timers(emulator: DswEmulator) -> list[bool]:
+    """Of each instance, whether it has a shutdown timer."""
+    listed = DswHook().list_instances(workspace_id="ALL", resource_id="ALL")
+    return [bool(instance["InstanceShutdownTimer"]) for instance in listed]
+
+
 def asked(emulator: DswEmulator) -> list[int | None]:
     return [request.status for request in emulator.requests if request.action in ASKS]
 
@@ -121,18 +144,19 @@ def case(request: pytest.FixtureRequest, dsw_default: DswEmulator) -> str:
     dsw_default.stop_timeline = ["Stopping", "Stopping", "Stopped"]
     dsw_default.snapshot_timeline = ["Pushing", "Pushing", "Saved"]
     name: str = request.param
-    dsw_default.add_instance(ID, CASES[name][1])
+    dsw_default.delete_timeline = ["Deleting", "Deleting", None]
+    begin(dsw_default, name)
     return name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
 def test_killed_at_any_request_and_tried_again(case: str, emulator: DswEmulator, deferrable: bool) -> None:
-    _, status, _, target = CASES[case]
+    _, _, arguments, target = CASES[case]
     kill_at, killed = 0, True
     while killed:
         kill_at += 1
-        emulator.add_instance(ID, status)
+        begin(emulator, case)
         emulator.clear_requests()
         try:
             found = Airflow(emulator, kill_at).a_try(case, deferrable, 1)
@@ -140,7 +164,10 @@ def test_killed_at_any_request_and_tried_again(case: str, emulator: DswEmulator,
             found = Airflow(emulator).a_try(case, deferrable, 2)
         else:
             killed = False
-        assert (found["Status"], asked(emulator)) == (target, [200]), f"killed at request {kill_at}"
+        assert (found.get("Status"), asked(emulator)) == (target, [200]), f"killed at request {kill_at}"
+        if "stop_after" in arguments:
+            emulator.on_request = None
+            assert timers(emulator) == [True], f"killed at request {kill_at}"
     # Where it looked, asked, and polled.
     assert kill_at > 4
 
@@ -152,7 +179,7 @@ def test_killed_between_worker_and_triggerer_and_tried_again(case: str, emulator
 
     found = Airflow(emulator).a_try(case, True, 2)
 
-    assert (found["Status"], asked(emulator)) == (CASES[case][3], [200])
+    assert (found.get("Status"), asked(emulator)) == (CASES[case][3], [200])
 
 
 @pytest.mark.usefixtures("no_pauses")
@@ -166,5 +193,5 @@ def test_killed_after_the_request_and_tried_again_while_the_old_status_is_read(
 
     found = Airflow(emulator).a_try(case, False, 2)
 
-    assert found["Status"] == CASES[case][3]
+    assert found.get("Status") == CASES[case][3]
     assert asked(emulator).count(200) == 1  # another may have been refused

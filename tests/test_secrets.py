@@ -7,6 +7,7 @@ import logging
 import os
 import textwrap
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -18,10 +19,10 @@ DAG = """
     import os
     from airflow.sdk import DAG, task
     from airflow_provider_dsw.hooks.dsw import DswHook
-    from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
+    from airflow_provider_dsw.operators.dsw import DswCreateInstanceOperator, DswGetInstanceOperator
     from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 
-    with DAG("uses_secrets"):
+    with DAG("uses_secrets", user_defined_macros={"of_body": lambda: os.environ["OF_BODY"]}):
         for deferrable in (False, True):
             for end in ("good", "bad"):
                 DswInstanceSensor(
@@ -33,6 +34,15 @@ DAG = """
         DswInstanceSensor(task_id="bad_echo", instance_id="dsw-echo", dsw_conn_id="environed")
         DswGetInstanceOperator(
             task_id="good_details", instance_id="dsw-good", fields={"all": "@"}, dsw_conn_id="environed"
+        )
+
+        DswCreateInstanceOperator(
+            task_id="good_creation",
+            body={
+                "InstanceName": "a", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1",
+                "EnvironmentVariables": {"NAME": "{{ of_body() }}"},
+            },
+            poke_interval=0.05, dsw_conn_id="environed",
         )
 
         @task
@@ -63,6 +73,9 @@ def test_no_secret_is_found_in_what_a_dag_run_says_and_stores(
     for name in secrets.CONNECTIONS:
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(secrets.connection(emulator, known, name)))
     monkeypatch.setenv("SHARING_TOKEN", known["sharing_token"])
+    known["of_body"] = token_hex(20)
+    monkeypatch.setenv("OF_BODY", known["of_body"])
+    emulator.start_timeline = ["Creating", "Running"]
     emulator.add_instance("dsw-good")
     for deferrable in (False, True):
         emulator.add_instance(f"dsw-good-{deferrable}", per_poll=["Starting", "Running"])
@@ -88,5 +101,8 @@ def test_no_secret_is_found_in_what_a_dag_run_says_and_stores(
     states = {ti.task_id: ti.state for ti in run.get_task_instances()}
     assert states == {name: "success" if name.startswith("good") else "failed" for name in states}
     assert any("dsw-good-True" in row for _, row in stored)
+    assert any(place == "table rendered_task_instance_fields" and "NAME" in row for place, row in stored)
+    (created,) = emulator.calls("CreateInstance")
+    assert known["of_body"] in created.body
     said = [("stdout", out), ("stderr", err), ("log", caplog.text)]
     assert secrets.leaks(known, [*said, *stored]) == set()

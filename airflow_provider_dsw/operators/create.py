@@ -72,7 +72,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
     """
     Create a PAI-DSW instance and wait until it is ``Running``.
 
-    Returns the instance's default details, with ``InstanceId``.
+    Returns the instance's default details, each of them an XCom of its own too: ``create.output["InstanceId"]`` is for
+    the next task.
 
     A label that is made of the DAG, its run, the task and its mapped index finds again what this task instance has
     created in an earlier try; nothing else is ever taken over. What is found on its way is waited for, what is
@@ -95,8 +96,15 @@ class DswCreateInstanceOperator(DswRunningOperator):
     template_fields_renderers = {"body": "json"}  # noqa: RUF012 - as Airflow declares it
     may_be_gone = True
 
-    def __init__(self, *, body: Mapping[str, Any], delete_on_failure: bool = True, **kwargs: Any) -> None:
-        super().__init__(instance_id="", **kwargs)
+    def __init__(
+        self,
+        *,
+        body: Mapping[str, Any],
+        delete_on_failure: bool = True,
+        multiple_outputs: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(instance_id="", multiple_outputs=multiple_outputs, **kwargs)
         self.body: Any = body
         self.delete_on_failure = delete_on_failure
         self._rendered_body: Any = None

@@ -19,7 +19,7 @@ NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 def test_there_are_examples_for_all_kinds_of_waits_and_for_a_pipeline() -> None:
     waits = {"dsw_wait_for_many", "dsw_wait_for_running", "dsw_wait_for_snapshot"}
-    assert waits | {"dsw_on_new_snapshot", "dsw_pipeline"} <= set(NAMES)
+    assert waits | {"dsw_on_new_snapshot", "dsw_pipeline", "dsw_ephemeral"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,7 +37,7 @@ def test_an_example_needs_only_instances_that_the_command_serves(name: str) -> N
     for task in load(EXAMPLES / f"{name}.py").tasks:
         if task.is_mapped:
             assert set(task.expand_input.value["instance_id"]) <= served
-        elif instance_id := getattr(task, "instance_id", None):
+        elif isinstance(instance_id := getattr(task, "instance_id", None), str) and instance_id:
             assert task.dag.params.get(instance_id.strip("{} ").removeprefix("params."), instance_id) in served
 
 
@@ -102,6 +102,18 @@ def test_the_pipeline_starts_saves_and_stops(run_dag: RunDag, dsw_default: DswEm
     assert returned["stop"]["Status"] == "Stopped"
     asked = [request.action for request in dsw_default.requests if request.method != "GET"]
     assert asked == ["StartInstance", "CreateInstanceSnapshot", "StopInstance"]
+
+
+def test_an_instance_for_one_run_is_created_and_deleted(run_dag: RunDag, dsw_default: DswEmulator) -> None:
+    dsw_default.start_timeline = ["Creating", "Starting", "Running"]
+    dsw_default.delete_timeline = ["Deleting", None]
+
+    returned = run_dag(EXAMPLES / "dsw_ephemeral.py")
+
+    asked = [request.action for request in dsw_default.requests if request.method != "GET"]
+    assert asked == ["CreateInstance", "CreateInstanceShutdownTimer", "DeleteInstance"]
+    assert returned["work"] == returned["delete"]["InstanceId"]
+    assert set(dsw_default.statuses().values()) == {None}
 
 
 def test_the_watched_instance_is_one_that_the_command_saves_again_and_again() -> None:

@@ -31,6 +31,7 @@ INSTANCE = "dsw-730abc"
 PYTHON = [
     "def train()",
     "def nightly()",
+    "def ephemeral()",
     "def publish()",
     'DAG("reachable"',
     'DAG("describe"',
@@ -92,6 +93,23 @@ def test_the_pipeline(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator)
     for name in ("SnapshotId", "ImageId", "ImageUrl"):
         assert f"`{name}`" in section("Start an instance, work, save its image, stop it")
         assert returned["snapshot"][name]
+
+
+def test_the_instance_that_lives_as_long_as_the_work(
+    run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MY_SERVICE", '{"conn_type": "http", "password": "of-my-service"}')
+    dag_file.write_text(block("python", "def ephemeral()"))
+    dsw_default.start_timeline = ["Creating", "Running"]
+    dsw_default.delete_timeline = ["Deleting", None]
+
+    returned = run_dag(dag_file)
+
+    (sent,) = dsw_default.calls("CreateInstance")
+    assert "of-my-service" in sent.body
+    assert returned["create"]["Status"] == "Running"
+    assert returned["delete"]["InstanceId"] == returned["create"]["InstanceId"]
+    assert set(dsw_default.statuses().values()) == {None}
 
 
 def test_the_wait_for_a_snapshot(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
