@@ -12,15 +12,17 @@ from airflow_provider_dsw.progress import (
     Baseline,
     Operation,
     Progress,
+    condition_for_deletion,
     condition_for_end_of,
     condition_for_target,
     find_by_label,
     fresher,
     has_nothing_to_stop,
     progress,
+    shutdown_timer,
 )
 from airflow_provider_dsw.waits.answers import PollResult
-from airflow_provider_dsw.waits.conditions import Outcome, SnapshotByIdCondition, Verdict, Wait, evaluate
+from airflow_provider_dsw.waits.conditions import Outcome, Problem, SnapshotByIdCondition, Verdict, Wait, evaluate
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 SUCCESS, PENDING, FAILURE = Outcome.SUCCESS, Outcome.PENDING, Outcome.FAILURE
@@ -273,3 +275,42 @@ def test_a_snapshot_is_found_by_its_label_and_a_failed_one_only_if_there_is_no_o
     assert find_by_label([*others, failed], "made-by", "a") == failed
     assert find_by_label([*others, failed], "made-by", "a", besides=["snp-3"]) is None
     assert find_by_label(others, "made-by", "a") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        (instance("Running", 1), PENDING),
+        (instance("Deleting", 2), PENDING),
+        (instance("Stopped", 2), PENDING),
+        (instance("Failed", 2), FAILURE),
+        (Problem.NOT_FOUND, SUCCESS),
+        (Problem.DENIED, FAILURE),
+        (Problem.TRANSIENT, PENDING),
+    ],
+)
+def test_a_deletion_is_over_when_there_is_no_such_instance(found: Any, outcome: Outcome) -> None:
+    wait = moved(condition_for_deletion(ID, Baseline.of(instance("Running", 1))))
+
+    assert evaluate(wait, found if isinstance(found, Problem) else PollResult(found)).outcome is outcome
+    assert str(wait) == f"DSW instance {ID} to be gone"
+
+
+def test_to_anybody_else_it_is_a_failure() -> None:
+    assert evaluate(start_after(instance("Stopped", 1)), Problem.NOT_FOUND).outcome is FAILURE
+
+
+@pytest.mark.parametrize(
+    ("timer", "is_there"),
+    [
+        (None, False),
+        ({}, False),
+        ("soon", False),
+        ({"DueTime": "2026-01-31T12:00:00Z", "RemainingTimeInMs": 0}, False),
+        ({"DueTime": "2026-01-31T12:00:00Z", "RemainingTimeInMs": 1}, True),
+        ({"DueTime": "2026-01-31T12:00:00Z"}, True),
+        ({"RemainingTimeInMs": 1}, True),
+    ],
+)
+def test_a_timer_that_is_over_is_none(timer: Any, is_there: bool) -> None:
+    assert (shutdown_timer(instance("Running", InstanceShutdownTimer=timer)) is not None) is is_there

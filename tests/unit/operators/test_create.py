@@ -282,6 +282,23 @@ def test_a_last_try_that_is_refused_deletes_what_an_earlier_one_left(create: Mak
     assert {name for name, status in living(emulator).items() if status == "Running"} == {"dsw-other"}
 
 
+def test_a_deferred_creation_that_airflow_itself_times_out_for_good_is_found_and_deleted(
+    dsw_default: DswEmulator,
+) -> None:
+    """No event says which instance it was about."""
+    dsw_default.start_timeline = ["Queuing"]
+
+    def task() -> DswCreateInstanceOperator:
+        return DswCreateInstanceOperator(task_id="t", body=BODY, poke_interval=0.02, deferrable=True)
+
+    with pytest.raises(TaskDeferred):
+        task().execute(context(**LAST))
+    with pytest.raises(DswTimeoutError):
+        task().resume_execution("__fail__", {"error": "Trigger timeout"}, context(**LAST))
+
+    assert made(dsw_default) == [("create", 200), ("delete", 200)]
+
+
 def test_one_that_somebody_deletes_on_its_way_has_failed_and_a_retry_creates_another(
     create: Make, emulator: DswEmulator
 ) -> None:

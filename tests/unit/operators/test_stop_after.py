@@ -84,6 +84,7 @@ def test_what_others_or_an_earlier_try_have_started_gets_one_only_if_it_has_none
     assert made(emulator) == [("set", 200)]
 
     emulator.clear_requests()
+    emulator.set_instance(ID, per_poll=[status, status, "Running"])
     emulator.set_shutdown_timer(ID, 100)
     run(make(DswStartInstanceOperator, stop_after=HOUR), context(try_number))
 
