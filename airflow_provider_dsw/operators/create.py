@@ -178,7 +178,9 @@ class DswCreateInstanceOperator(DswRunningOperator):
         for name in body:
             if name not in BODY_FIELDS:
                 self.log.warning("body: CreateInstance knows no %r; it is sent all the same.%s", name, _hint(name))
-        labels = [*(body.get("Labels") or ()), {"Key": TASK_LABEL, "Value": self._label}]
+        # A body may be a copy of what another task's instance shows, with its label.
+        others = [label for label in body.get("Labels") or () if not _is_of_task(label)]
+        labels = [*others, {"Key": TASK_LABEL, "Value": self._label}]
         answer = self.hook.create_instance({**body, "Labels": labels})
         self.instance_id = answer["InstanceId"]
         return answer
@@ -283,6 +285,10 @@ def _body(name: str, value: object) -> dict[str, Any]:
     if not isinstance(body.get("Labels") or [], (list, tuple)):
         raise ValueError(f"{name}: Labels is not the API's own list of Key and Value.")
     return body
+
+
+def _is_of_task(label: Any) -> bool:
+    return isinstance(label, Mapping) and label.get("Key") == TASK_LABEL
 
 
 def _hint(name: object) -> str:

@@ -67,13 +67,14 @@ def test_it_creates_one_and_returns_its_details(create: Make, emulator: DswEmula
 
 
 def test_the_body_is_sent_as_it_is_with_one_label_more(create: Make, emulator: DswEmulator) -> None:
-    own = {"Key": "team", "Value": "a"}
-    run(create(body={**BODY, "Labels": [own], "Priority": 3}))
+    own, others = {"Key": "team", "Value": "a"}, {"Key": "airflow-task", "Value": "another task's"}
+    run(create(body={**BODY, "Labels": [others, own], "Priority": 3}))
 
     (request,) = emulator.calls("CreateInstance")
     sent = json.loads(request.body)
     assert sent["Labels"][0] == own
-    assert sent["Labels"][1]["Key"] == "airflow-task"
+    assert [label["Key"] for label in sent["Labels"]] == ["team", "airflow-task"]
+    assert sent["Labels"][1] != others
     assert {**sent, "Labels": [own]} == {**BODY, "Labels": [own], "Priority": 3}
 
 
