@@ -15,7 +15,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-dsw",
         "name": _INTEGRATION,
-        "description": "Create, start, save, stop and delete notebook instances of Alibaba Cloud PAI-DSW, and wait for them.",
+        "description": "Create, start, save, stop and delete notebook instances of PAI-DSW, and wait for them.",
         "versions": [__version__],
         "integrations": [
             {

@@ -18,7 +18,11 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
     DswWaitArgumentError,
 )
-from airflow_provider_dsw.operators.dsw import DswCreateSnapshotOperator, DswStartInstanceOperator
+from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
+    DswCreateSnapshotOperator,
+    DswStartInstanceOperator,
+)
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, AirflowTaskTimeout, TaskDeferred
 from tests.support.supervisor import Supervisor
@@ -349,6 +353,26 @@ def test_a_person_ends_a_deferred_task(
     asyncio.run(trigger.on_kill())
 
     assert stops(emulator) == 1
+
+
+@told
+@pytest.mark.parametrize(("state", "stopped"), [("failed", 1), ("deferred", 0)])
+def test_a_person_ends_a_deferred_creation(
+    dsw_default: DswEmulator, supervisor: Supervisor, state: str, stopped: int
+) -> None:
+    dsw_default.start_timeline = ["Queuing"]
+    body = {"InstanceName": "a", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1"}
+    of_task = context()
+    task = DswCreateInstanceOperator(task_id="t", body=body, stop_on_kill=True, deferrable=True, poke_interval=0.02)
+    with pytest.raises(TaskDeferred) as raised:
+        task.execute(of_task)
+    supervisor.states["t"] = state
+    trigger = carried_over(raised.value.trigger)
+    trigger.task_instance = of_task["ti"]
+
+    asyncio.run(trigger.on_kill())
+
+    assert len(dsw_default.calls("StopInstance", task.instance_id)) == stopped
 
 
 @told
