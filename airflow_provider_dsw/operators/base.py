@@ -181,6 +181,7 @@ class DswBaseOperator(StopOnKill, BaseOperator):
             try:
                 answer = request()
             except DswError as error:
+                earliest = time.time() + (getattr(error, "retry_after", None) or 0.0)
                 lost = isinstance(error, DswTransientError) and error.may_have_been_performed
                 if not lost:
                     self._is_responsible = was_responsible
@@ -198,6 +199,7 @@ class DswBaseOperator(StopOnKill, BaseOperator):
                 if not (lost and has_looked and attempts_left):
                     raise end_by(self._wait(), error) from None
                 self.log.warning("The service shows nothing of this request; sending it again. %s", error)
+                time.sleep(max(earliest - time.time(), 0.0))
             else:
                 self._asked_at = asked_at
                 self._log_request(action, answer)
@@ -240,6 +242,8 @@ class DswBaseOperator(StopOnKill, BaseOperator):
             while True:
                 verdict = self._poll(context, wait, tolerate_transient=True)
                 wait = wait.after(verdict)
+                if wait.operation and not wait.operation.blocked_by:
+                    self._baseline = wait.operation.baseline
                 if verdict.outcome is Outcome.SUCCESS:
                     return result(wait.condition, verdict)
                 if self.deferrable:

@@ -29,9 +29,9 @@ from airflow_provider_dsw.operators.base import (
 from airflow_provider_dsw.operators.create import DswCreateInstanceOperator
 from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
-from airflow_provider_dsw.operators.status import DswStatusOperator
+from airflow_provider_dsw.operators.status import DswStatusOperator, Next
 from airflow_provider_dsw.polling import as_final, end_by
-from airflow_provider_dsw.progress import Baseline, Operation, find_by_label, with_label
+from airflow_provider_dsw.progress import Baseline, Operation, Progress, find_by_label, with_label
 from airflow_provider_dsw.waiting import Asking, parsing
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
 
@@ -167,6 +167,15 @@ class DswStopInstanceOperator(DswStatusOperator):
 
     def _request(self) -> Mapping[str, Any]:
         return self.hook.stop_instance(self.instance_id, save_image=self.save_image)
+
+    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | Next:
+        operation = self._operation(self._baseline_of_earlier_try(context, instance))
+        save = operation.save(instance) if self._is_retry else None
+        is_pushed = save is not None and save.get("Status") in ("Committing", "Pushing")
+        if is_pushed and self._progress(instance) is Progress.NEEDS_REQUEST:
+            # The instance may be shown as Running while an earlier try's request is in progress.
+            return self._complete(context, self._condition(operation))
+        return super()._step(context, instance, is_patient)
 
     def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
         return self._condition(self._operation(self._baseline_of_earlier_try(context, instance)))

@@ -16,7 +16,7 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.operators.base import DswBaseOperator
-from airflow_provider_dsw.polling import end_by
+from airflow_provider_dsw.polling import end_by, raise_for_outcome
 from airflow_provider_dsw.progress import (
     Baseline,
     Operation,
@@ -28,6 +28,7 @@ from airflow_provider_dsw.progress import (
     may_stay,
     progress,
 )
+from airflow_provider_dsw.waits.answers import PollResult, status_in
 from airflow_provider_dsw.waits.conditions import Wait
 
 if TYPE_CHECKING:
@@ -97,7 +98,12 @@ class DswStatusOperator(DswBaseOperator):
         """Do what is to be done next, from the state that an instance is in, until the target is reached."""
         step: dict[str, Any] | Next = Next(instance, is_patient)
         while isinstance(step, Next):
-            step = self._step(context, *step)
+            if step.instance and status_in(step.instance) is None:
+                # It says nothing, and so is no reason for a request.
+                self._pace_looks()
+                step = Next(self._get_instance(context), step.is_patient)
+            else:
+                step = self._step(context, *step)
         return step
 
     def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | Next:
@@ -112,7 +118,8 @@ class DswStatusOperator(DswBaseOperator):
             self._on_its_way(context, instance)
             return self._complete(context, self._resumed(context, instance))
         if instance.get("Status") == "Deleting":
-            raise self._failed(instance)
+            wait = self._wait()
+            raise_for_outcome(wait, wait.condition.evaluate(PollResult(instance)))
         baseline = self._baseline = Baseline.of(instance)
         try:
             _, changed = self._submit(self.action, self._request, partial(self._changed, baseline))
@@ -124,10 +131,15 @@ class DswStatusOperator(DswBaseOperator):
             if not is_patient or self._is_out_of_time or not (is_another or is_transitional(now)):
                 raise
             return Next(now) if is_another else self._wait_for_end_of(context, now)
-        if changed is not None:
+        if changed is not None and not self._shows_own_request(changed, baseline):
             return Next(changed)
         self._on_its_way(context, instance)
         return self._complete(context, self._condition(self._operation(baseline, reversible=self.target == "Running")))
+
+    def _shows_own_request(self, instance: Mapping[str, Any], baseline: Baseline) -> bool:
+        """Return whether a request is in progress whose answer this try has lost: its baseline is from before it."""
+        is_in_progress = self._progress(instance) is Progress.IN_PROGRESS
+        return self._asked_at is not None and (is_in_progress or self._operation(baseline).save(instance) is not None)
 
     def _on_its_way(self, context: Context, instance: Mapping[str, Any]) -> None:
         """
@@ -147,6 +159,10 @@ class DswStatusOperator(DswBaseOperator):
 
     def _changed(self, baseline: Baseline) -> dict[str, Any] | None:
         instance = self.hook.get_instance(self.instance_id)
+        if status_in(instance) is None:
+            raise DswTransientError("The service's answer has no status.")
+        if self._operation(baseline).save(instance) is not None:
+            return instance
         is_unchanged = baseline.is_stale(instance) or self._progress(instance) is Progress.NEEDS_REQUEST
         return None if is_unchanged else instance
 
@@ -215,9 +231,3 @@ class DswStatusOperator(DswBaseOperator):
         else:
             step = self._take(context, super().execute_complete(context, event))
         return self._advance(context, *step) if isinstance(step, Next) else step
-
-    def _failed(self, instance: Mapping[str, Any]) -> DswOperationFailedError:
-        return DswOperationFailedError(
-            f"DSW instance {self.instance_id} is {instance.get('Status')} and can no longer reach {self.target}.",
-            request_id=instance.get("RequestId"),
-        )

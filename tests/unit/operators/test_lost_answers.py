@@ -197,3 +197,60 @@ def test_the_lost_answer_of_a_retry_is_not_taken_for_the_failed_snapshot_before_
 
     assert run(make(DswCreateSnapshotOperator, **SNAPSHOT), context(2))["Status"] == "Saved"
     assert len(emulator.calls("CreateInstanceSnapshot")) == 2
+
+
+def test_a_start_whose_answer_is_lost_outlives_the_failure_of_before(make: Make, emulator: DswEmulator) -> None:
+    emulator.start_timeline = [("Starting", 0.3), ("Running", None)]
+    emulator.add_instance(ID, "Failed")
+    emulator.stale_reads = [0, 1, 0, 1, 0]
+    emulator.fault("StartInstance", drop=True, performed=True)
+
+    assert run(make(DswStartInstanceOperator))["Status"] == "Running"
+    assert len(emulator.calls("StartInstance")) == 1
+
+
+@pytest.mark.parametrize("after_failed_save", ["stop", "running"])
+@pytest.mark.parametrize("pushing", [["Pushing", "Pushing"], [("Pushing", 0)]], ids=["seen", "not seen"])
+def test_a_save_whose_answer_is_lost_fails_the_stop_if_it_fails(
+    make: Make, emulator: DswEmulator, pushing: list[Any], after_failed_save: str
+) -> None:
+    emulator.snapshot_timeline = [*pushing, ("Failed", None, {"ReasonMessage": "disk full"})]
+    emulator.after_failed_save = after_failed_save
+    emulator.saved_seconds = 0
+    emulator.add_instance(ID)
+    emulator.fault("StopInstance", drop=True, performed=True)
+
+    with pytest.raises(DswOperationFailedError, match="disk full"):
+        run(make(DswStopInstanceOperator, save_image=True))
+    assert len(emulator.calls("StopInstance")) == 1
+
+
+def test_a_save_whose_answer_is_lost_is_found_though_the_instance_goes_on_running(
+    make: Make, emulator: DswEmulator
+) -> None:
+    emulator.snapshot_timeline = [("Pushing", 0.5), ("Saved", None)]
+    emulator.saving_status = False
+    emulator.add_instance(ID)
+    emulator.fault("StopInstance", drop=True, performed=True)
+
+    assert run(make(DswStopInstanceOperator, save_image=True, timeout=20))["Status"] == "Stopped"
+    assert len(emulator.calls("StopInstance")) == 1
+
+
+def test_it_is_sent_again_no_sooner_than_the_service_allows(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, "Stopped")
+    emulator.fault("StartInstance", status=504, code="Timeout", retry_after_ms=700)
+
+    run(make(DswStartInstanceOperator))
+
+    first, second = emulator.calls("StartInstance")
+    assert second.time - first.time >= 0.7
+
+
+def test_an_answer_without_a_status_does_not_show_that_nothing_was_performed(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, per_poll=["Stopped", *[("Stopped", {"Status": None})] * 4, "Running"])
+    emulator.fault("StartInstance", times=None, drop=True)
+
+    with pytest.raises(DswTransientError):
+        run(make(DswStartInstanceOperator))
+    assert len(emulator.calls("StartInstance")) == 1

@@ -215,10 +215,12 @@ def test_a_connection_that_lacks_a_field_is_retried(
 
 
 def test_an_instance_that_is_being_deleted_is_not_asked_for_anything(make: Make, emulator: DswEmulator) -> None:
-    emulator.add_instance(ID, "Deleting")
+    emulator.add_instance(ID, "Deleting", ReasonCode="Code.Of.Reason", ReasonMessage="somebody wants it")
 
     for operator in (DswStartInstanceOperator, DswStopInstanceOperator):
-        with pytest.raises(DswOperationFailedError, match="is Deleting"):
+        with pytest.raises(
+            DswOperationFailedError, match=r"is Deleting.*Code\.Of\.Reason.*somebody wants it.*RequestId: "
+        ):
             run(make(operator))
 
     assert {request.action for request in emulator.requests} == {"GetInstance"}
@@ -255,7 +257,7 @@ def test_the_log_says_what_was_asked_for_and_under_which_request_id(
 
 @pytest.mark.parametrize("try_number", [1, 2])
 def test_no_transient_error_ends_it_between_two_waits(make: Make, emulator: DswEmulator, try_number: int) -> None:
-    """Between a wait for the end of what has to end first, and the request."""
+    """Between a wait for the end of what has to end first, and the request; in the second try of a cleared task too."""
     before = ["Stopping", "Stopping"] if try_number == 1 else ["Starting", "Starting", "Stopping", "Stopping"]
     emulator.add_instance(ID, per_poll=[*before, "Stopped"])
 
@@ -266,7 +268,8 @@ def test_no_transient_error_ends_it_between_two_waits(make: Make, emulator: DswE
 
     emulator.on_request = fail_the_next_look
 
-    assert run(make(DswStartInstanceOperator), context(try_number))["Status"] == "Running"
+    of_task = context(try_number, max_tries=try_number - 1)
+    assert run(make(DswStartInstanceOperator), of_task)["Status"] == "Running"
     assert len(emulator.calls("StartInstance")) == 1
 
 

@@ -203,3 +203,17 @@ def test_the_names_that_a_task_gives_are_valid_and_differ_by_run_and_try(make: M
 
     assert len(names) == 5
     assert max(map(len, names)) <= 60
+
+
+def test_a_retry_waits_for_a_save_while_which_the_instance_goes_on_running(make: Make, emulator: DswEmulator) -> None:
+    emulator.snapshot_timeline = [("Pushing", 1.0), ("Saved", None)]
+    emulator.saving_status = False
+    emulator.concurrent_snapshots, emulator.unique_names = True, False
+    emulator.add_instance(ID)
+    stop = {"save_image": True, "retries": 2}
+
+    with pytest.raises(DswTimeoutError):
+        run(make(DswStopInstanceOperator, timeout=0.2, **stop), context(1, max_tries=2))
+    run(make(DswStopInstanceOperator, timeout=20, **stop), context(2, max_tries=2))
+
+    assert len(emulator.calls("StopInstance")) == 1

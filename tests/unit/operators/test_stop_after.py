@@ -258,7 +258,7 @@ def test_an_undone_start_that_is_asked_for_again_gets_its_own_timer(make: Make, 
             emulator.set_instance(ID, per_poll=["Stopping", "Stopped"])
 
     emulator.on_request = stop
-    run(make(DswStartInstanceOperator, stop_after=HOUR), context(2, max_tries=3))
+    run(make(DswStartInstanceOperator, stop_after=HOUR), context(2, max_tries=1))
 
     assert made(emulator) == [("set", 200), ("start", 200), ("set", 200)]
 

@@ -297,6 +297,16 @@ def test_a_last_try_that_could_not_even_look_stops_what_an_earlier_one_began(
     assert stops(emulator) == stopped
 
 
+def test_a_start_that_somebody_has_undone_has_nothing_to_stop(make: Make, emulator: DswEmulator) -> None:
+    emulator.modified_time = "missing"
+    emulator.start_timeline = ["Starting", "Starting", "Stopped"]
+    emulator.add_instance(ID, "Stopped")
+
+    with pytest.raises((DswOperationFailedError, DswTimeoutError)):
+        run(make(DswStartInstanceOperator, stop_on_kill=True, timeout=1), context(**LAST))
+    assert stops(emulator) == 0
+
+
 @pytest.mark.parametrize(("action", "stopped"), [("fail", 1), ("default", 0)])
 def test_a_retry_policy_that_gives_up_makes_it_the_last_try(
     make: Make, emulator: DswEmulator, action: str, stopped: int

@@ -8,7 +8,11 @@ import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError
-from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator, DswStopInstanceOperator
+from airflow_provider_dsw.operators.dsw import (
+    DswDeleteInstanceOperator,
+    DswStartInstanceOperator,
+    DswStopInstanceOperator,
+)
 from tests.tries import context, run
 from tests.unit.operators.conftest import ID, Make
 
@@ -173,3 +177,27 @@ def test_what_contradicts_itself_is_neither_looked_at_nor_asked_for_without_a_pa
     # Two or three looks and one request in each poll interval.
     assert len(emulator.calls("GetInstance")) < 40
     assert len(emulator.calls("StartInstance")) <= 12
+
+
+@pytest.mark.parametrize("operator", [DswStartInstanceOperator, DswStopInstanceOperator, DswDeleteInstanceOperator])
+def test_an_answer_without_a_status_is_no_reason_for_a_request(
+    make: Make, emulator: DswEmulator, operator: type
+) -> None:
+    target = "Stopped" if operator is DswStopInstanceOperator else "Running"
+    emulator.add_instance(ID, per_poll=[(target, {"Status": None}), target])
+    began = len(emulator.requests)
+
+    run(make(operator))
+
+    first, second, *_ = emulator.requests[began:]
+    assert (first.action, second.action) == ("GetInstance", "GetInstance")
+    if operator is not DswDeleteInstanceOperator:
+        assert len(emulator.requests) == began + 2
+
+
+def test_a_retry_does_not_start_again_what_a_person_has_stopped(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, per_poll=["Starting", "Starting", "Stopping", "Stopped"])
+
+    with pytest.raises(DswOperationFailedError, match="is Stop"):
+        run(make(DswStartInstanceOperator, retries=2), context(2, max_tries=2))
+    assert asked(emulator, "StartInstance") == []
