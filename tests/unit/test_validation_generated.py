@@ -1,0 +1,248 @@
+"""What each check makes of whatever may be passed, generated: what works is taken once and for all, or a ValueError."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_dsw import validation
+from airflow_provider_dsw.arguments import is_literal
+from airflow_provider_dsw.details import DOCUMENTED_FIELDS, parse_fields
+from airflow_provider_dsw.exceptions import DswConnectionError
+from airflow_provider_dsw.hooks import calls
+from airflow_provider_dsw.hooks.connection import parse
+from airflow_provider_dsw.hooks.fields import extra_keys
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
+from airflow_provider_dsw.waits.arguments import as_json
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
+
+# The same cases each time: what fails in CI fails everywhere. They are few, since there are many checks.
+quickly = settings(
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+WORDS = st.sampled_from(
+    (
+        *(
+            "dsw-1",
+            " dsw-1\n",
+            "None",
+            "model-1",
+            "Running",
+            " Stopped",
+            "failed",
+            "/mnt",
+            "cn-hangzhou",
+            "Key",
+            "Value",
+        ),
+        *("", "  ", "\0", "a\ud800", "{{ x }}", "2026-01-31T12:00:00Z", "9999-12-31T23:59:59-14:00"),
+        *("length(a)", "abs(a, b)", "a[", "cn-hangzhou"),
+    )
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.builds(lambda: 10**9999),
+    st.sampled_from([timedelta.max, timedelta.min, datetime.max, datetime.min]),  # noqa: DTZ901
+    st.floats(),
+    WORDS,
+    st.text(max_size=20),
+    st.text(st.characters(categories=["Cs", "Cc", "Lu"]), max_size=5),
+    st.binary(max_size=5),
+    st.timedeltas(),
+    st.datetimes(timezones=st.none() | st.timezones()),
+    st.dates(),
+    st.builds(object),
+)
+HASHABLE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), WORDS, st.binary(max_size=5))
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(HASHABLE, inner, max_size=4),
+        st.sets(HASHABLE, max_size=4),
+        st.frozensets(HASHABLE, max_size=4),
+        st.lists(inner, max_size=2).map(iter),
+        st.lists(st.fixed_dictionaries({"Key": inner}, optional={"Value": inner}), max_size=2),
+    ),
+    max_leaves=6,
+)
+
+CHECKS: list[validation.Check] = [
+    validation.boolean,
+    validation.seconds,
+    validation.whole_number,
+    validation.text,
+    validation.secret_text,
+    validation.description,
+    validation.identifier,
+    validation.snapshot_name,
+    validation.image_url,
+    validation.image,
+    validation.moment,
+    validation.region,
+    validation.expression,
+    validation.target_statuses,
+    validation.statuses,
+    validation.texts,
+    validation.labels,
+    validation.json_object,
+    validation.body,
+    validation.query,
+    validation.parameter,
+]
+
+
+def test_each_check_is_tried() -> None:
+    public = {
+        name for name, found in vars(validation).items() if getattr(found, "__module__", "") == validation.__name__
+    }
+    tried = {check.__name__ for check in CHECKS}
+    assert {name for name in public if name[0] != "_"} - tried == {
+        *("optional", "rendered"),  # of which the others are made
+        *("items", "is_several", "shown", "json_value"),
+    }
+
+
+def outcome_of(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Exception | None]:
+    """What a function returns, and the ValueError that it raises; nothing else must come of it."""
+    try:
+        return function(*arguments), None
+    except ValueError as error:
+        return None, error
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@quickly
+@given(value=VALUES)
+def test_a_value_is_taken_or_refused_by_its_name(check: validation.Check, value: Any) -> None:
+    taken, error = outcome_of(check, "it", value)
+    if error is not None:
+        assert type(error) is ValueError
+        assert str(error).startswith("it")
+        assert len(str(error)) < 1000
+        str(error).encode()
+        return
+    # What is taken is taken again, as it is: a task's object may be executed more than once.
+    assert check("it", taken) == taken
+    # It can go to the triggerer, with whatever is templated.
+    if not isinstance(value, type(iter([]))):
+        json.dumps(as_json(taken))
+        copy.deepcopy(taken)
+
+
+@quickly
+@given(value=VALUES)
+def test_what_is_rendered_stays_what_it_is_or_becomes_its_text(value: Any) -> None:
+    found = validation.rendered(value)
+
+    assert found is value or found == str(value)
+
+
+@quickly
+@given(value=VALUES)
+def test_whatever_is_passed_is_literal_or_not(value: Any) -> None:
+    assert is_literal(value) in (True, False)
+
+
+@quickly
+@given(fields=st.one_of(VALUES, st.lists(st.sampled_from(DOCUMENTED_FIELDS)), st.dictionaries(WORDS, WORDS)))
+def test_fields_are_taken_or_refused(fields: Any) -> None:
+    taken, error = outcome_of(parse_fields, fields)
+    if error is not None:
+        assert type(error) is ValueError
+        assert str(error).startswith("fields")
+        return
+    assert parse_fields(taken) == taken
+
+
+STATUSES = st.sampled_from(INSTANCE_STATUSES)
+
+
+@quickly
+@given(statuses=st.one_of(STATUSES, st.lists(STATUSES, min_size=1), st.sets(STATUSES, min_size=1)))
+def test_a_watcher_is_the_same_on_the_other_side_of_the_database(statuses: Any) -> None:
+    trigger = DswInstanceEventTrigger(instance_id="dsw-1", target_status=statuses)
+    again = DswInstanceEventTrigger(**json.loads(json.dumps(trigger.serialize()[1])))
+
+    assert again.serialize() == trigger.serialize()
+    assert again.condition() == trigger.condition()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda value: calls.get_instance("dsw-1", value, None),
+        lambda value: calls.list_instances({"labels": value}),
+        lambda value: calls.list_instances({"tag": value}),
+        lambda value: calls.list_instances({"page_size": value}),
+        lambda value: calls.create_instance_snapshot("dsw-1", "a", "b", None, None, value, None),
+        lambda value: calls.create_instance_snapshot("dsw-1", "a", "b", None, None, None, value),
+        lambda value: calls.create_instance({"a": value}),
+        lambda value: calls.any_operation("A", "POST", "/a", {"a": value}, None),
+        lambda value: calls.any_operation("A", "POST", "/a", None, value),
+        lambda value: calls.get_instance_events("dsw-1", value),
+        lambda value: calls.create_shutdown_timer("dsw-1", value),
+    ],
+)
+@quickly
+@given(value=VALUES)
+def test_a_request_is_one_that_can_be_sent_or_is_refused(call: Callable[[Any], calls.Call], value: Any) -> None:
+    made, error = outcome_of(call, value)
+    if error is not None:
+        assert type(error) is ValueError
+        return
+    request = made.request
+    json.dumps(request.body, allow_nan=False).encode()
+    assert all(isinstance(item, str) and item.encode() is not None for pair in request.query.items() for item in pair)
+
+
+class Saved:
+    """A connection as Airflow keeps it."""
+
+    def __init__(self, extra: Any, **fields: Any) -> None:
+        self.conn_id, self.extra = "dsw_default", extra
+        self.login = self.password = self.host = self.port = None
+        vars(self).update(fields)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@quickly
+@given(
+    extra=st.dictionaries(st.sampled_from(extra_keys()) | st.text(max_size=9), JSON, max_size=5),
+    host=st.none() | st.sampled_from(["::1", "[::1]:80", "127.0.0.1:8765", "a b", "h:0"]) | st.text(max_size=9),
+    port=st.none() | st.integers(),
+)
+def test_a_connection_is_taken_or_refused_by_its_name(
+    extra: dict[str, Any], host: str | None, port: int | None
+) -> None:
+    saved: Any = Saved(json.dumps(extra), login="the-login", password="the-password", host=host, port=port)
+    found, error = outcome_of(parse, saved)
+    if error is not None:
+        assert type(error) is DswConnectionError
+        assert "'dsw_default'" in str(error)
+        assert "the-password" not in str(error)
+        str(error).encode()
+        return
+    assert 0 < found.connect_timeout <= 86400
+    assert "the-password" not in repr(found)
