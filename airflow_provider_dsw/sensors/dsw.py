@@ -90,9 +90,11 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
     ) -> None:
         given = locals()
         with parsing(self, kwargs["task_id"]):
-            for name in ("poke_interval", "timeout", "max_wait"):
+            if kwargs.get("timeout", 0) is None:
+                del kwargs["timeout"]  # Airflow's own default, from 3.3 on
+            for name, value in {**(kwargs.get("default_args") or {}), **kwargs}.items():
                 # What Airflow itself would take: an infinity, and an endless pause, are OverflowErrors in its depth.
-                if (value := {**(kwargs.get("default_args") or {}), **kwargs}.get(name)) is not None:
+                if name == "poke_interval" or (name in ("timeout", "max_wait") and value is not None):
                     validation.seconds(name, value, may_be_0=True)
             super().__init__(**kwargs)
         self.take_wait_arguments(given)
