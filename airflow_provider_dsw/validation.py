@@ -25,6 +25,8 @@ Check = Callable[[str, Any], Any]
 
 LONGEST = timedelta(days=36525)
 """What still is a time to wait, a hundred years: clocks, sockets and databases have limits not far beyond."""
+LARGEST = 10**18
+"""What no number that the service takes comes near; Python writes no int of more than 4300 digits."""
 LONGEST_SHOWN = 140
 """How much of a value is in a message, in characters."""
 
@@ -102,7 +104,7 @@ def whole_number(name: str, value: object) -> int:
     :param name: the argument.
     :param value: an int.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST:
         return value
     raise ValueError(f"{name}: {shown(value)} is not a whole number above 0.")
 
@@ -235,7 +237,7 @@ def expression(name: str, value: object) -> str:
     found = _plain(value)
     if not isinstance(found, str) or not found.strip():
         raise ValueError(f"{name}: {shown(found)} is no JMESPath expression.")
-    compile_expression(name, found)
+    compile_expression(name, text(name, found))
     return found
 
 
@@ -314,9 +316,9 @@ def labels(name: str, value: object) -> dict[str, str]:
     found = {}
     for key, label in pairs:
         key, label = text(f"{name}, a label's name", key), _plain(label)
-        if not isinstance(label, (str, int, float)):
-            raise ValueError(f"{name}[{key!r}]: {_type_of(label)} is not a string.")
-        found[key] = str(label)
+        if label is None:
+            raise ValueError(f"{name}[{key!r}]: None is not a string.")
+        found[key] = str(_scalar(f"{name}[{key!r}]", label))
     return found
 
 
@@ -417,7 +419,7 @@ def _plain(value: Any) -> Any:
 def _scalar(name: str, value: object) -> Any:
     if isinstance(value, str):
         return description(name, value)
-    if not isinstance(value, (int, float)) or not -1e300 < value < 1e300:
+    if not isinstance(value, (int, float)) or not -LARGEST < value < LARGEST:
         raise ValueError(f"{name}: {_type_of(value)} is neither a string, a finite number, a boolean nor a datetime.")
     return value
 
@@ -448,7 +450,7 @@ def shown(value: object) -> str:
         found = hide_secrets(repr(value[:9]))
     elif value is None or isinstance(value, (bool, float, bytes)):
         found = repr(value)
-    elif isinstance(value, timedelta) or (isinstance(value, int) and abs(value) < 10**LONGEST_SHOWN):
+    elif isinstance(value, timedelta) or (isinstance(value, int) and abs(value) < LARGEST):
         found = str(value)
     else:
         return _type_of(value)

@@ -129,7 +129,7 @@ KINDS: dict[str, Kind] = {
     "labels": Kind({"team": "a"}, ["None", "dict", "empty dict", "empty list"]),
     "queue": or_none(TEXT),
     "token": Kind("shared", ["None", "empty", *WORDS]),
-    "limit": Kind(9, ["7", "a long int"]),
+    "limit": Kind(9, ["7"]),
     "since": Kind(NOON, ["None", "aware"]),
     "after": SECONDS,
     "action": Kind("GetLifecycle", WORDS),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_dsw import validation
@@ -82,6 +82,30 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 
+# What breaks things in the depth, and is too rare to be met by chance: tried in every test.
+TOUGH: list[Any] = [
+    *(
+        10**9999,
+        float("nan"),
+        float("inf"),
+        1e300,
+        timedelta.max,
+        "a\ud800",
+        b"a",
+        "[" * 3000,
+        "9999-12-31T23:59:59-14:00",
+    ),
+    *({1, "a", None}, {"a": float("nan")}, {"a": b"a"}, {1: 2}, {"a": {"b"}}, [10**9999], {"a": 10**9999}, [["a"]]),
+    *("9999-12-31T23:59:59-14:00", [{"Key": ["a"]}], [{"Value": "a"}], iter(["a"]), {"a": 1}.keys(), range(2)),
+]
+
+
+def with_tough_values(test: Any) -> Any:
+    for value in TOUGH:
+        test = example(value=value)(test)
+    return test
+
+
 CHECKS: list[validation.Check] = [
     validation.boolean,
     validation.seconds,
@@ -128,7 +152,8 @@ def outcome_of(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Exce
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @quickly
-@given(value=VALUES)
+@with_tough_values
+@given(value=SCALARS | VALUES)
 def test_a_value_is_taken_or_refused_by_its_name(check: validation.Check, value: Any) -> None:
     taken, error = outcome_of(check, "it", value)
     if error is not None:
@@ -139,6 +164,8 @@ def test_a_value_is_taken_or_refused_by_its_name(check: validation.Check, value:
         return
     # What is taken is taken again, as it is: a task's object may be executed more than once.
     assert check("it", taken) == taken
+    for text in [taken] if isinstance(taken, str) else taken if isinstance(taken, list) else []:
+        assert not isinstance(text, str) or text.encode() is not None
     # It can go to the triggerer, with whatever is templated.
     if not isinstance(value, type(iter([]))):
         json.dumps(as_json(taken))
@@ -146,7 +173,8 @@ def test_a_value_is_taken_or_refused_by_its_name(check: validation.Check, value:
 
 
 @quickly
-@given(value=VALUES)
+@with_tough_values
+@given(value=SCALARS | VALUES)
 def test_what_is_rendered_stays_what_it_is_or_becomes_its_text(value: Any) -> None:
     found = validation.rendered(value)
 
@@ -154,7 +182,8 @@ def test_what_is_rendered_stays_what_it_is_or_becomes_its_text(value: Any) -> No
 
 
 @quickly
-@given(value=VALUES)
+@with_tough_values
+@given(value=SCALARS | VALUES)
 def test_whatever_is_passed_is_literal_or_not(value: Any) -> None:
     assert is_literal(value) in (True, False)
 
@@ -200,7 +229,8 @@ def test_a_watcher_is_the_same_on_the_other_side_of_the_database(statuses: Any) 
     ],
 )
 @quickly
-@given(value=VALUES)
+@with_tough_values
+@given(value=SCALARS | VALUES)
 def test_a_request_is_one_that_can_be_sent_or_is_refused(call: Callable[[Any], calls.Call], value: Any) -> None:
     made, error = outcome_of(call, value)
     if error is not None:
@@ -228,6 +258,8 @@ JSON = st.recursive(
 
 
 @quickly
+@example(extra={"connect_timeout": 1e10, "region": "a"}, host=None, port=None)
+@example(extra={"security_token": ["a"], "region": "a"}, host=None, port=None)
 @given(
     extra=st.dictionaries(st.sampled_from(extra_keys()) | st.text(max_size=9), JSON, max_size=5),
     host=st.none() | st.sampled_from(["::1", "[::1]:80", "127.0.0.1:8765", "a b", "h:0"]) | st.text(max_size=9),
@@ -245,4 +277,5 @@ def test_a_connection_is_taken_or_refused_by_its_name(
         str(error).encode()
         return
     assert 0 < found.connect_timeout <= 86400
+    assert not any(isinstance(extra.get(name), (bool, list, dict)) for name in extra_keys() if name != "policy")
     assert "the-password" not in repr(found)
