@@ -32,6 +32,7 @@ LONGEST_SHOWN = 140
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
+_RENDERS_TEXT = " One template makes a list or a dict only if the DAG has render_template_as_native_obj=True."
 _NATIVE_NUMBER = (
     " If a template was rendered to it: native rendering makes a number of a text that looks like one. "
     "Quote it inside of the template: \"'{{ … }}'\"."
@@ -294,7 +295,8 @@ def texts(name: str, value: object) -> list[str]:
     :param value: a list, tuple or set of them; a single text would be a list of letters.
     """
     if not is_several(value):
-        raise ValueError(f"{name}: {shown(value)} is not a list of strings. Write one as ['…'].")
+        advice = _RENDERS_TEXT if isinstance(value, str) else ""
+        raise ValueError(f"{name}: {shown(value)} is not a list of strings. Write one as ['…'].{advice}")
     return [text(f"{name}[{index}]", item) for index, item in enumerate(items(value))]
 
 
@@ -310,9 +312,9 @@ def labels(name: str, value: object) -> dict[str, str]:
     elif isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) and "Key" in item for item in value):
         pairs = [(item["Key"], item.get("Value", "")) for item in value]
     else:
-        raise ValueError(
-            f"{name}: {_type_of(value)} is neither a dict of name → value nor a list of {{'Key': …, 'Value': …}}."
-        )
+        advice = _RENDERS_TEXT if isinstance(value, str) else ""
+        wanted = "neither a dict of name → value nor a list of {'Key': …, 'Value': …}"
+        raise ValueError(f"{name}: {_type_of(value)} is {wanted}.{advice}")
     found = {}
     for key, label in pairs:
         key, label = text(f"{name}, a label's name", key), _plain(label)
@@ -330,7 +332,7 @@ def json_object(name: str, value: object) -> dict[str, Any]:
     :param value: a dict with the API's own names, of what JSON can express.
     """
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        advice = " Rendered natively it would be one: render_template_as_native_obj=True." * isinstance(value, str)
+        advice = _RENDERS_TEXT if isinstance(value, str) else ""
         raise ValueError(f"{name}: {_type_of(value)}; expected a dict of the API's names and values.{advice}")
     return json_value(name, dict(value))
 

@@ -312,6 +312,12 @@ def test_what_is_wrong_never_ends_a_triggerer_but_the_wait(name: str, dsw_defaul
     assert dsw_default.requests == []
 
 
+def test_the_interval_of_a_wait_may_be_a_timedelta() -> None:
+    trigger = DswInstanceTrigger(instance_id="dsw-1", poke_interval=timedelta(seconds=30))
+
+    assert json.loads(json.dumps(trigger.serialize()[1]))["poke_interval"] == 30
+
+
 # The hook
 
 METHODS: Mapping[str, Any] = {

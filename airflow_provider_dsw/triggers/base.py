@@ -12,7 +12,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -98,7 +98,7 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
         failure_statuses: Collection[str] | None = None,
         dsw_conn_id: str = DswHook.default_conn_name,
         region: str | None = None,
-        poke_interval: float = 60.0,
+        poke_interval: float | timedelta = 60.0,
     ) -> None:
         given = locals()
         super().__init__()
@@ -106,7 +106,7 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
         self.take_wait_arguments(given)
         self.dsw_conn_id = dsw_conn_id
         self.region = region
-        self.poke_interval = poke_interval
+        self.poke_interval = poke_interval.total_seconds() if isinstance(poke_interval, timedelta) else poke_interval
 
     def _state(self) -> dict[str, Any]:
         """Return what makes the trigger again, beside the wait's own arguments; never a credential."""

@@ -58,7 +58,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     Waits for one deferred task, and fires once: met, failed, or out of time.
 
     :param instance_id: as the sensor's, like the further arguments down to ``region``.
-    :param poke_interval: seconds between two polls.
+    :param poke_interval: seconds between two polls, or a timedelta.
     :param exponential_backoff: as the sensor's.
     :param max_wait: the longest pause between two polls, seconds, with ``exponential_backoff``.
     :param silent_fail: as the sensor's: what poke mode would log and go on after does not end the wait.
@@ -415,7 +415,7 @@ class DswInstanceEventTrigger(DswBaseTrigger):
     :param until: fire each time that this JMESPath expression over GetInstance's answer becomes true.
     :param dsw_conn_id: id of a connection of type ``dsw``.
     :param region: region id in place of the connection's own.
-    :param poke_interval: seconds between two polls.
+    :param poke_interval: seconds between two polls, or a timedelta.
     :param queue: of the triggerers that may run it (Airflow 3.4+, with ``[triggerer] queues_enabled``); elsewhere a
         warning.
     :raises ValueError: where the DAG is parsed, on a malformed id, an unknown status, an expression that is not
