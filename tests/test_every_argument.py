@@ -419,3 +419,9 @@ def test_an_id_is_taken_without_what_surrounds_it_and_may_be_a_number(made: Any,
         with contextlib.suppress(AirflowException):  # there is no such instance
             task.execute({})
     assert {request.path for request in dsw_default.requests} == {"/api/v2/instances/20261125"}
+
+
+@pytest.mark.parametrize("made", TASKS, ids=lambda made: made.__name__)
+def test_a_task_without_an_id_is_airflow_s_own_error(made: Any) -> None:
+    with pytest.raises(TypeError, match=r"missing.* 'task_id'"):
+        made(**{name: KINDS[name].right for name in REQUIRED if name in arguments_of_class(made)})

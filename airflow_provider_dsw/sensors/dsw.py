@@ -89,7 +89,7 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         given = locals()
-        with parsing(self, kwargs["task_id"]):
+        with parsing(self, str(kwargs.get("task_id"))):
             if kwargs.get("timeout", 0) is None:
                 del kwargs["timeout"]  # Airflow's own default, from 3.3 on
             for name, value in {**(kwargs.get("default_args") or {}), **kwargs}.items():
