@@ -13,7 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_provider_dsw.client.causes import NOT_AN_OBJECT, NOT_THE_SERVICE, REDIRECT, TOO_LARGE, UNKNOWN_HOST
+from airflow_provider_dsw.client.causes import (
+    NOT_AN_OBJECT,
+    NOT_THE_SERVICE,
+    REDIRECT,
+    TOO_LARGE,
+    TOO_MANY_VALUES,
+    UNKNOWN_HOST,
+)
 from airflow_provider_dsw.client.secrets import MAX_TEXT, MAX_WORD, clean
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
@@ -102,7 +109,7 @@ class Failure:
     @property
     def is_too_large(self) -> bool:
         """Whether a smaller page of the same list may do."""
-        return self.cause == TOO_LARGE
+        return self.cause in (TOO_LARGE, TOO_MANY_VALUES)
 
     @property
     def kind(self) -> type[DswError]:

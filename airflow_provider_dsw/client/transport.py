@@ -10,6 +10,7 @@ processes, and makes the first call of a process cost three times as much.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,6 +31,9 @@ from airflow_provider_dsw.hooks.signature import canonical, signed
 VERSION = "2022-01-01"
 LARGE_ANSWER = 2**20
 """Bytes from which an answer is parsed beside the event loop, which C's parser would stop for half a second."""
+
+MAX_VALUES = 500_000
+"""Of a large answer. To parse more keeps other calls waiting, and to free them stops an event loop."""
 
 Outcome = dict[str, Any] | Failure
 Mask = Callable[[tuple[str, ...]], Flow[None]]
@@ -148,11 +152,30 @@ def _parse(content: bytes) -> Any:
 
 
 def _parse_gently(content: bytes) -> Any:
-    """As :func:`_parse`, but by Python's own parser, which lets other threads run meanwhile."""
+    """
+    As :func:`_parse`, but by Python's own parser, which lets other threads run meanwhile.
+
+    :raises AnswerError: if the answer is too large to be parsed so.
+    """
+    # At least as many as there are, and found at once.
+    if sum(content.count(mark) for mark in (b"{", b"[", b",")) > MAX_VALUES:
+        raise AnswerError(causes.TOO_MANY_VALUES)
     parts: Any = json.decoder
     decoder: Any = json.JSONDecoder()
-    decoder.parse_object, decoder.parse_array = parts.JSONObject, parts.JSONArray
-    decoder.parse_string = parts.py_scanstring
+    parsed = 0
+
+    def resting(parse: Callable[..., Any]) -> Callable[..., Any]:
+        def parse_and_rest(*arguments: Any) -> Any:
+            nonlocal parsed
+            parsed += 1
+            if parsed % 50 == 0:
+                # Else who needs Python for a moment, as an event loop does again and again, gets it 5 ms later.
+                time.sleep(0.0001)
+            return parse(*arguments)
+
+        return parse_and_rest
+
+    decoder.parse_object, decoder.parse_array = resting(parts.JSONObject), resting(parts.JSONArray)
     decoder.scan_once = parts.scanner.py_make_scanner(decoder)
     try:
         return decoder.decode(content.decode(json.detect_encoding(content)))

@@ -100,6 +100,8 @@ HOSTILE: dict[str, Answer] = {
     "without end": without_end,
     "huge": sends(http(200, b"[" + b"{}," * (15 * MEBIBYTE // 3) + b"1]")),
     "huge, an object": sends(http(200, b'{"a": [' + b'{"b": [1, 2]},' * (15 * MEBIBYTE // 14) + b"1]}")),
+    "as many values as are parsed": sends(http(200, b'{"a": [' + b'{"b": [1, 2]},' * 124_000 + b"1]}")),
+    "one text of 15 MiB": sends(http(200, b'{"a": "' + b"x" * (15 * MEBIBYTE) + b'"}')),
     "packed": sends(http(200, gzip.compress(b" " * (64 * MEBIBYTE)), Content_Encoding="gzip")),
     "tiny chunks": tiny_chunks,
     "a head that drips": drip,
@@ -202,6 +204,13 @@ def test_a_list_whose_smallest_page_is_too_large_is_a_transient_error(monkeypatc
         pytest.raises(DswTransientError, match="the answer is larger than 16 MiB"),
     ):
         list(connect_to(monkeypatch, server.port).list_instances(page_size=2))
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_an_answer_of_millions_of_values_is_a_transient_error(ask, monkeypatch):
+    many = http(200, b'{"InstanceId": "dsw-abc", "List": [' + b"1," * 1_000_000 + b"1]}")
+    with RawServer(sends(many)) as server, pytest.raises(DswTransientError, match="more than 500,000 values"):
+        ask(connect_to(monkeypatch, server.port), tries=1)
 
 
 @pytest.mark.parametrize("size", [0, -1, "many", 1.5, True])
