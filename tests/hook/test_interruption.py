@@ -208,7 +208,7 @@ def test_a_head_that_drips_ends_at_the_deadline(head, ask, monkeypatch):
 # Processes and threads
 
 
-def run_code(code: str, timeout: float = 60) -> str:
+def run_code(code: str, timeout: float = 120) -> str:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + code],
