@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import cycle
 from socket import SOCK_STREAM, getaddrinfo
 from typing import Any
 
@@ -12,6 +13,8 @@ from airflow_provider_dsw.client.steps import Block, Connection, Flow
 
 MAX_IDLE_CONNECTIONS = 50
 """To one endpoint: asyncio holds a quarter of a mebibyte for each one with TLS, and a burst may open hundreds."""
+MAX_OPENED_AT_ONCE = 16
+"""To one endpoint. Who waits for a turn mostly finds a connection that was given back: after a burst there are tens."""
 IDLE_SECONDS = 75.0
 """For how long a connection is kept that nobody uses."""
 ADDRESS_SECONDS = 30.0
@@ -25,6 +28,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._idle: dict[Route, list[tuple[Connection, float]]] = {}
+        self._turns = cycle(range(MAX_OPENED_AT_ONCE))
         self._addresses: dict[tuple[str, int], tuple[list[Address], float]] = {}
 
     def take(self, route: Route) -> Connection | None:
@@ -47,6 +51,10 @@ class Pool:
             idle.append((connection, time.monotonic()))
         else:
             connection.abort()
+
+    def next_turn(self) -> int:
+        """Return which of the turns to wait for where a connection has to be opened."""
+        return next(self._turns)
 
     def close(self) -> None:
         """Close all connections that are kept."""

@@ -76,7 +76,8 @@ def exchange(request: Request, access: Access, credential: Any, pool: Pool) -> F
         # One that was kept may have been closed meanwhile, which looks as if the answer to a change were lost.
         connection = None if request.changes else pool.take(route)
         if connection is None:
-            connection = yield from _connect(route, access, pool)
+            turn = ("connect", route, pool.next_turn())
+            connection = yield Exclusive(turn, _take_or_connect(route, access, pool, may_take=not request.changes))
         sent = True
         yield Exchange(connection, http, access.connection.read_timeout)
         body = _parse(http.content) if http.size < LARGE_ANSWER else (yield Block(partial(_parse_gently, http.content)))
@@ -110,6 +111,12 @@ def _http(request: Request, route: Route, credential: Any) -> HttpExchange:
         target = f"http://{route.endpoint}{target}"
         headers.update(route.proxy.headers)
     return HttpExchange(request.method, target, headers, content)
+
+
+def _take_or_connect(route: Route, access: Access, pool: Pool, *, may_take: bool) -> Flow[Any]:
+    """Take a connection that was given back while this waited for its turn, or open one."""
+    connection = pool.take(route) if may_take else None
+    return connection or (yield from _connect(route, access, pool))
 
 
 def _connect(route: Route, access: Access, pool: Pool) -> Flow[Any]:

@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.hook.conftest import KEY, ask_async, connect, connect_to
-from tests.hook.raw_server import RawServer, http, sends
+from tests.hook.raw_server import RawServer, Received, http, sends
 from tests.hook.stalls import longest_stall
 
 ID = "dsw-abc"
@@ -266,6 +266,24 @@ def test_a_cancelled_call_leaves_nothing(inside, monkeypatch, caplog):
         assert len(server.received) == 1
     assert "Unclosed" not in caplog.text
     assert "never retrieved" not in caplog.text
+
+
+def test_a_burst_of_first_calls_opens_few_connections(monkeypatch):
+    """Each holds a quarter of a mebibyte with TLS, and costs as much as ten calls."""
+
+    def answer(connection: socket.socket, received: Received) -> bool:
+        connection.sendall(http(200, {"InstanceId": received.line.split()[1].rpartition("/")[2]}))
+        return True
+
+    async def work(hook: DswHook) -> None:
+        async with hook:
+            await asyncio.gather(*(hook.aget_instance(f"dsw-{number}", tries=1) for number in range(500)))
+
+    with RawServer(answer) as server:
+        asyncio.run(work(connect_to(monkeypatch, server.port)))
+
+        assert len(server.received) == 500
+        assert server.connections < 250
 
 
 def test_one_cancelled_call_does_not_disturb_the_others(dsw_default):
