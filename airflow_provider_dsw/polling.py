@@ -42,7 +42,14 @@ from airflow_provider_dsw.waits.conditions import (
 )
 
 
-def fetch(hook: DswHook, instance_id: str, snapshot_id: str | None = None, *, after_error: bool = False) -> PollResult:
+def fetch(
+    hook: DswHook,
+    instance_id: str,
+    snapshot_id: str | None = None,
+    *,
+    after_error: bool = False,
+    may_be_shown_late: bool = False,
+) -> PollResult:
     """
     Ask the service once, and raise what the hook raises.
 
@@ -51,19 +58,38 @@ def fetch(hook: DswHook, instance_id: str, snapshot_id: str | None = None, *, af
     :param snapshot_id: the ``SnapshotId``, to wait for one snapshot.
     :param after_error: whether the poll before has failed. Then the hook doesn't retry, because the next poll
         will: waits must not ask a service that is down or throttles more often than one that works.
+    :param may_be_shown_late: whether the snapshot is an operation's own: the service has named it, so that one of its
+        replicas that doesn't know it is behind. Of an instance that is gone too, GetInstance says so.
     """
     tries, asked_at = 1 if after_error else TRIES, time.time()
-    snapshot = hook.get_instance_snapshot(instance_id, snapshot_id, tries=tries) if snapshot_id else None
+    snapshot = None
+    if snapshot_id:
+        try:
+            snapshot = hook.get_instance_snapshot(instance_id, snapshot_id, tries=tries)
+        except DswInstanceNotFoundError:
+            if not may_be_shown_late:
+                raise
     instance = None if _is_over(snapshot) else hook.get_instance(instance_id, tries=tries)
     return PollResult(instance, snapshot, hook.connection.region, asked_at)
 
 
 async def afetch(
-    hook: DswHook, instance_id: str, snapshot_id: str | None = None, *, after_error: bool = False
+    hook: DswHook,
+    instance_id: str,
+    snapshot_id: str | None = None,
+    *,
+    after_error: bool = False,
+    may_be_shown_late: bool = False,
 ) -> PollResult:
     """As :func:`fetch`, without blocking the event loop."""
     tries, asked_at = 1 if after_error else TRIES, time.time()
-    snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, tries=tries) if snapshot_id else None
+    snapshot = None
+    if snapshot_id:
+        try:
+            snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, tries=tries)
+        except DswInstanceNotFoundError:
+            if not may_be_shown_late:
+                raise
     instance = None if _is_over(snapshot) else await hook.aget_instance(instance_id, tries=tries)
     return PollResult(instance, snapshot, hook.connection.region, asked_at)
 

@@ -438,7 +438,11 @@ def _tells_of(snapshot: Mapping[str, Any] | None, instance: Mapping[str, Any]) -
     if created is not None and modified is not None and modified < created:
         return False
     # The snapshot itself will say if its push fails, with its own reason.
-    return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in ("Committing", "Pushing")
+    return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in (
+        "Committing",
+        "Pushing",
+        None,
+    )
 
 
 def _reason_fingerprint(instance: Mapping[str, Any]) -> str | None:

@@ -175,6 +175,7 @@ class Waiting(Asking):
                 condition.instance_id,
                 getattr(condition, "snapshot_id", None),
                 after_error=self._poll_log.last_error is not None,
+                may_be_shown_late=wait.operation is not None,
             )
             self._keep_links(context, found.instance)
         except DswError as error:

@@ -140,7 +140,11 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
 
 def _stream_key(kwargs: dict[str, Any]) -> Hashable:
     names = ("dsw_conn_id", "region", "instance_id", "snapshot_id", "poke_interval")
-    return "dsw", *(kwargs.get(name) for name in names)
+    return "dsw", *(kwargs.get(name) for name in names), _is_of_own_snapshot(kwargs)
+
+
+def _is_of_own_snapshot(kwargs: dict[str, Any]) -> bool:
+    return bool(kwargs.get("snapshot_id") and kwargs.get("operation"))
 
 
 def _poll_at_intervals(kwargs: dict[str, Any], readers: Callable[[], Iterable[object]] = tuple) -> AsyncGenerator[Poll]:
@@ -172,7 +176,11 @@ async def poll_stream(
                     retry_after = None
                     try:
                         found = await afetch(
-                            hook, kwargs["instance_id"], kwargs.get("snapshot_id"), after_error=after_error
+                            hook,
+                            kwargs["instance_id"],
+                            kwargs.get("snapshot_id"),
+                            after_error=after_error,
+                            may_be_shown_late=_is_of_own_snapshot(kwargs),
                         )
                         poll, after_error = Poll(found, readers()), False
                         del found  # not to be held until the next poll

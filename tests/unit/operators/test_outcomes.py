@@ -93,11 +93,11 @@ def test_what_a_retry_would_find_again_is_not_retried(
 ) -> None:
     emulator.add_instance(ID, status)
     if when == "waiting":
-        awaits = "GetInstanceSnapshot" if operator is DswCreateSnapshotOperator else "GetInstance"
 
         def fail_from_now_on(request: Request) -> None:
             if request.action == action:
-                emulator.fault(awaits, times=None, **fault)
+                for awaits in ("GetInstance", "GetInstanceSnapshot"):
+                    emulator.fault(awaits, times=None, **fault)
 
         emulator.on_request = fail_from_now_on
     else:

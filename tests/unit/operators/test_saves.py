@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator, Request
-from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError
+from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError, DswWaitFailedError
 from airflow_provider_dsw.operators.dsw import DswCreateSnapshotOperator, DswStopInstanceOperator
 from tests.tries import context, run
 from tests.unit.operators.conftest import ID, Make
@@ -134,6 +134,56 @@ def test_a_failed_save_that_is_nobody_s_of_this_task_is_not_its_failure(
     emulator.add_snapshot(ID, status="Failed")
 
     assert run(make(DswStopInstanceOperator, save_image=True, retries=2), of_task)["Status"] == "Stopped"
+
+
+# A snapshot that one of the service's replicas does not know yet
+
+NOT_FOUND = {"status": 404, "code": "SnapshotNotFound"}
+
+
+@pytest.mark.parametrize("poll", [1, 2])
+def test_a_push_goes_on_while_its_snapshot_is_not_found_yet(make: Make, emulator: DswEmulator, poll: int) -> None:
+    emulator.add_instance(ID)
+    emulator.snapshot_timeline = ["Committing", "Pushing", "Pushing", "Saved"]
+
+    def is_behind(request: Request) -> None:
+        if request.action == "GetInstance" and len(emulator.calls("GetInstanceSnapshot")) == poll - 1:
+            emulator.fault("GetInstanceSnapshot", **NOT_FOUND)
+
+    emulator.on_request = is_behind
+
+    assert run(make(DswCreateSnapshotOperator, **SNAPSHOT))["Status"] == "Saved"
+    assert [request.status for request in emulator.calls("GetInstanceSnapshot")].index(404) == poll - 1
+
+
+def test_the_failed_save_of_another_decides_nothing_for_it(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID)
+    emulator.snapshot_timeline = ["Committing", "Pushing", "Pushing", "Saved"]
+
+    def is_behind(request: Request) -> None:
+        if request.action == "CreateInstanceSnapshot":
+            emulator.fault("GetInstanceSnapshot", **NOT_FOUND)
+            emulator.set_instance(ID, "SaveFailed")
+        elif len(emulator.calls("GetInstanceSnapshot")) == 1 and request.action == "GetInstanceSnapshot":
+            emulator.set_instance(ID, "Running")
+
+    emulator.on_request = is_behind
+
+    assert run(make(DswCreateSnapshotOperator, **SNAPSHOT))["Status"] == "Saved"
+
+
+def test_a_snapshot_that_is_not_found_with_its_instance_is_none(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID)
+
+    def is_gone(request: Request) -> None:
+        if request.action == "CreateInstanceSnapshot":
+            emulator.fault("GetInstanceSnapshot", times=None, **NOT_FOUND)
+            emulator.fault("GetInstance", times=None, status=404, code="InstanceNotFound")
+
+    emulator.on_request = is_gone
+
+    with pytest.raises(DswWaitFailedError, match="no such instance or snapshot"):
+        run(make(DswCreateSnapshotOperator, **SNAPSHOT))
 
 
 # The snapshot of an earlier try

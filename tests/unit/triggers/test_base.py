@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError
+from airflow_provider_dsw.progress import Baseline, Operation
 from airflow_provider_dsw.triggers import base
 from airflow_provider_dsw.triggers.base import Poll, reading
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
@@ -32,7 +33,7 @@ def answers(dsw_default: DswEmulator, monkeypatch: pytest.MonkeyPatch) -> list[w
     """Each answer of GetInstance, as long as anybody holds it."""
     found: list[weakref.ref[Answer]] = []
 
-    async def afetch(*_: Any, after_error: bool) -> PollResult:
+    async def afetch(*_: Any, **__: Any) -> PollResult:
         answer = Answer({"InstanceId": ID, "Status": "Starting", **SECRET})
         found.append(weakref.ref(answer))
         return PollResult(answer)
@@ -145,3 +146,15 @@ def test_a_deferred_wait_polls_once_a_second_at_most(
         asyncio.run(asyncio.wait_for(tries.first_event(trigger), 1.5))
 
     assert len(dsw_default.requests) == 2
+
+
+def test_a_sensor_does_not_share_the_polls_of_an_operation_that_has_made_the_snapshot() -> None:
+    # To the one a snapshot that is not found is none; to the other it is one that is shown late.
+    operation = Operation(Baseline()).as_json()
+    sensors, operations = ({"operation": None}, {"operation": operation})
+
+    assert (
+        wait(snapshot_id="s-1", **sensors).shared_stream_key()
+        != wait(snapshot_id="s-1", **operations).shared_stream_key()
+    )
+    assert wait(**sensors).shared_stream_key() == wait(**operations).shared_stream_key()
