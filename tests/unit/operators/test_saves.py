@@ -138,7 +138,7 @@ def test_a_failed_save_that_is_nobody_s_of_this_task_is_not_its_failure(
 
 # A snapshot that one of the service's replicas does not know yet
 
-NOT_FOUND = {"status": 404, "code": "SnapshotNotFound"}
+NOT_FOUND: dict[str, Any] = {"status": 404, "code": "SnapshotNotFound"}
 
 
 @pytest.mark.parametrize("poll", [1, 2])
