@@ -24,6 +24,7 @@ from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE,
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import Next
 from airflow_provider_dsw.progress import Baseline, condition_for_target, with_label
+from airflow_provider_dsw.waiting import parsing
 from airflow_provider_dsw.waits.answers import time_in
 from airflow_provider_dsw.waits.conditions import Wait
 
@@ -104,6 +105,9 @@ class DswCreateInstanceOperator(DswRunningOperator):
         multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
+        with parsing(self, kwargs["task_id"]):
+            # Airflow's own check is a TypeError.
+            validation.boolean("multiple_outputs", multiple_outputs)
         super().__init__(instance_id="", multiple_outputs=multiple_outputs, **kwargs)
         self.body: Any = body
         self.delete_on_failure = delete_on_failure
