@@ -206,9 +206,14 @@ async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
         except Exception as error:
             await trigger_log.awarning("Airflow does not say who has ended the task (%s).", type(error).__name__)
             continue
-        if isinstance(noted, dict):
-            return _may_claim(noted, ti, wait_id, is_deferred) and await _aclaim(ti, noted)
         # Airflow clears a task's XComs when a try begins: the new one has not noted anything yet.
+        if not isinstance(noted, dict):
+            continue
+        if not _may_claim(noted, ti, wait_id, is_deferred):
+            return False
+        claim_stands = await _aclaim(ti, noted)
+        if claim_stands is not None:
+            return claim_stands
     return False
 
 
@@ -221,11 +226,15 @@ def _may_claim(noted: Mapping[str, Any], ti: Any, wait_id: str, is_deferred: boo
     return is_next and bool(noted.get("is_cleared")) and time.time() - noted.get("began", 0.0) < LATEST_STOP
 
 
-async def _aclaim(ti: Any, noted: Mapping[str, Any]) -> bool:
+async def _aclaim(ti: Any, noted: Mapping[str, Any]) -> bool | None:
+    """Return whether no other triggerer has claimed the stop later; None if the next try has written over the claim."""
     claim = {**noted, "stopped_by": uuid.uuid4().hex}
     await aset_xcom(NOTE_KEY, claim, **row_of(ti))
     await asyncio.sleep(CLAIM_PAUSE)
-    return bool(await aget_xcom(NOTE_KEY, **row_of(ti)) == claim)
+    found = await aget_xcom(NOTE_KEY, **row_of(ti))
+    if isinstance(found, dict) and "stopped_by" in found:
+        return bool(found == claim)
+    return None
 
 
 def _state(row: Mapping[str, Any]) -> str | None:

@@ -23,6 +23,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswCreateSnapshotOperator,
     DswStartInstanceOperator,
 )
+from airflow_provider_dsw.task_end import NOTE_KEY
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, AirflowTaskTimeout, TaskDeferred
 from tests.support.supervisor import Supervisor
@@ -477,6 +478,27 @@ def test_its_next_try_may_have_begun_and_not_come_so_far_as_to_say_so(
     async def story() -> None:
         killed = asyncio.create_task(trigger.on_kill())
         await asyncio.sleep(0.005)
+        await asyncio.to_thread(deferred, supervisor, context(**CLEARED))
+        await killed
+
+    asyncio.run(story())
+
+    assert stops(emulator) == 1
+
+
+@told
+def test_its_next_try_may_say_so_while_the_stop_is_claimed(
+    trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_dsw.task_end.CLAIM_PAUSE", 0.5)
+    supervisor.xcoms.clear()
+    deferred(supervisor, context(**CLEARED))
+    supervisor.states["t"] = "running"
+
+    async def story() -> None:
+        killed = asyncio.create_task(trigger.on_kill())
+        while "stopped_by" not in supervisor.xcoms[NOTE_KEY]:  # noqa: ASYNC110 - the test has no other way to see it
+            await asyncio.sleep(0.005)
         await asyncio.to_thread(deferred, supervisor, context(**CLEARED))
         await killed
 
