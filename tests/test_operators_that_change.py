@@ -6,10 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.definitions.asset import AssetRef
+from airflow.sdk.execution_time import comms
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import (
@@ -351,15 +354,29 @@ def test_a_retry_of_a_failed_push_asks_for_a_new_one(
     assert [request.status for request in emulator.calls("CreateInstanceSnapshot")] == [200, 200]
 
 
-def test_an_asset_learns_its_image(make: Make, emulator: DswEmulator) -> None:
+@pytest.mark.parametrize(
+    "outlet",
+    [Asset("model-image"), Asset.ref(name="model-image"), Asset.ref(uri="model-image"), AssetAlias("model-image")],
+    ids=lambda outlet: type(outlet).__name__,
+)
+def test_an_asset_learns_its_image(
+    make: Make, emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch, outlet: Asset | AssetAlias | AssetRef
+) -> None:
+    def looked_up(message: Any) -> Any:
+        given = {"name": "model-image", "uri": "model-image", "group": "asset"}
+        return comms.AssetResult(**given) if type(message).__name__ in ("GetAssetByName", "GetAssetByUri") else None
+
+    supervisor = SimpleNamespace(send=looked_up)
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
     emulator.add_instance(ID)
-    asset = Asset("model-image")
     of_task = context()
 
-    snapshot = run(make(DswCreateSnapshotOperator, outlets=[asset]), of_task)
+    snapshot = run(make(DswCreateSnapshotOperator, outlets=[outlet]), of_task)
 
     names = ("InstanceId", "SnapshotId", "ImageId", "ImageUrl")
-    assert of_task["outlet_events"][asset].extra == {name: snapshot[name] for name in names}
+    accessors = of_task["outlet_events"]
+    assert len(accessors) == 1
+    assert accessors[outlet].extra == {name: snapshot[name] for name in names}
 
 
 # What is given

@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, BaseOperator
+from airflow.sdk import Asset, AssetAlias, BaseOperator
+from airflow.sdk.definitions.asset import AssetRef
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.details import parse_fields, select, unknown_field_warnings
@@ -201,8 +202,8 @@ class DswCreateSnapshotOperator(DswBaseOperator):
     Save the image of a running PAI-DSW instance and wait until it is pushed.
 
     Returns the snapshot, among its fields ``SnapshotId``, ``ImageId`` and ``ImageUrl``; without
-    ``wait_for_completion`` what is known of it by then, which has no ``ImageId``. An :class:`Asset` among
-    ``outlets`` gets these and ``InstanceId`` as its event's ``extra``.
+    ``wait_for_completion`` what is known of it by then, which has no ``ImageId``. An asset among
+    ``outlets``, its reference or alias gets these and ``InstanceId`` as its event's ``extra``.
 
     A retry finds the snapshot that an earlier try made by a label that names the task, its DAG run and mapped
     index; if that has failed, the retry makes another one. A cleared task makes a new one.
@@ -360,6 +361,6 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         names = ("InstanceId", "SnapshotId", "ImageId", "ImageUrl")
         extra = {name: snapshot[name] for name in names if name in snapshot}
         for outlet in self.outlets:
-            if isinstance(outlet, Asset):
+            if isinstance(outlet, (Asset, AssetAlias, AssetRef)):
                 context["outlet_events"][outlet].extra.update(extra)
         return snapshot
