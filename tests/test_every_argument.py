@@ -114,7 +114,7 @@ KINDS: dict[str, Kind] = {
     "timeout": SECONDS,
     "fields": Kind(["Status"], ["None", "dict"]),
     "include_sensitive": BOOLEAN,
-    "multiple_outputs": BOOLEAN,
+    "multiple_outputs": or_none(BOOLEAN),
     "wait_for_completion": BOOLEAN,
     "stop_on_kill": BOOLEAN,
     "stop_after": or_none(SECONDS),

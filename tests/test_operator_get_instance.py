@@ -117,6 +117,20 @@ def test_what_can_t_work_is_refused_where_the_dag_is_parsed(arguments, words):
     assert words in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "pushed"),
+    [
+        ({}, False),
+        ({"fields": ["Status"]}, True),
+        ({"fields": {"disk": "CloudDisks[0].Capacity"}}, True),
+        ({"multiple_outputs": True}, True),
+        ({"fields": ["Status"], "multiple_outputs": False}, False),
+    ],
+)
+def test_each_chosen_field_is_an_xcom_of_its_own(arguments, pushed):
+    assert DswGetInstanceOperator(task_id="t", instance_id=ID, **arguments).multiple_outputs is pushed
+
+
 def test_a_templated_id_is_checked_when_it_is_rendered(dsw_default):
     operator = DswGetInstanceOperator(task_id="t", instance_id="{{ params.id }}")
     operator.instance_id = ""

@@ -56,7 +56,7 @@ class DswGetInstanceOperator(Asking, BaseOperator):
     """
     Hand chosen details of a PAI-DSW instance to the next task.
 
-    Returns them as a dict, and pushes each as an XCom of its own under its name.
+    Returns them as a dict; with ``fields``, each is an XCom of its own under its name too.
 
     :param instance_id: e.g. ``dsw-730xxxxxxxxxx``. Templated.
     :param fields: None for the default details; a list of field names as the API documents them; or a dict of
@@ -64,6 +64,7 @@ class DswGetInstanceOperator(Asking, BaseOperator):
     :param include_sensitive: push secret values too, instead of ``***``. XComs are stored unmasked.
     :param dsw_conn_id: id of a connection of type ``dsw``. Templated.
     :param region: region id in place of the connection's own. Templated.
+    :param multiple_outputs: push each key of the dict as an XCom of its own. None: if ``fields`` is given.
     :raises ValueError: where the DAG is parsed, on an empty or malformed id, an empty ``fields``, a name that
         the API does not document, or an expression that is not JMESPath.
     """
@@ -78,13 +79,13 @@ class DswGetInstanceOperator(Asking, BaseOperator):
         include_sensitive: bool = False,
         dsw_conn_id: str = DswHook.default_conn_name,
         region: str | None = None,
-        multiple_outputs: bool = True,
+        multiple_outputs: bool | None = None,
         **kwargs: Any,
     ) -> None:
         with parsing(self, str(kwargs.get("task_id"))):
             # Airflow's own check is a TypeError.
-            validation.boolean("multiple_outputs", multiple_outputs)
-        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
+            pushes_each = validation.optional(validation.boolean)("multiple_outputs", multiple_outputs)
+        super().__init__(multiple_outputs=fields is not None if pushes_each is None else pushes_each, **kwargs)
         self.instance_id = instance_id
         self.include_sensitive = include_sensitive
         self.dsw_conn_id = dsw_conn_id
