@@ -363,7 +363,7 @@ def test_an_asset_learns_its_image(
     make: Make, emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch, outlet: Asset | AssetAlias | AssetRef
 ) -> None:
     def looked_up(message: Any) -> Any:
-        given = {"name": "model-image", "uri": "model-image", "group": "asset"}
+        given: dict[str, Any] = {"name": "model-image", "uri": "model-image", "group": "asset"}
         return comms.AssetResult(**given) if type(message).__name__ in ("GetAssetByName", "GetAssetByUri") else None
 
     supervisor = SimpleNamespace(send=looked_up)
