@@ -139,6 +139,7 @@ KINDS: dict[str, Kind] = {
 }
 # Where a name means something else than elsewhere.
 SPECIAL: dict[tuple[str, str], Kind] = {
+    ("DswCreateInstanceOperator", "multiple_outputs"): BOOLEAN,
     ("DswInstanceSensor", "timeout"): or_none(AIRFLOW_SECONDS),  # None: Airflow's own default
     ("DswInstanceSensor", "poke_interval"): AIRFLOW_SECONDS,
     ("get_instance", "fields"): Kind("Status", ["None", "empty", *WORDS]),

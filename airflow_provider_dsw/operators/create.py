@@ -105,7 +105,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        with parsing(self, kwargs["task_id"]):
+        with parsing(self, str(kwargs.get("task_id"))):
             # Airflow's own check is a TypeError.
             validation.boolean("multiple_outputs", multiple_outputs)
         super().__init__(instance_id="", multiple_outputs=multiple_outputs, **kwargs)
