@@ -206,6 +206,15 @@ class Operation:
         baseline = self.baseline.after(instance)
         return self if baseline is self.baseline else replace(self, baseline=baseline)
 
+    def is_known_better_by(self, other: Operation) -> bool:
+        """
+        Return whether another differs from this one in nothing but what was read since.
+
+        :param other: what was kept of an operation.
+        """
+        since = {name: getattr(other.baseline, name) for name in ("left", "again", "time_moves")}
+        return other == replace(self, baseline=replace(self.baseline, **since))
+
     def is_reversed(self, instance: Mapping[str, Any]) -> bool:
         """
         Return whether somebody has undone what was in progress.

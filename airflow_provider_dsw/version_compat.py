@@ -125,10 +125,16 @@ async def amask_secret(secret: str) -> None:
 
 
 async def aget_xcom(key: str, **row: Any) -> Any:
-    """Read an XCom from a trigger, from 3.3 on; None where there is none. ``row`` is as in :func:`aset_xcom`."""
-    from airflow.sdk.bases.xcom import BaseXCom
+    """Read an XCom from a trigger; None where there is none. ``row`` is as in :func:`aset_xcom`."""
+    if _AIRFLOW >= (3, 3):
+        from airflow.sdk.bases.xcom import BaseXCom
 
-    return await BaseXCom.aget_one(key=key, **row)
+        return await BaseXCom.aget_one(key=key, **row)
+    from airflow.sdk.execution_time.comms import GetXCom
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    found: Any = await SUPERVISOR_COMMS.asend(GetXCom(key=key, **row))  # type: ignore[attr-defined,unused-ignore]
+    return getattr(found, "value", None)
 
 
 async def aset_xcom(key: str, value: Any, **row: Any) -> None:

@@ -51,6 +51,8 @@ STOP_ATTEMPTS = 3
 """How often a killed task's request for a stop is sent, if its answer is lost and the instance does not stop."""
 # The XCom that says which try of a task was polled: where a wait begins in the triggerer, nothing else could.
 _POLLED = "dsw_polled"
+# The XCom that says what a try of a task knows of its operation since it was deferred.
+_SEEN = "dsw_seen"
 
 
 class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
@@ -273,6 +275,40 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         except Exception as error:
             await self.log.awarning("Airflow can't keep that the wait was polled (%s).", type(error).__name__)
 
+    async def recalled_wait(self) -> Wait:
+        """
+        Return what is waited for, with what another triggerer has seen of it before.
+
+        :raises ValueError: on arguments that a wait can't work with.
+        """
+        wait, ti = self.wait(), self.task_instance
+        # What has left its old state, or is a snapshot, has nothing more to be kept.
+        if ti is None or wait.operation is None or wait.operation.baseline.left or wait.condition.returns_snapshot:
+            return wait
+        try:
+            kept = await aget_xcom(_SEEN, **row_of(ti))
+            if kept and kept["try"] == ti.try_number:
+                operation = Operation.from_json(kept["operation"])
+                if wait.operation.is_known_better_by(operation):
+                    return Wait(wait.condition, operation)
+        except Exception as error:
+            await self.log.awarning("Airflow can't say what was seen of the operation (%s).", type(error).__name__)
+        return wait
+
+    async def keep_seen(self, operation: Operation) -> None:
+        """
+        Let whichever triggerer takes the wait over know what an answer has told of the operation.
+
+        :param operation: what is known now.
+        """
+        ti: Any = self.task_instance
+        if ti is None:
+            return
+        try:
+            await aset_xcom(_SEEN, {"try": ti.try_number, "operation": operation.as_json()}, **row_of(ti))
+        except Exception as error:
+            await self.log.awarning("Airflow can't keep what was seen of the operation (%s).", type(error).__name__)
+
     def _hard_limit(self) -> tuple[float | None, str]:
         limits = [] if self.execution_timeout is None else [(self.execution_timeout, "execution_timeout")]
         if self.timeout is not None and self.last_poll_at_timeout:
@@ -353,7 +389,7 @@ class _DeferredWait:
         if isinstance(found, PollResult) and found.instance is not None:
             self._links = links_of(found.instance, found.region)
         try:
-            wait = self._wait = self._wait or trigger.wait()
+            wait = self._wait = self._wait or await trigger.recalled_wait()
             verdict, line = self._poll_log.record(wait, found, tolerate_transient=self._tolerates_transient)
         except DswError as error:
             return _End(event_of(error))
@@ -364,6 +400,8 @@ class _DeferredWait:
         has_worked = isinstance(found, PollResult)
         self._wait = wait.after(verdict)
         del found, verdict  # not to be held until the next poll
+        if self._wait.operation is not None and self._wait.operation != wait.operation:
+            await trigger.keep_seen(self._wait.operation)
         if line:
             await trigger.log.alog(*line)
         if has_worked:
