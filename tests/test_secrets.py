@@ -58,6 +58,7 @@ DAG = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pauses")
 def test_no_secret_is_found_in_what_a_dag_run_says_and_stores(
     emulator: DswEmulator,

@@ -280,6 +280,7 @@ def test_each_auth_type_needs_and_takes_what_the_table_says() -> None:
     assert table == {name: [cell(needed), cell(fields.TAKEN.get(name, ()))] for name, needed in fields.NEEDED.items()}
 
 
+@pytest.mark.slow
 def test_the_command_line_gives_the_same_connection(
     as_json: connections.DswConnection, airflow_db: None, tmp_path: Path
 ) -> None:

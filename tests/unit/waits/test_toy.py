@@ -72,6 +72,7 @@ def story(directory: Path, *, without: str | None = None) -> subprocess.Complete
     return subprocess.run(command, env=env, cwd=directory, text=True, capture_output=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_what_is_added_in_each_place_works_in_every_way_to_wait(tmp_path: Path) -> None:
     found = story(tmp_path)
 
