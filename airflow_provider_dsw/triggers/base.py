@@ -156,7 +156,7 @@ def _poll_at_intervals(kwargs: dict[str, Any], readers: Callable[[], Iterable[ob
 async def poll_stream(
     kwargs: dict[str, Any],
     first: float,
-    seconds: Callable[..., float],
+    seconds: Callable[[], float],
     readers: Callable[[], Iterable[object]] = tuple,
 ) -> AsyncGenerator[Poll]:
     """
@@ -164,7 +164,7 @@ async def poll_stream(
 
     :param kwargs: the trigger's.
     :param first: seconds until the first poll.
-    :param seconds: returns those until the next one, given ``retry_after`` where the service asks for a pause.
+    :param seconds: returns those until the next one, unless the service asks for a longer pause.
     :param readers: returns who shares the polls; if nobody is named, one does.
     """
     await asyncio.sleep(first)
@@ -189,8 +189,20 @@ async def poll_stream(
                         poll, after_error = Poll(error.with_traceback(None), readers()), True
                         retry_after = getattr(error, "retry_after", None)
                     yield poll
-                    await asyncio.sleep(max(seconds(retry_after=retry_after), SHORTEST_PAUSE))
+                    await _wait_for_next(seconds, retry_after, readers)
         except AirflowException as error:
             # One without a field; or Airflow knows no such connection.
             yield Poll(error.with_traceback(None), readers())
         await asyncio.sleep(max(seconds(), SHORTEST_PAUSE))
+
+
+async def _wait_for_next(
+    seconds: Callable[[], float], retry_after: float | None, readers: Callable[[], Iterable[object]]
+) -> None:
+    """Wait until the next poll is due: no sooner than the service allows, unless somebody joins who knows nothing."""
+    usual = max(seconds(), SHORTEST_PAUSE)
+    left = max(usual, retry_after or 0.0)
+    known = set(map(id, readers()))
+    while left > 0 and known.issuperset(map(id, readers())):
+        await asyncio.sleep(min(left, usual))
+        left -= usual

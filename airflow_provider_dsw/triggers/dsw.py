@@ -320,7 +320,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
             return await anext(stream)
 
     def _own_stream(self) -> AsyncGenerator[Poll]:
-        def next_interval(retry_after: float | None = None) -> float:
+        def next_interval() -> float:
             elapsed = time.time() - self.began
             planned = pause(
                 self.poke_interval,
@@ -331,7 +331,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
             if self.exponential_backoff and self.timeout is not None:
                 # As in poke mode, the last poll is no later than that.
                 planned = min(planned, max(self.timeout - elapsed, 0.0))
-            return max(planned, retry_after or 0.0)
+            return planned
 
         first = 0.0
         if self.polled:

@@ -105,6 +105,32 @@ def test_all_who_share_a_poll_see_the_whole_answer_and_none_holds_it_after_that(
     asyncio.run(story())
 
 
+def test_whoever_joins_while_the_service_wants_a_pause_is_not_held_up(dsw_default: DswEmulator) -> None:
+    streams = pytest.importorskip("airflow.triggers.shared_stream").SharedStreamManager()
+    dsw_default.add_instance(ID, "Starting")
+    dsw_default.fault(times=1, status=503, code="ServiceUnavailable", retry_after_ms=99999999999999)
+
+    async def join(number: int) -> asyncio.Future[Any]:
+        trigger = wait(polled=True)
+        stream = streams.subscribe(trigger_id=number, trigger=trigger, key=trigger.shared_stream_key())
+        return asyncio.ensure_future(anext(aiter(trigger.filter_shared_stream(stream))))
+
+    async def story() -> tuple[Any, Any]:
+        first = await join(1)
+        while not dsw_default.requests:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        dsw_default.set_instance(ID, "Running")
+        await asyncio.sleep(1)
+        assert len(dsw_default.requests) == 1
+        try:
+            events: tuple[Any, Any] = await asyncio.wait_for(asyncio.gather(first, await join(2)), 20)
+            return events
+        finally:
+            await streams.stop_all()
+
+    assert [event.payload["outcome"] for event in asyncio.run(story())] == ["met", "met"]
+
+
 def test_a_poll_is_held_until_the_slowest_has_read_it() -> None:
     one, other, late = object(), object(), object()
     with reading("key", one), reading("key", other):
