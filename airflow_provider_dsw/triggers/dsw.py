@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
 from contextlib import aclosing
 from datetime import UTC, timedelta
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
@@ -24,23 +24,22 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
-from airflow_provider_dsw.links.dsw import akeep_links, links_of, row_of
-from airflow_provider_dsw.polling import Line, PollLog, error_key, event_of, next_due, pause, result
+from airflow_provider_dsw.links.dsw import row_of
+from airflow_provider_dsw.polling import event_of, next_due, pause, result
 from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
 from airflow_provider_dsw.task_end import amay_stop, anote_end
 from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, reading
+from airflow_provider_dsw.triggers.deferred_wait import DeferredWait, End
 from airflow_provider_dsw.triggers.watcher import Watcher, to_its_end
 from airflow_provider_dsw.version_compat import (
     QUEUES_WATCHERS,
-    AirflowException,
     TaskQueueMixin,
     aget_xcom,
     aset_xcom,
     asset_state_store,
 )
-from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING
-from airflow_provider_dsw.waits.conditions import Outcome, Wait
+from airflow_provider_dsw.waits.conditions import Wait
 
 SCHEDULER_GRACE = 10.0
 """
@@ -208,7 +207,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """As the base does, but with all closed before the one event: whoever takes it looks no further."""
         if (error := self._argument_error()) is not None:
-            yield TriggerEvent(_DeferredWait(self).event(_End(event_of(error))))
+            yield TriggerEvent(DeferredWait(self).event(End(event_of(error))))
             return
         await self._recall_polled()
         async with (
@@ -223,14 +222,14 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         with reading(self.shared_stream_key(), self):
             await self._recall_polled()
             earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
-            wait = _DeferredWait(self)
+            wait = DeferredWait(self)
             limit, which = self._hard_limit()
             try:
                 async with asyncio.timeout(None if limit is None else max(self.began + limit - time.time(), 0.0)):
                     end = await wait.until_it_ends(shared_stream)
             except TimeoutError:
                 last = await wait.take(await self._poll_once()) if which == "timeout" else None
-                end = last or _End({"outcome": which})
+                end = last or End({"outcome": which})
         if end.line:
             await self.log.alog(*end.line)
         await asyncio.sleep(earliest - time.time())
@@ -343,98 +342,6 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
 
 # What on_kill has begun: the event loop itself keeps no task alive.
 _stops: set[asyncio.Task[None]] = set()
-
-
-class _End(NamedTuple):
-    """What ended a wait: a part of its event, and a line for the log, if any."""
-
-    event: dict[str, Any]
-    line: Line | None = None
-
-
-class _DeferredWait:
-    """A trigger's wait from poll to poll, until one ends it."""
-
-    def __init__(self, trigger: DswInstanceTrigger) -> None:
-        self._trigger = trigger
-        self._poll_log = PollLog(trigger.last_status)
-        self._links = trigger.links
-        # Either it starts again or it starts late: there may have been polls before.
-        self._more_polls = trigger.polled and trigger.starts_in_triggerer
-        self._more_polls |= time.time() - trigger.began > trigger.poke_interval
-        self._polls = int(trigger.polled)
-        self._tolerates_transient = trigger.polled or trigger.silent_fail or self._more_polls
-        self._wait: Wait | None = None
-
-    async def until_it_ends(self, stream: AsyncIterator[Any]) -> _End:
-        """Take one poll after the other; the sensor's timeout is looked at after each."""
-        trigger = self._trigger
-        while True:
-            end = await self.take(await anext(stream))
-            if end is not None:
-                return end
-            elapsed = time.time() - trigger.began
-            if trigger.timeout is not None and elapsed > trigger.timeout and not trigger.last_poll_at_timeout:
-                return _End({"outcome": "timeout"})
-
-    async def take(self, poll: Poll) -> _End | None:
-        """Take one poll, and return the end of the wait, if it is one."""
-        trigger = self._trigger
-        found = poll.read(trigger)
-        if found is None:
-            return None
-        self._polls += 1
-        if not isinstance(found, (PollResult, DswError)):
-            return await self._take_error(found)
-        if isinstance(found, PollResult) and found.instance is not None:
-            self._links = links_of(found.instance, found.region)
-        try:
-            wait = self._wait = self._wait or await trigger.recalled_wait()
-            verdict, line = self._poll_log.record(wait, found, tolerate_transient=self._tolerates_transient)
-        except DswError as error:
-            return _End(event_of(error))
-        except ValueError as error:
-            return _End(event_of(DswWaitArgumentError(str(error))))
-        if verdict.outcome is Outcome.SUCCESS:
-            return _End({"outcome": "met", "result": result(wait.condition, verdict)}, line)
-        has_worked = isinstance(found, PollResult)
-        self._wait = wait.after(verdict)
-        del found, verdict  # not to be held until the next poll
-        if self._wait.operation is not None and self._wait.operation != wait.operation:
-            await trigger.keep_seen(self._wait.operation)
-        if line:
-            await trigger.log.alog(*line)
-        if has_worked:
-            self._tolerates_transient = True
-            await trigger.keep_polled()
-            trigger.links = await akeep_links(trigger.task_instance, self._links, trigger.links)
-            if self._links == trigger.links:
-                self._links = trigger.links  # not to hold them twice
-        return None
-
-    async def _take_error(self, error: AirflowException) -> _End | None:
-        """Airflow knows no such connection, which is no matter of the service."""
-        if not self._trigger.silent_fail:
-            return _End(event_of(error))
-        if error_key(error) != self._poll_log.last_error:
-            self._poll_log.last_error = error_key(error)
-            await self._trigger.log.aerror("The poll failed: %s", error)
-        return None
-
-    def event(self, end: _End) -> dict[str, Any]:
-        """Return the event that the task resumes with."""
-        return {
-            **end.event,
-            "instance_id": self._trigger.instance_id,
-            "last_status": self._poll_log.last_status,
-            "began": self._trigger.began,
-            "polls": self._polls,
-            "more_polls": self._more_polls,
-            "links": self._links,
-            "shown_links": self._trigger.links,
-            "stop_on_kill": self._trigger.stop_on_kill,
-            "operation": self._trigger.operation,
-        }
 
 
 class DswInstanceEventTrigger(DswBaseTrigger):

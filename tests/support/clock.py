@@ -14,6 +14,7 @@ import pytest
 MODULES = (
     "airflow.sdk.bases.sensor",
     "airflow_provider_dsw.sensors.dsw",
+    "airflow_provider_dsw.triggers.deferred_wait",
     "airflow_provider_dsw.triggers.dsw",
     "airflow_provider_dsw.waiting",
     "tests.support.modes",
