@@ -30,7 +30,7 @@ from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
 from airflow_provider_dsw.task_end import amay_stop, anote_end
 from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, reading
 from airflow_provider_dsw.triggers.deferred_wait import DeferredWait, End
-from airflow_provider_dsw.triggers.watcher import Watcher, to_its_end
+from airflow_provider_dsw.triggers.watcher import Watcher, right_after_next_cancel, to_its_end
 from airflow_provider_dsw.version_compat import (
     QUEUES_WATCHERS,
     TaskQueueMixin,
@@ -404,6 +404,8 @@ class DswInstanceEventTrigger(DswBaseTrigger):
             async for poll in shared_stream:
                 # A change that is written down as fired has to be fired, also if the watcher moves at that moment.
                 (entered, line), cancelled = await to_its_end(watcher.take(poll.read(self)))
+                if cancelled and entered:
+                    await right_after_next_cancel()
                 for verdict in entered:
                     yield TriggerEvent(result(watcher.condition, verdict))
                 if cancelled:

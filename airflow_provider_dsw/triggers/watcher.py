@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from airflow_provider_dsw.client.secrets import clean
@@ -21,6 +22,8 @@ CLAIM_PAUSE = 1.0
 """Seconds in which another triggerer that runs the same watcher may claim a change too, before it is fired."""
 CANCEL_GRACE = 10.0
 """Seconds in which a watcher that is cancelled may still fire what it has begun to claim."""
+CANCEL_PERIOD = 1.5
+"""Seconds within which Airflow 3.3.2 cancels a trigger again, and again, until it is gone."""
 
 
 async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
@@ -35,6 +38,16 @@ async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> tuple[T, asyncio.Canc
                 cancelled = error
                 asyncio.get_running_loop().call_later(CANCEL_GRACE, task.cancel)
     return task.result(), cancelled
+
+
+async def right_after_next_cancel() -> None:
+    """
+    Return when the next cancellation is as far off as it can be.
+
+    One that comes while Airflow takes an event, between its log line and its queue, loses the event.
+    """
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(CANCEL_PERIOD)
 
 
 class Watcher:

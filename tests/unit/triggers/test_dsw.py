@@ -33,6 +33,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     supervisor = Supervisor()
     monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
     monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CLAIM_PAUSE", 0.01)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CANCEL_PERIOD", 0.1)
     return supervisor
 
 
@@ -191,6 +192,8 @@ Started = Callable[[], "Watcher"]
 class Watcher:
     """An event trigger of one triggerer, whose polls come when the test says so."""
 
+    log_takes = 0.0
+
     def __init__(self, **arguments: Any) -> None:
         contexts = pytest.importorskip("airflow.sdk.execution_time.context")
         trigger: Any = DswInstanceEventTrigger(**{"instance_id": ID, "target_status": "Running", **arguments})
@@ -207,6 +210,7 @@ class Watcher:
 
     async def _collect(self, trigger: DswInstanceEventTrigger) -> None:
         async for event in trigger.filter_shared_stream(self._stream()):
+            await asyncio.sleep(self.log_takes)  # as Airflow does, which queues the event after that
             self.fired.append(event.payload["Status"])
 
     def begins_to_see(self, status: str, asked_at: float | None = None) -> None:
@@ -279,6 +283,28 @@ def test_a_watcher_that_moves_while_it_fires_fires_once(
         await other.sees("Running")
         await other.sees("Running")
         return one.fired + other.fired
+
+    assert asyncio.run(story()) == ["Running"]
+
+
+@needs_airflow_3_3
+@pytest.mark.parametrize("after", [0.1, 0.15, 0.2, 0.25, 0.3])
+def test_airflow_that_cancels_a_watcher_again_and_again_takes_its_event(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, after: float
+) -> None:
+    monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CLAIM_PAUSE", 0.3)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.watcher.CANCEL_PERIOD", 0.5)
+
+    async def story() -> list[str]:
+        one = Watcher()
+        await one.sees("Starting")
+        one.log_takes = 0.1
+        one.begins_to_see("Running")
+        await asyncio.sleep(after)
+        while not one.task.done():
+            one.killed()
+            await asyncio.wait([one.task], timeout=0.25)
+        return one.fired
 
     assert asyncio.run(story()) == ["Running"]
 
