@@ -171,6 +171,7 @@ DAG = """
 """
 
 
+@pytest.mark.slow
 def test_in_a_dag_run_each_detail_is_an_xcom_of_its_own(
     dsw_default: DswEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,8 +23,9 @@ def work(fails: str) -> None:
         raise RuntimeError("the work has failed")
 
 
+# With retries, because Airflow itself may fail a deferred task that polls every two seconds; a retry goes on.
 with DAG("pipeline", schedule=None):
-    start = DswStartInstanceOperator(task_id="start", deferrable=True, **CONF_ID)
+    start = DswStartInstanceOperator(task_id="start", deferrable=True, **CONF_ID, **RETRIES)
     snapshot = DswCreateSnapshotOperator(
         task_id="snapshot",
         snapshot_name="of-{{ dag_run.conf['instance_id'] }}",
@@ -32,8 +33,9 @@ with DAG("pipeline", schedule=None):
         outlets=[Asset("image_of_the_pipeline")],
         deferrable=True,
         **CONF_ID,
+        **RETRIES,
     )
-    stop = DswStopInstanceOperator(task_id="stop", deferrable=True, **CONF_ID)
+    stop = DswStopInstanceOperator(task_id="stop", deferrable=True, **CONF_ID, **RETRIES)
     working = work("{{ dag_run.conf.get('fails', False) }}")
     start.as_setup() >> working >> snapshot >> stop.as_teardown(setups=start)
 
