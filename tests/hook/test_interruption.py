@@ -202,7 +202,7 @@ def test_a_head_that_drips_ends_at_the_deadline(head, ask, monkeypatch):
         with pytest.raises(DswTransientError, match="in time"):
             ask(connect_to(monkeypatch, server.port, connect_timeout=0.1, read_timeout=0.3))
 
-        assert 0.4 < time.monotonic() - began < 1.2
+        assert 0.4 < time.monotonic() - began < 5  # without a deadline it has no end
 
 
 # Processes and threads
