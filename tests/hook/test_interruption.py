@@ -84,13 +84,17 @@ def connections_to(port: int) -> list[Any]:
     ]
 
 
+def threads_since(before: set[threading.Thread]) -> set[threading.Thread]:
+    """Those that began, but for a server's, which end with their connections."""
+    return {thread for thread in set(threading.enumerate()) - before if "process_request" not in thread.name}
+
+
 def assert_nothing_is_left(server: RawServer, threads: set[threading.Thread]) -> None:
     requests = len(server.received)
     time.sleep(0.3)
     assert len(server.received) == requests
     assert connections_to(server.port) == []
-    # Those of the server end with their connections.
-    assert {thread for thread in set(threading.enumerate()) - threads if "process_request" not in thread.name} == set()
+    assert threads_since(threads) == set()
 
 
 def half_a_body(connection: socket.socket, received: Received) -> bool:
@@ -143,7 +147,7 @@ def test_a_change_is_not_asked_for_after_the_signal(monkeypatch):
             while part := accepted.recv(65536):
                 received += part
         assert received.startswith(b"\x16")  # TLS's hello, and then the end
-        assert set(threading.enumerate()) == threads
+        assert threads_since(threads) == set()
 
 
 def test_a_signal_while_credentials_are_fetched_leaves_nothing(monkeypatch, emulator):
@@ -159,7 +163,7 @@ def test_a_signal_while_credentials_are_fetched_leaves_nothing(monkeypatch, emul
             hook.start_instance(ID)
 
         time.sleep(0.2)
-        assert {each for each in set(threading.enumerate()) - threads if "process_request" not in each.name} == set()
+        assert threads_since(threads) == set()
         assert emulator.requests == []
 
 
