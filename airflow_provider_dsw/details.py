@@ -13,8 +13,8 @@ from typing import Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import nearest
-from airflow_provider_dsw.client.secrets import one_line, without_secrets
 from airflow_provider_dsw.expressions import compile_expression, search
+from airflow_provider_dsw.secrets import one_line, without_secrets
 from airflow_provider_dsw.urls import HIDDEN, hide_secrets
 
 # The top-level response elements of the GetInstance page (pai-dsw/2022-01-01), in its order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_dsw.client.secrets import MAX_WORD, clean
+from airflow_provider_dsw.secrets import MAX_WORD, clean
 from airflow_provider_dsw.version_compat import AirflowException, AirflowFailException
 
 _MAX_TEXT = 4000  # characters

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from airflow_provider_dsw.client.secrets import clean
 from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
@@ -29,6 +28,7 @@ from airflow_provider_dsw.exceptions import (
     DswWaitFailedError,
 )
 from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
+from airflow_provider_dsw.secrets import clean
 from airflow_provider_dsw.version_compat import AirflowException, AirflowNotFoundException
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.conditions import (

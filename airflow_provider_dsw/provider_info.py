@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_dsw import __version__
-from airflow_provider_dsw.hooks import fields
+from airflow_provider_dsw.client import connection_fields
 
 _INTEGRATION = "Alibaba Cloud PAI-DSW"
 
@@ -30,11 +30,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_dsw.operators.dsw"]}],
         "connection-types": [
             {
-                "connection-type": fields.CONN_TYPE,
+                "connection-type": connection_fields.CONN_TYPE,
                 "hook-class-name": "airflow_provider_dsw.hooks.dsw.DswHook",
-                "hook-name": fields.HOOK_NAME,
-                "conn-fields": fields.form_fields(),
-                "ui-field-behaviour": fields.field_behaviour(),
+                "hook-name": connection_fields.HOOK_NAME,
+                "conn-fields": connection_fields.form_fields(),
+                "ui-field-behaviour": connection_fields.field_behaviour(),
             },
         ],
         "extra-links": [

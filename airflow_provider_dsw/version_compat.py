@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow import __version__
 
-from airflow_provider_dsw.hooks import fields
+from airflow_provider_dsw.client import connection_fields
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, Connection, Context
@@ -182,7 +182,7 @@ def connection_form_widgets() -> dict[str, Any]:
     from wtforms.validators import any_of
 
     found = {}
-    for name, field in fields.form_fields().items():
+    for name, field in connection_fields.form_fields().items():
         schema = field["schema"]
         widget = PasswordField if "format" in schema else StringField if "string" in schema["type"] else IntegerField
         found[name] = widget(
@@ -196,7 +196,7 @@ def connection_form_widgets() -> dict[str, Any]:
 
 def ui_field_behaviour() -> dict[str, Any]:
     """Return what becomes of the form's standard fields, for 3.1."""
-    return {name.replace("-", "_"): value for name, value in fields.field_behaviour().items()}
+    return {name.replace("-", "_"): value for name, value in connection_fields.field_behaviour().items()}
 
 
 def dag_bag_class() -> Any:

@@ -27,7 +27,7 @@ for _name in [
 from airflow_provider_dsw.emulator import DswEmulator  # noqa: E402
 
 # Where a real Airflow runs.
-SLOW = [Path(__file__).parent / name for name in ("browser", "live")]
+SLOW = [Path(__file__).parent / "system" / name for name in ("browser", "live")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,15 +6,15 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dsw.client import connection as connections
+from airflow_provider_dsw.client.credentials import Credentials, CredentialsError
 from airflow_provider_dsw.client.failures import Failure, from_look_up_exception
 from airflow_provider_dsw.client.route import Route, route_to
 from airflow_provider_dsw.client.steps import Block, Do, Exclusive, Flow
 from airflow_provider_dsw.exceptions import DswConnectionError
-from airflow_provider_dsw.hooks import connection as connections
-from airflow_provider_dsw.hooks.credentials import Credentials, CredentialsError
 
 if TYPE_CHECKING:
-    from airflow_provider_dsw.client.secrets import Masker
+    from airflow_provider_dsw.client.masker import Masker
 
 RENEWAL_PAUSE = 30.0
 """Seconds between two look-ups because access is denied: a watcher that is denied polls for ever."""

@@ -21,7 +21,6 @@ from airflow_provider_dsw.client.causes import (
     TOO_MANY_VALUES,
     UNKNOWN_HOST,
 )
-from airflow_provider_dsw.client.secrets import MAX_TEXT, MAX_WORD, clean
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
@@ -29,6 +28,7 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
     DswTransientError,
 )
+from airflow_provider_dsw.secrets import MAX_TEXT, MAX_WORD, clean
 
 ASSUMPTIONS = (
     "HTTP 404 means that the instance or snapshot is gone, unless Code or Message speak of credentials, of a "

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_dsw.client.secrets import SECRET_PARAMETERS, leaves
 from airflow_provider_dsw.details import SECRET_FIELDS
+from airflow_provider_dsw.secrets import SECRET_PARAMETERS, leaves
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,16 @@ from typing import Any
 
 from airflow_provider_dsw.client import causes
 from airflow_provider_dsw.client.access import Access
+from airflow_provider_dsw.client.connection import USER_AGENT
+from airflow_provider_dsw.client.credentials import CredentialsError, secrets_of
 from airflow_provider_dsw.client.failures import Failure, outcome_of, says_expired
 from airflow_provider_dsw.client.http import AnswerError, HttpExchange
 from airflow_provider_dsw.client.pool import Pool
 from airflow_provider_dsw.client.request import Request
 from airflow_provider_dsw.client.route import Route, RouteError
+from airflow_provider_dsw.client.signature import canonical, signed
 from airflow_provider_dsw.client.steps import Block, Exchange, Exclusive, Flow, Open, StartTls, blocking
 from airflow_provider_dsw.client.tls import kept_context, new_context
-from airflow_provider_dsw.hooks.connection import USER_AGENT
-from airflow_provider_dsw.hooks.credentials import CredentialsError, secrets_of
-from airflow_provider_dsw.hooks.signature import canonical, signed
 
 VERSION = "2022-01-01"
 LARGE_ANSWER = 2**20

@@ -25,10 +25,10 @@ from tenacity import (
 )
 
 from airflow_provider_dsw import validation
+from airflow_provider_dsw.client import api, connection_fields
 from airflow_provider_dsw.client.failures import Failure, is_denial, is_let_in, lacks_permission
-from airflow_provider_dsw.client.secrets import Masker
+from airflow_provider_dsw.client.masker import Masker
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
-from airflow_provider_dsw.hooks import calls, fields
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     aget_connection,
@@ -40,10 +40,10 @@ from airflow_provider_dsw.version_compat import (
 if TYPE_CHECKING:
     from airflow_provider_dsw.client.access import Access
     from airflow_provider_dsw.client.awaiting_sender import AwaitingSender
+    from airflow_provider_dsw.client.connection import DswConnection
     from airflow_provider_dsw.client.pool import Pool
     from airflow_provider_dsw.client.steps import Do, Flow
     from airflow_provider_dsw.client.transport import Outcome
-    from airflow_provider_dsw.hooks.connection import DswConnection
 
 TRIES = 4
 TOTAL_TIME_LIMIT = 60.0
@@ -65,8 +65,8 @@ class DswHook(BaseHook):
 
     conn_name_attr = "dsw_conn_id"
     default_conn_name = "dsw_default"
-    conn_type = fields.CONN_TYPE
-    hook_name = fields.HOOK_NAME
+    conn_type = connection_fields.CONN_TYPE
+    hook_name = connection_fields.HOOK_NAME
 
     def __init__(self, dsw_conn_id: str = default_conn_name, *, region: str | None = None) -> None:
         # The way to the service is loaded with the first hook. A DAG file imports this, and makes none.
@@ -122,7 +122,7 @@ class DswHook(BaseHook):
             answer then need not hold an InstanceId.
         :param tries: how often to ask at most, where the service can't answer.
         """
-        return self._call(calls.get_instance(instance_id, token, fields), tries)
+        return self._call(api.get_instance(instance_id, token, fields), tries)
 
     def get_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
         """
@@ -132,17 +132,17 @@ class DswHook(BaseHook):
         :param snapshot_id: e.g. ``snp-05cefd0be2exxxx``.
         :param tries: how often to ask at most, where the service can't answer.
         """
-        return self._call(calls.get_instance_snapshot(instance_id, snapshot_id), tries)
+        return self._call(api.get_instance_snapshot(instance_id, snapshot_id), tries)
 
     async def aget_instance(
         self, instance_id: str, *, token: str | None = None, fields: str | None = None, tries: int = TRIES
     ) -> dict[str, Any]:
         """As :meth:`get_instance`, without blocking the event loop."""
-        return await self._acall(calls.get_instance(instance_id, token, fields), tries)
+        return await self._acall(api.get_instance(instance_id, token, fields), tries)
 
     async def aget_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
         """As :meth:`get_instance_snapshot`, without blocking the event loop."""
-        return await self._acall(calls.get_instance_snapshot(instance_id, snapshot_id), tries)
+        return await self._acall(api.get_instance_snapshot(instance_id, snapshot_id), tries)
 
     def list_instances(self, **filters: Any) -> Iterator[dict[str, Any]]:
         """
@@ -154,7 +154,7 @@ class DswHook(BaseHook):
             only (ListInstances' page).
         :raises ValueError: on an unknown filter, or on ``sort_by`` without ``order`` or the reverse.
         """
-        return self._pages(calls.list_instances(filters), "Instances")
+        return self._pages(api.list_instances(filters), "Instances")
 
     def list_instance_snapshots(self, instance_id: str) -> Iterator[dict[str, Any]]:
         """
@@ -162,15 +162,15 @@ class DswHook(BaseHook):
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         """
-        return self._pages(calls.list_instance_snapshots(instance_id), "Snapshots")
+        return self._pages(api.list_instance_snapshots(instance_id), "Snapshots")
 
-    def _pages(self, call: calls.Call, name: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, call: api.Call, name: str) -> Iterator[dict[str, Any]]:
         seen, begin, size = 0, 0, call.page_size
         while True:
             try:
                 answer = self._call(call.page(begin // size + 1, size), is_page=size > 1)
             except _TooLargePage:
-                size = calls.smaller_page(size)
+                size = api.smaller_page(size)
                 continue
             yield from answer[name]
             seen, begin = seen + len(answer[name]), begin + size
@@ -184,7 +184,7 @@ class DswHook(BaseHook):
 
         :param instance_id: of an instance that is ``Stopped`` or ``Failed`` (StartInstance's page).
         """
-        return self._call(calls.start_instance(instance_id))
+        return self._call(api.start_instance(instance_id))
 
     def stop_instance(self, instance_id: str, *, save_image: bool = False) -> dict[str, Any]:
         """
@@ -193,11 +193,11 @@ class DswHook(BaseHook):
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param save_image: save the image before stopping.
         """
-        return self._call(calls.stop_instance(instance_id, save_image))
+        return self._call(api.stop_instance(instance_id, save_image))
 
     async def astop_instance(self, instance_id: str, *, save_image: bool = False) -> dict[str, Any]:
         """As :meth:`stop_instance`, without blocking the event loop."""
-        return await self._acall(calls.stop_instance(instance_id, save_image))
+        return await self._acall(api.stop_instance(instance_id, save_image))
 
     def create_instance_snapshot(
         self,
@@ -222,7 +222,7 @@ class DswHook(BaseHook):
         :param labels: name → value, or the API's own list of ``Key`` and ``Value``.
         """
         return self._call(
-            calls.create_instance_snapshot(
+            api.create_instance_snapshot(
                 instance_id, snapshot_name, image_url, description, overwrite, exclude_paths, labels
             )
         )
@@ -235,7 +235,7 @@ class DswHook(BaseHook):
 
         :param body: CreateInstance's fields, under the API's names.
         """
-        return self._call(calls.create_instance(body))
+        return self._call(api.create_instance(body))
 
     def delete_instance(self, instance_id: str) -> dict[str, Any]:
         """
@@ -243,7 +243,7 @@ class DswHook(BaseHook):
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         """
-        return self._call(calls.delete_instance(instance_id))
+        return self._call(api.delete_instance(instance_id))
 
     def get_instance_events(
         self, instance_id: str, *, limit: int = 100, since: datetime | None = None, tries: int = TRIES
@@ -257,8 +257,8 @@ class DswHook(BaseHook):
         :param tries: how often to ask at most, if the service can't answer.
         """
         validation.whole_number("limit", limit)
-        lines = self._call(calls.get_instance_events(instance_id, since), tries).get("Events") or []
-        return calls.oldest_first(lines)[-limit:]
+        lines = self._call(api.get_instance_events(instance_id, since), tries).get("Events") or []
+        return api.oldest_first(lines)[-limit:]
 
     def set_shutdown_timer(self, instance_id: str, *, after: float | timedelta) -> dict[str, Any]:
         """
@@ -267,7 +267,7 @@ class DswHook(BaseHook):
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param after: seconds from now, or a timedelta.
         """
-        return self._call(calls.create_shutdown_timer(instance_id, after))
+        return self._call(api.create_shutdown_timer(instance_id, after))
 
     def delete_shutdown_timer(self, instance_id: str) -> dict[str, Any]:
         """
@@ -276,7 +276,7 @@ class DswHook(BaseHook):
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :raises DswInstanceNotFoundError: if it has none.
         """
-        return self._call(calls.delete_shutdown_timer(instance_id))
+        return self._call(api.delete_shutdown_timer(instance_id))
 
     def call(
         self,
@@ -300,7 +300,7 @@ class DswHook(BaseHook):
         :param body: a JSON object under the API's names.
         :raises ValueError: if one of these is malformed; nothing is sent then.
         """
-        call = calls.any_operation(action, method, path, query, body)
+        call = api.any_operation(action, method, path, query, body)
         return self._call(call, 1 if call.request.changes else TRIES)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -317,7 +317,7 @@ class DswHook(BaseHook):
 
     def _try_connection(self) -> tuple[bool, str]:
         try:
-            answer = self._call(calls.list_instances({"page_size": 1, "workspace_id": "ALL"}), tries=1)
+            answer = self._call(api.list_instances({"page_size": 1, "workspace_id": "ALL"}), tries=1)
         except DswAccessDeniedError as error:
             if lacks_permission(error):
                 return True, f"The credentials are valid. They may not list instances, which waits do not need. {error}"
@@ -330,7 +330,7 @@ class DswHook(BaseHook):
     # The one retry layer, around the first try of a call: tenacity takes longer than the signature, which counts where
     # a thousand waits poll.
 
-    def _call(self, call: calls.Call, tries: int = TRIES, *, is_page: bool = False) -> dict[str, Any]:
+    def _call(self, call: api.Call, tries: int = TRIES, *, is_page: bool = False) -> dict[str, Any]:
         try:
             return self._call_and_retry(call, tries, is_page)
         except BaseException:
@@ -338,7 +338,7 @@ class DswHook(BaseHook):
             self._sender.pool.close()
             raise
 
-    def _call_and_retry(self, call: calls.Call, tries: int, is_page: bool) -> dict[str, Any]:
+    def _call_and_retry(self, call: api.Call, tries: int, is_page: bool) -> dict[str, Any]:
         began, run = time.monotonic(), self._sender.run
         deadline = self._deadline(self._load())
         run(self._masker.mask(call.request.parameter_secrets))
@@ -359,7 +359,7 @@ class DswHook(BaseHook):
         retrying = Retrying(**self._retry_policy(tries, deadline), before_sleep=log_retry)
         return retrying(attempt)
 
-    async def _acall(self, call: calls.Call, tries: int = TRIES) -> dict[str, Any]:
+    async def _acall(self, call: api.Call, tries: int = TRIES) -> dict[str, Any]:
         began = time.monotonic()
         async with self:
             sender = self._senders[asyncio.get_running_loop()].sender
@@ -386,7 +386,7 @@ class DswHook(BaseHook):
                 # Else a reference cycle a poll: Python's collector would stop the triggerer's loop to find them.
                 retrying.iter_state.reset()
 
-    def _exchange(self, call: calls.Call, began: float, pool: Pool) -> Flow[Outcome]:
+    def _exchange(self, call: api.Call, began: float, pool: Pool) -> Flow[Outcome]:
         """Send a request; if access is denied, once more if the connection or its credentials have changed."""
         from airflow_provider_dsw.client.transport import send
 
@@ -417,7 +417,7 @@ class DswHook(BaseHook):
         }
 
     def _result_or_raise(
-        self, call: calls.Call, outcome: Outcome, retrying: BaseRetrying, tries: int, is_page: bool = False
+        self, call: api.Call, outcome: Outcome, retrying: BaseRetrying, tries: int, is_page: bool = False
     ) -> dict[str, Any]:
         if isinstance(outcome, dict):
             wrong = call.check(outcome)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airflow_provider_dsw.client.secrets import without_secrets
+from airflow_provider_dsw.secrets import without_secrets
 from airflow_provider_dsw.urls import holds_secret
 from airflow_provider_dsw.version_compat import aset_xcom
 

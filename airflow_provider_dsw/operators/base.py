@@ -26,14 +26,14 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.mixins import is_deferrable, parsing
 from airflow_provider_dsw.operators.kills import StopOnKill
 from airflow_provider_dsw.polling import end_by, pause, result
-from airflow_provider_dsw.progress import (
+from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, note
+from airflow_provider_dsw.waits.conditions import Outcome, Wait
+from airflow_provider_dsw.waits.progress import (
     Operation,
 )
-from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, note
-from airflow_provider_dsw.waiting import is_deferrable, parsing
-from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -20,13 +20,13 @@ from airflow_provider_dsw.exceptions import (
     DswOperationFailedError,
     DswRequestError,
 )
+from airflow_provider_dsw.mixins import parsing
 from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import Next
-from airflow_provider_dsw.progress import Baseline, condition_for_target, with_label
-from airflow_provider_dsw.waiting import parsing
 from airflow_provider_dsw.waits.answers import time_in
 from airflow_provider_dsw.waits.conditions import Wait
+from airflow_provider_dsw.waits.progress import Baseline, condition_for_target, with_label
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

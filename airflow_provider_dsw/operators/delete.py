@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw.exceptions import DswInstanceNotFoundError, DswOperationFailedError
 from airflow_provider_dsw.operators.status import DswStatusOperator, Next
-from airflow_provider_dsw.progress import (
+from airflow_provider_dsw.waits.conditions import Wait
+from airflow_provider_dsw.waits.progress import (
     Baseline,
     Operation,
     condition_for_deletion,
@@ -16,7 +17,6 @@ from airflow_provider_dsw.progress import (
     fresher,
     is_transitional,
 )
-from airflow_provider_dsw.waits.conditions import Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -21,6 +21,7 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.mixins import Asking, parsing
 from airflow_provider_dsw.operators.base import (
     CONFIRM_ATTEMPTS,
     TASK_LABEL,
@@ -32,9 +33,8 @@ from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator, Next
 from airflow_provider_dsw.polling import as_final, end_by
-from airflow_provider_dsw.progress import Baseline, Operation, Progress, find_by_label, with_label
-from airflow_provider_dsw.waiting import Asking, parsing
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
+from airflow_provider_dsw.waits.progress import Baseline, Operation, Progress, find_by_label, with_label
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -15,10 +15,10 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
     DswWaitArgumentError,
 )
-from airflow_provider_dsw.progress import Baseline, Progress, has_nothing_to_stop, progress
+from airflow_provider_dsw.mixins import Waiting
 from airflow_provider_dsw.task_end import Attempt, note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
-from airflow_provider_dsw.waiting import Waiting
+from airflow_provider_dsw.waits.progress import Baseline, Progress, has_nothing_to_stop, progress
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -19,11 +19,11 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
     DswWaitFailedError,
 )
+from airflow_provider_dsw.mixins import parsing
 from airflow_provider_dsw.operators.base import CONFIRM_PAUSE, SUBMIT_ATTEMPTS
 from airflow_provider_dsw.operators.status import DswStatusOperator
-from airflow_provider_dsw.progress import Baseline, Operation, shutdown_timer
-from airflow_provider_dsw.waiting import parsing
 from airflow_provider_dsw.waits.conditions import Wait
+from airflow_provider_dsw.waits.progress import Baseline, Operation, shutdown_timer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

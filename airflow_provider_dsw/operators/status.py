@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_dsw.client.secrets import clean
 from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import (
     DswError,
@@ -17,7 +16,10 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.operators.base import DswBaseOperator
 from airflow_provider_dsw.polling import end_by, raise_for_outcome
-from airflow_provider_dsw.progress import (
+from airflow_provider_dsw.secrets import clean
+from airflow_provider_dsw.waits.answers import PollResult, status_in
+from airflow_provider_dsw.waits.conditions import Wait
+from airflow_provider_dsw.waits.progress import (
     Baseline,
     Operation,
     Progress,
@@ -28,8 +30,6 @@ from airflow_provider_dsw.progress import (
     may_stay,
     progress,
 )
-from airflow_provider_dsw.waits.answers import PollResult, status_in
-from airflow_provider_dsw.waits.conditions import Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -16,6 +16,7 @@ from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.mixins import Waiting, is_deferrable, parsing
 from airflow_provider_dsw.polling import PollLog, result
 from airflow_provider_dsw.version_compat import (
     STARTS_FROM_TRIGGER,
@@ -25,7 +26,6 @@ from airflow_provider_dsw.version_compat import (
     conf,
     task_state_store,
 )
-from airflow_provider_dsw.waiting import Waiting, is_deferrable, parsing
 from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING, WaitArguments
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
 

@@ -26,7 +26,6 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import row_of
 from airflow_provider_dsw.polling import event_of, next_due, pause, result
-from airflow_provider_dsw.progress import Operation, has_nothing_to_stop
 from airflow_provider_dsw.task_end import amay_stop, anote_end
 from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, reading
 from airflow_provider_dsw.triggers.deferred_wait import DeferredWait, End
@@ -40,6 +39,7 @@ from airflow_provider_dsw.version_compat import (
 )
 from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING
 from airflow_provider_dsw.waits.conditions import Wait
+from airflow_provider_dsw.waits.progress import Operation, has_nothing_to_stop
 
 SCHEDULER_GRACE = 10.0
 """
@@ -74,7 +74,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     :param last_status: the status that was logged last.
     :param links: the links that the task's page shows already.
     :param operation: the operation whose outcome is waited for, as
-        :meth:`~airflow_provider_dsw.progress.Operation.as_json` gives it.
+        :meth:`~airflow_provider_dsw.waits.progress.Operation.as_json` gives it.
     :param stop_on_kill: stop the instance when a person ends the deferred task (Airflow 3.3+).
     :param wait_id: with ``stop_on_kill``, what :func:`~airflow_provider_dsw.task_end.new_wait_id` returned.
     """

@@ -9,8 +9,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from airflow_provider_dsw.client.secrets import clean
 from airflow_provider_dsw.polling import Line, error_key
+from airflow_provider_dsw.secrets import clean
 from airflow_provider_dsw.version_compat import AirflowException
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.conditions import Verdict, WaitCondition

@@ -26,7 +26,7 @@ from airflow_provider_dsw.waits.answers import (
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, SNAPSHOT_STATUSES, default_failure_statuses
 
 if TYPE_CHECKING:
-    from airflow_provider_dsw.progress import Operation
+    from airflow_provider_dsw.waits.progress import Operation
 
 
 class Outcome(Enum):

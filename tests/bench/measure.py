@@ -21,7 +21,7 @@ import psutil  # type: ignore[import-untyped]
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from tests.bench.contenders import LoopProbe, MinimalTrigger, SdkTrigger
 from tests.bench.server import Server
-from tests.live.real_airflow import REPOSITORY, Airflow, wait_until
+from tests.system.live.real_airflow import REPOSITORY, Airflow, wait_until
 
 HERE = Path(__file__).parent
 

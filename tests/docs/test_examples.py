@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator, Request
-from airflow_provider_dsw.emulator.scene import DEFAULT, SAVING
+from airflow_provider_dsw.emulator.cli.scenario import DEFAULT, SAVING
 from tests.docs.conftest import RunDag, load
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"

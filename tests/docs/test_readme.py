@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
+from airflow_provider_dsw.client import connection as connections
+from airflow_provider_dsw.client import connection_fields
 from airflow_provider_dsw.details import DEFAULT_FIELDS
-from airflow_provider_dsw.emulator import DswEmulator, cli
-from airflow_provider_dsw.hooks import connection as connections
-from airflow_provider_dsw.hooks import fields
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.emulator.cli import __main__ as cli
 from airflow_provider_dsw.waits.statuses import default_failure_statuses
 from tests.docs.conftest import RunDag
 from tests.docs.readme import LANGUAGES, ROOT, TEXT, block, blocks, section
@@ -252,11 +253,11 @@ def test_the_uri_gives_the_same_connection(as_json: connections.DswConnection, m
 
 
 def test_the_ui_gives_the_same_connection(as_json: connections.DswConnection) -> None:
-    labels = fields.field_behaviour()["relabeling"] | {
-        name: field["label"] for name, field in fields.form_fields().items()
+    labels = connection_fields.field_behaviour()["relabeling"] | {
+        name: field["label"] for name, field in connection_fields.form_fields().items()
     }
-    assert f'"{fields.HOOK_NAME}": {labels["login"]}, {labels["password"]} and {labels["region"]}.' in TEXT
-    extra = {name: field["schema"].get("default") for name, field in fields.form_fields().items()}
+    assert f'"{connection_fields.HOOK_NAME}": {labels["login"]}, {labels["password"]} and {labels["region"]}.' in TEXT
+    extra = {name: field["schema"].get("default") for name, field in connection_fields.form_fields().items()}
     filled_in = Connection(
         conn_id="dsw_default",
         conn_type="dsw",
@@ -277,7 +278,10 @@ def test_each_auth_type_needs_and_takes_what_the_table_says() -> None:
     rows = [line.split("|")[1:-1] for line in section("The connection").splitlines() if line.count("|") == 5]
     table = {row[0].strip(" `"): [[*filter(None, part.strip().split(", "))] for part in row[2:]] for row in rows[2:]}
 
-    assert table == {name: [cell(needed), cell(fields.TAKEN.get(name, ()))] for name, needed in fields.NEEDED.items()}
+    assert table == {
+        name: [cell(needed), cell(connection_fields.TAKEN.get(name, ()))]
+        for name, needed in connection_fields.NEEDED.items()
+    }
 
 
 @pytest.mark.slow
@@ -320,7 +324,7 @@ def actions(mark: str) -> list[str]:
 
 
 def test_the_policies_allow_what_the_hook_calls() -> None:
-    calls = (ROOT / "airflow_provider_dsw/hooks/calls.py").read_text()
+    calls = (ROOT / "airflow_provider_dsw/client/api.py").read_text()
     called = {f"paidsw:{name}" for name in re.findall(r'Request\(\s*"(\w+)"', calls)}
     # To create has two RAM actions, by how the instance is paid for.
     called |= {"paidsw:CreatePostPaidInstance", "paidsw:CreatePrePaidInstance"}

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from airflow_provider_dsw.emulator import cli, in_airflow
+from airflow_provider_dsw.emulator.cli import __main__ as cli
+from airflow_provider_dsw.emulator.cli import in_airflow
 
 COMMAND = [sys.executable, "-m", "airflow_provider_dsw.emulator.cli", "run"]
 DAG = """

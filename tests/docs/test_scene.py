@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dsw.emulator import scene
-from airflow_provider_dsw.emulator.scene import SAVING, SceneEmulator
+from airflow_provider_dsw.emulator.cli import scenario
+from airflow_provider_dsw.emulator.cli.scenario import SAVING, SceneEmulator
 from airflow_provider_dsw.hooks.dsw import DswHook
 
 
@@ -46,7 +46,7 @@ def test_one_instance_is_saved_again_and_again(clock: list[float]) -> None:
         seen.append(emulator.status(SAVING))
         clock[0] += 1
 
-    saved = [name for name in emulator.statuses() if name.startswith(f"{SAVING}/{scene.SNAPSHOT}")]
+    saved = [name for name in emulator.statuses() if name.startswith(f"{SAVING}/{scenario.SNAPSHOT}")]
     assert saved == [f"{SAVING}/snp-saving", f"{SAVING}/snp-saving-2", f"{SAVING}/snp-saving-3"]
     assert {"Saving", "Saved", "Running"} == set(seen)
 

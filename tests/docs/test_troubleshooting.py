@@ -10,8 +10,8 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_provider_dsw.client import causes
+from airflow_provider_dsw.client import connection as connections
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.hooks import connection as connections
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from tests.docs.readme import first_cells

@@ -16,7 +16,7 @@ MODULES = (
     "airflow_provider_dsw.sensors.dsw",
     "airflow_provider_dsw.triggers.deferred_wait",
     "airflow_provider_dsw.triggers.dsw",
-    "airflow_provider_dsw.waiting",
+    "airflow_provider_dsw.mixins",
     "tests.support.modes",
 )
 

@@ -16,7 +16,7 @@ from airflow.sdk import timezone
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER, AirflowRescheduleException
-from tests import tries
+from tests.support import task_runs
 
 ID = "dsw-abc"
 USUAL: dict[str, Any] = {"task_id": "wait", "instance_id": ID, "poke_interval": 0.05}
@@ -55,7 +55,7 @@ def reschedule(store: Any = None, **arguments: Any) -> Any:
 
 
 def defer(**arguments: Any) -> Any:
-    return tries.run(DswInstanceSensor(**{**USUAL, "deferrable": True, **arguments}), {})
+    return task_runs.run(DswInstanceSensor(**{**USUAL, "deferrable": True, **arguments}), {})
 
 
 def from_trigger(**arguments: Any) -> Any:
@@ -64,7 +64,7 @@ def from_trigger(**arguments: Any) -> Any:
         pytest.skip("Airflow 3.3 starts tasks in the triggerer")
     sensor = DswInstanceSensor(**{**USUAL, "start_from_trigger": True, **arguments})
     trigger = in_triggerer(sensor)
-    event = asyncio.run(tries.first_event(trigger))
+    event = asyncio.run(task_runs.first_event(trigger))
     return sensor.resume_execution("execute_complete", {"event": event}, {})
 
 

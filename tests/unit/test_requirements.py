@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import airflow_provider_dsw
-from tests.distribution import PROJECT
+from tests.support.distribution import PROJECT
 
 PACKAGE = Path(airflow_provider_dsw.__file__).parent
 # wtforms: only where Airflow has it; cryptography: the extra "emulator".

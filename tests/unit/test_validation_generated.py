@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal
+from airflow_provider_dsw.client import api
+from airflow_provider_dsw.client.connection import parse
+from airflow_provider_dsw.client.connection_fields import extra_keys
 from airflow_provider_dsw.details import DOCUMENTED_FIELDS, parse_fields
 from airflow_provider_dsw.exceptions import DswConnectionError
-from airflow_provider_dsw.hooks import calls
-from airflow_provider_dsw.hooks.connection import parse
-from airflow_provider_dsw.hooks.fields import extra_keys
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
 from airflow_provider_dsw.waits.arguments import as_json
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
@@ -215,23 +215,23 @@ def test_a_watcher_is_the_same_on_the_other_side_of_the_database(statuses: Any) 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda value: calls.get_instance("dsw-1", value, None),
-        lambda value: calls.list_instances({"labels": value}),
-        lambda value: calls.list_instances({"tag": value}),
-        lambda value: calls.list_instances({"page_size": value}),
-        lambda value: calls.create_instance_snapshot("dsw-1", "a", "b", None, None, value, None),
-        lambda value: calls.create_instance_snapshot("dsw-1", "a", "b", None, None, None, value),
-        lambda value: calls.create_instance({"a": value}),
-        lambda value: calls.any_operation("A", "POST", "/a", {"a": value}, None),
-        lambda value: calls.any_operation("A", "POST", "/a", None, value),
-        lambda value: calls.get_instance_events("dsw-1", value),
-        lambda value: calls.create_shutdown_timer("dsw-1", value),
+        lambda value: api.get_instance("dsw-1", value, None),
+        lambda value: api.list_instances({"labels": value}),
+        lambda value: api.list_instances({"tag": value}),
+        lambda value: api.list_instances({"page_size": value}),
+        lambda value: api.create_instance_snapshot("dsw-1", "a", "b", None, None, value, None),
+        lambda value: api.create_instance_snapshot("dsw-1", "a", "b", None, None, None, value),
+        lambda value: api.create_instance({"a": value}),
+        lambda value: api.any_operation("A", "POST", "/a", {"a": value}, None),
+        lambda value: api.any_operation("A", "POST", "/a", None, value),
+        lambda value: api.get_instance_events("dsw-1", value),
+        lambda value: api.create_shutdown_timer("dsw-1", value),
     ],
 )
 @quickly
 @with_tough_values
 @given(value=SCALARS | VALUES)
-def test_a_request_is_one_that_can_be_sent_or_is_refused(call: Callable[[Any], calls.Call], value: Any) -> None:
+def test_a_request_is_one_that_can_be_sent_or_is_refused(call: Callable[[Any], api.Call], value: Any) -> None:
     made, error = outcome_of(call, value)
     if error is not None:
         assert type(error) is ValueError

@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from airflow_provider_dsw.emulator import DswEmulator
-from tests.live.real_airflow import REPOSITORY, Airflow, Components, Run, wait_until
 from tests.support import processes
 from tests.support.processes import ending_on_signals
+from tests.system.live.real_airflow import REPOSITORY, Airflow, Components, Run, wait_until
 from tests.system.production.servers import PostgreSQL, Redis
 
 TRIGGERERS = ("triggerer-1", "triggerer-2")

@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from airflow_provider_dsw.emulator import Request
-from tests.live.real_airflow import ENDED, wait_until
+from tests.system.live.real_airflow import ENDED, wait_until
 from tests.system.production.bed import Bed
 from tests.system.production.wave import STARTS, TASKS
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from tests.live.real_airflow import wait_until
+from tests.system.live.real_airflow import wait_until
 from tests.system.production.bed import WORKER, Bed
 from tests.system.production.fleet import Fleet, Outcome, Wave
 

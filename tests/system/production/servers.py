@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.live.real_airflow import wait_until
 from tests.support import processes
 from tests.support.processes import HOST, free_port
+from tests.system.live.real_airflow import wait_until
 
 MOST_CONNECTIONS = 200  # each of Airflow's processes has a pool, and so has each task's API call
 NAME = "airflow"  # of the database and its owner

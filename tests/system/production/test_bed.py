@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.live.real_airflow import REPOSITORY, wait_until
 from tests.support import processes
+from tests.system.live.real_airflow import REPOSITORY, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.production]
 

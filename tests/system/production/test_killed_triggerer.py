@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.live.real_airflow import Run, wait_until
+from tests.system.live.real_airflow import Run, wait_until
 from tests.system.production.bed import TRIGGERERS, WORKER, Bed
 from tests.system.production.fleet import Faults, Fleet, Outcome
 from tests.system.production.scenarios import outage

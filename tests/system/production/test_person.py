@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.live.real_airflow import Run, wait_until
+from tests.system.live.real_airflow import Run, wait_until
 from tests.system.production.bed import WORKER, Bed
 
 pytestmark = [pytest.mark.slow, pytest.mark.production]

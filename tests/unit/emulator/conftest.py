@@ -9,7 +9,7 @@ from alibabacloud_pai_dsw20220101.client import Client
 from alibabacloud_tea_openapi.utils_models import Config
 
 from airflow_provider_dsw.emulator import DswEmulator, ManualClock
-from tests.emulator.helpers import KEY_ID, SECRET, Caller, wait_for
+from tests.support.emulator import KEY_ID, SECRET, Caller, wait_for
 
 
 @pytest.fixture

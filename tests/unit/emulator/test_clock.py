@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_dsw.emulator import Clock, DswEmulator, ManualClock
-from tests.emulator.helpers import Caller, refused
+from tests.support.emulator import Caller, refused
 
 
 def written(text: str) -> datetime:

@@ -6,7 +6,7 @@ import re
 import pytest
 from alibabacloud_pai_dsw20220101 import models
 
-from tests.emulator.helpers import ROOT, refused, sdk_call
+from tests.support.emulator import ROOT, refused, sdk_call
 
 BODY = {
     "InstanceName": "training_1",

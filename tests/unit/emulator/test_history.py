@@ -3,7 +3,7 @@
 import pytest
 from alibabacloud_pai_dsw20220101 import models
 
-from tests.emulator.helpers import refused
+from tests.support.emulator import refused
 
 
 def events(sdk, **arguments):

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from airflow_provider_dsw.emulator.console import changes, request_line
-from tests.emulator.helpers import ABC, ROOT, refused, sdk_call, send, sign
+from airflow_provider_dsw.emulator.cli.console import changes, request_line
+from tests.support.emulator import ABC, ROOT, refused, sdk_call, send, sign
 
 WITH_BODY = [
     ("CreateInstance", ROOT, "POST"),

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
-from tests.emulator.helpers import refused
+from tests.support.emulator import refused
 
 STARTING = [("Starting", 10), ("Running", None)]
 CREATED = "2021-01-12T14:36:01Z"  # when the default instance was created

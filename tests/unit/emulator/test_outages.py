@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.emulator.helpers import ABC, Caller, refused, send, sign, wait_for
+from tests.support.emulator import ABC, Caller, refused, send, sign, wait_for
 
 
 @pytest.fixture(autouse=True)

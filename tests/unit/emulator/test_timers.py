@@ -4,7 +4,7 @@ import pytest
 from alibabacloud_pai_dsw20220101 import models
 
 from airflow_provider_dsw.emulator import DswEmulator, ManualClock
-from tests.emulator.helpers import Caller, refused
+from tests.support.emulator import Caller, refused
 
 HOUR_MS = 3_600_000
 

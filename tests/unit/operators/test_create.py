@@ -20,7 +20,7 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.operators.create import BODY_FIELDS
 from airflow_provider_dsw.operators.dsw import DswCreateInstanceOperator
 from airflow_provider_dsw.version_compat import TaskDeferred
-from tests.tries import carried_over, context, run
+from tests.support.task_runs import carried_over, context, run
 from tests.unit.operators.conftest import Make
 
 BODY = {"InstanceName": "nightly", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1", "WorkspaceId": "40823"}

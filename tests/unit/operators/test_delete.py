@@ -14,7 +14,7 @@ from airflow_provider_dsw.exceptions import (
     DswWaitFailedError,
 )
 from airflow_provider_dsw.operators.dsw import DswDeleteInstanceOperator
-from tests.tries import context, run
+from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
 CHANGES = {"DeleteInstance": "delete", "StopInstance": "stop"}

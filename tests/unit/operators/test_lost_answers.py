@@ -13,7 +13,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
-from tests.tries import context, run
+from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
 SNAPSHOT = {"image_url": "registry/a:1", "snapshot_name": "a"}

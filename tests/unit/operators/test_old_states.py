@@ -19,7 +19,7 @@ from airflow_provider_dsw.triggers.base import Poll
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import TaskDeferred
 from airflow_provider_dsw.waits.answers import PollResult
-from tests.tries import carried_over, context, run
+from tests.support.task_runs import carried_over, context, run
 from tests.unit.operators.conftest import ID, Make
 
 T0, T1, T2 = ({"GmtModifiedTime": f"2026-01-31T08:0{minute}:00Z"} for minute in range(3))

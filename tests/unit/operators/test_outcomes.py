@@ -25,7 +25,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswStopInstanceOperator,
 )
 from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
-from tests.tries import context, run
+from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
 SNAPSHOT = {"image_url": "registry/a:1"}

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError, DswWaitFailedError
 from airflow_provider_dsw.operators.dsw import DswCreateSnapshotOperator, DswStopInstanceOperator
-from tests.tries import context, run
+from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
 FAILED = ("Failed", {"ReasonCode": "PushFailed", "ReasonMessage": "disk full"})

@@ -13,7 +13,7 @@ from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswWaitFailedError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator
-from tests.tries import context, run
+from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
 HOUR = 3600.0

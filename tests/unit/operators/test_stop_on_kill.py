@@ -27,7 +27,7 @@ from airflow_provider_dsw.task_end import NOTE_KEY
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, AirflowTaskTimeout, TaskDeferred
 from tests.support.supervisor import Supervisor
-from tests.tries import carried_over, context, first_event, run
+from tests.support.task_runs import carried_over, context, first_event, run
 from tests.unit.operators.conftest import ID, Make
 
 told = pytest.mark.skipif(not CALLS_ON_KILL, reason="Airflow 3.3 tells a trigger that its task was ended")

@@ -13,12 +13,12 @@ import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError
-from airflow_provider_dsw.progress import Baseline, Operation
 from airflow_provider_dsw.triggers import base
 from airflow_provider_dsw.triggers.base import Poll, reading
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.waits.answers import PollResult
-from tests import tries
+from airflow_provider_dsw.waits.progress import Baseline, Operation
+from tests.support import task_runs
 from tests.support.modes import ID
 
 SECRET = {"EnvironmentVariables": {"TOKEN": "s3cret"}}
@@ -169,7 +169,7 @@ def test_a_deferred_wait_polls_once_a_second_at_most(
     trigger = wait(poke_interval=0.0, exponential_backoff=exponential_backoff)
 
     with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(tries.first_event(trigger), 1.5))
+        asyncio.run(asyncio.wait_for(task_runs.first_event(trigger), 1.5))
 
     assert len(dsw_default.requests) == 2
 

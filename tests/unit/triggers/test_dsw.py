@@ -20,7 +20,7 @@ from airflow_provider_dsw.triggers.base import Poll
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER, AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_dsw.waits.answers import PollResult
-from tests import tries
+from tests.support import task_runs
 from tests.support.clock import Clock
 from tests.support.modes import ID, in_triggerer
 from tests.support.supervisor import Supervisor
@@ -122,7 +122,7 @@ def test_the_timeout_of_a_wait_that_moved_counts_from_its_beginning(
     dsw_default.add_instance(ID, "Starting")
     of_task, now = sensor(timeout=600, execution_timeout=execution_timeout), clock.now
 
-    event = asyncio.run(tries.first_event(in_triggerer(of_task, ago=590, ti=task_instance())))
+    event = asyncio.run(task_runs.first_event(in_triggerer(of_task, ago=590, ti=task_instance())))
 
     assert event["began"] == pytest.approx(now - 590, abs=1)
     assert 10 < clock.now - now < 75  # the first poll after that, and the scheduler's grace
@@ -137,7 +137,7 @@ def test_the_execution_timeout_of_a_wait_that_moved_counts_from_its_beginning(
     dsw_default.add_instance(ID, "Starting")
     of_task, now = sensor(poke_interval=0.1, execution_timeout=timedelta(seconds=600)), time.monotonic()
 
-    event = asyncio.run(tries.first_event(in_triggerer(of_task, ago=599.7, ti=task_instance())))
+    event = asyncio.run(task_runs.first_event(in_triggerer(of_task, ago=599.7, ti=task_instance())))
 
     assert time.monotonic() - now == pytest.approx(0.3, abs=0.2)
     with pytest.raises(AirflowTaskTimeout, match="last seen: Starting"):
@@ -178,7 +178,7 @@ def test_exponential_backoff_goes_on_after_a_move(
     of_task, began = sensor(exponential_backoff=True), clock.now - 500
     asyncio.run(polled_once(in_triggerer(of_task, ti=task_instance())))
 
-    event = asyncio.run(tries.first_event(in_triggerer(of_task, ago=500, ti=task_instance())))
+    event = asyncio.run(task_runs.first_event(in_triggerer(of_task, ago=500, ti=task_instance())))
 
     assert (event["outcome"], event["more_polls"]) == ("met", True)
     assert clock.now - began == pytest.approx(900, abs=5)
@@ -448,9 +448,9 @@ def test_the_timeout_of_an_operator_ends_its_wait_with_a_last_poll(
     )
     began = time.monotonic()
     if raised is None:
-        assert tries.run(operator)["Status"] == "Running"
+        assert task_runs.run(operator)["Status"] == "Running"
     else:
         with pytest.raises(raised):
-            tries.run(operator)
+            task_runs.run(operator)
     assert len(dsw_default.requests) == 3
     assert time.monotonic() - began < 30  # not the interval

@@ -16,7 +16,7 @@ from airflow_provider_dsw.version_compat import TaskDeferred
 from airflow_provider_dsw.waits.answers import PollResult
 from tests.support.modes import ID
 from tests.support.supervisor import Supervisor
-from tests.tries import carried_over, context
+from tests.support.task_runs import carried_over, context
 
 T0, T1, T2 = ({"GmtModifiedTime": f"2026-01-31T08:0{minute}:00Z"} for minute in range(3))
 Answers = list[tuple[str, dict[str, str]]]

@@ -1,0 +1,1 @@
+"""The command ``dsw-emulator``: `serve` and `run`."""

@@ -1,0 +1,275 @@
+"""`dsw-emulator run`: one DAG, run by real Airflow against the emulator, in a home that is gone afterwards."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
+from airflow_provider_dsw.emulator.cli.scenario import SceneEmulator
+from airflow_provider_dsw.emulator.record import Request
+
+GRACE = 3.0  # seconds that Airflow has to end by itself
+WIDTH = 100  # characters of a value that are shown
+LOG_LINES = 15
+UNDEFINED = re.compile(r"conn_id `([^`]+)` isn't defined")  # what Airflow says of a connection that there is not
+
+
+class DagRun:
+    """
+    A DAG's run against an emulator.
+
+    :param emulator: where the connections lead to.
+    :param dag_file: the Python file.
+    :param dag_id: which of its DAGs; None where it holds only one.
+    :param conn_ids: the connections that the DAG uses.
+    :param verbose: show Airflow's log too.
+    """
+
+    def __init__(
+        self,
+        emulator: SceneEmulator,
+        dag_file: Path,
+        *,
+        dag_id: str | None = None,
+        conn_ids: Sequence[str] = ("dsw_default",),
+        verbose: bool = False,
+    ) -> None:
+        self.emulator = emulator
+        self.dag_file = dag_file
+        self.dag_id = dag_id
+        self.conn_ids = conn_ids
+        self.verbose = verbose
+        self._asked: set[str] = set()
+        self._unknown: set[str] = set()
+        self._undefined: set[str] = set()
+        self._shown: dict[str | None, str] = {}
+        self._requests: Counter[str] = Counter()
+        self._started: set[str] = set()
+        self._problem: str | None = None
+        self._state: str | None = None
+
+    def problem(self) -> str | None:
+        """What is wrong that can be known without Airflow; None where nothing is."""
+        if not self.dag_file.exists():
+            return f"{self.dag_file}: no such file"
+        if not self.dag_file.is_file() or self.dag_file.suffix != ".py":
+            return f"{self.dag_file}: not a Python file"
+        airflow = _airflow_version()
+        if airflow is None:
+            return "Airflow is not installed here: pip install 'apache-airflow>=3.1'"
+        if [int(part) for part in airflow.split(".")[:2]] < [3, 1]:
+            return f"Airflow {airflow} is installed here; 3.1 or later is needed"
+        return None
+
+    def carry_out(self) -> int:
+        """Run it and show what happens; return the exit status of the command."""
+        with _signals() as received, _home() as home:
+            (home / "dags").mkdir()
+            shutil.copy(self.dag_file, home / "dags")
+            self.emulator.on_request = self._show_request
+            say(f"DSW emulator at {self.emulator.protocol}://{self.emulator.endpoint}, Ctrl-C stops everything.")
+            say(f"Airflow {_airflow_version()} is starting in a temporary home: about 10 seconds.\n")
+            with self._airflow(home) as process:
+                self._follow(home / "events", process, received)
+            if received:
+                say(f"\nStopped by {received[0].name}.")
+                return 128 + received[0]
+            return self._conclude(home / "log")
+
+    @contextmanager
+    def _airflow(self, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "airflow_provider_dsw.emulator.cli.in_airflow", str(self.dag_file.resolve())]
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603
+                [*command, *([self.dag_id] if self.dag_id else [])],
+                cwd=home,
+                env=self._environment(home),
+                stdin=subprocess.PIPE,  # its end tells Airflow that this process is gone
+                stdout=None if self.verbose else log,
+                stderr=subprocess.STDOUT if not self.verbose else None,
+                start_new_session=True,
+            )
+            try:
+                yield process
+            finally:
+                _end(process)
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
+        # The package that this command is of, also where it is run from a checkout.
+        package = str(Path(__file__).parent.parent.parent)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
+        environment |= {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
+            # Airflow's default shows the line that raised alone, and not the DAG's own that led there.
+            "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "8",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DSW_EMULATOR_EVENTS": str(home / "events"),
+        }
+        for conn_id in self.conn_ids:
+            environment[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(self.emulator.connection())
+        if self.emulator.ca_file:
+            environment["SSL_CERT_FILE"] = self.emulator.ca_file
+        return environment
+
+    def _follow(self, events: Path, process: subprocess.Popen[bytes], received: Sequence[int]) -> None:
+        """Show what happens until Airflow has ended or a signal came."""
+        events.touch()
+        with events.open(encoding="utf-8") as lines:
+            before = self.emulator.statuses()
+            ended = False
+            while not ended and not received and self._state is None:
+                time.sleep(0.1)
+                ended = process.poll() is not None
+                self.emulator.go_on()
+                now = self.emulator.statuses()
+                for name, line in changes(before, now):
+                    if name.partition("/")[0] in self._asked:
+                        say_now(line)
+                before = now
+                for line in lines:
+                    self._show_event(json.loads(line))
+
+    def _show_request(self, request: Request) -> None:
+        if request.instance_id and request.status == 404:
+            self._unknown.add(request.instance_id)
+        if request.instance_id:
+            self._asked.add(request.instance_id)
+        else:
+            self._asked.update(name for name in self.emulator.statuses() if "/" not in name)
+        # A poll that finds what the one before it found is only counted.
+        self._requests[request.action or request.method] += 1
+        line = request_line(request)
+        if self._shown.get(request.instance_id) != line:
+            self._shown[request.instance_id] = line
+            say_now(line)
+
+    def _show_event(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "problem":
+            self._problem = event["text"]
+        elif event["event"] == "task":
+            again = event["state"] == "running" and event["task"] in self._started
+            self._started.add(event["task"])
+            say_now(f"task {event['task']}: {event['state']}{' again' if again else ''}")
+            if event.get("error"):
+                say(f"          {event['error']}")
+                self._undefined.update(UNDEFINED.findall(event["error"]))
+        elif event["event"] == "end":
+            self._state = event["state"]
+            say("")
+            for task in event["tasks"]:
+                say(f"{task['task']}: {task['state'] or 'not run'}")
+                for line in _lines(task.get("returned")):
+                    say(f"    {line}".rstrip())
+            say("")
+
+    def _conclude(self, log: Path) -> int:
+        if self._problem is not None:
+            return fail(f"{self.dag_file}: {self._problem}")
+        if self._state is None:
+            tail = "" if self.verbose else "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+            return fail(f"Airflow ended before the DAG run did. Its last lines:\n{tail}".strip())
+        requests = ", ".join(f"{count} {action}" for action, count in self._requests.items())
+        say(f"The DAG run is over: {self._state}. Requests: {requests or 'none'}.")
+        missing = self._unknown - {name for name, status in self.emulator.statuses().items() if status}
+        for instance_id in sorted(missing):
+            say(
+                f"The emulator has no instance {instance_id}. Add it: "
+                f"--instance {instance_id}=Creating:5,Starting:20,Running"
+            )
+        if self._undefined:
+            options = " ".join(f"--conn-id {conn_id}" for conn_id in sorted({*self.conn_ids, *self._undefined}))
+            say(f"The DAG names a connection that does not lead to the emulator yet. Let it: {options}")
+        if self._state != "success" and not self.verbose:
+            say("Airflow's own log: the same command with --verbose.")
+        return 0 if self._state == "success" else 1
+
+
+def _airflow_version() -> str | None:
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version("apache-airflow")
+    return None
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a variable would lead Airflow or the SDK away from the temporary home or the emulator."""
+    foreign = ("AIRFLOW__", "AIRFLOW_HOME", "AIRFLOW_CONFIG", "_AIRFLOW", "ALIBABA_CLOUD_")
+    return name.startswith(foreign) or name.lower().endswith("_proxy")
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="dsw-emulator-run-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@contextmanager
+def _signals() -> Iterator[list[signal.Signals]]:
+    """Collect SIGINT and SIGTERM instead of dying of them."""
+    received: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda got, _: received.append(signal.Signals(got))) for number in numbers]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End Airflow and all that it started: a wait in it may be deaf to the first, polite signal."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                continue
+    with suppress(ProcessLookupError, PermissionError):  # nothing left of it
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.stdin:
+        process.stdin.close()
+
+
+def _lines(value: Any) -> Iterator[str]:
+    """A returned value: a dict one line an item, each cut to a width."""
+    if value is None:
+        return
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield f"{name}: {_cut(item)}"
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        for item in value:
+            yield f"- {_cut(item)}"
+    else:
+        yield _cut(value)
+
+
+def _cut(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

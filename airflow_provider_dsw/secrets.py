@@ -1,0 +1,167 @@
+"""
+What becomes of a secret: Airflow's masker is told of it, and it is taken out of every text that leaves.
+
+Which values are secret is declared once for each kind: a field of the connection's form that is a password
+(:func:`~airflow_provider_dsw.client.connection_fields.secret_fields`), a parameter of a request
+(:data:`SECRET_PARAMETERS`), and a field of an instance (:data:`~airflow_provider_dsw.details.SECRET_FIELDS`).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from airflow_provider_dsw.urls import HIDDEN
+
+SECRET_PARAMETERS = ("Token",)
+"""Parameters of a request's query that are secret: a sharing token."""
+SHORTEST_SECRET = 8
+"""Characters of what is hidden in all texts of the process; what is shorter may be a word, and no key or token is."""
+_SHORTEST_IN_ONE_TEXT = 4
+MAX_TEXT = 500
+"""Characters of a message."""
+MAX_WORD = 200
+"""Characters of a Code, an id or a status."""
+
+_MAX_KNOWN = 300  # a triggerer lives for months, and each hour brings new ones
+_known: dict[str, tuple[str, ...]] = {}
+_known_forms: tuple[str, ...] = ()
+
+
+def mask(secrets: Iterable[str]) -> None:
+    """Tell Airflow's masker of these."""
+    from airflow.sdk.log import mask_secret
+
+    for secret in secrets:
+        mask_secret(secret)
+
+
+async def amask(secrets: Iterable[str]) -> None:
+    """As :func:`mask`, without blocking the event loop."""
+    from airflow_provider_dsw.version_compat import amask_secret
+
+    for secret in secrets:
+        await amask_secret(secret)
+
+
+def know(secrets: Iterable[str]) -> None:
+    """Take these out of all that :func:`clean` and :func:`without_secrets` are given in this process."""
+    global _known_forms
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET and secret not in _known:
+            _known[secret] = _forms(secret)
+            while len(_known) > _MAX_KNOWN:
+                _known.pop(next(iter(list(_known))), None)
+            _known_forms = _longest_first(list(_known.values()))
+
+
+def clean(text: str, longest: int = MAX_TEXT, *, also: Iterable[str] = ()) -> str:
+    """
+    Return somebody else's words as one line, cut, and without any secret in a form that a service may echo.
+
+    :param text: what the service, a gateway or a library says.
+    :param longest: characters.
+    :param also: what is secret in this text, and a word like any other elsewhere.
+    """
+    # A secret that the cut goes through must have been seen whole.
+    return one_line(without_secrets(text[: longest + 64 * 1024], also=also), longest)
+
+
+def without_secrets(text: str, *, also: Iterable[str] = ()) -> str:
+    """
+    Return a text without any secret that is known in this process.
+
+    :param text: any text.
+    :param also: as :func:`clean`.
+    """
+    of_text = [_forms(secret) for secret in also if len(secret) >= _SHORTEST_IN_ONE_TEXT]
+    for form in _longest_first([_known_forms, *of_text]) if of_text else _known_forms:
+        if form in text:
+            text = text.replace(form, HIDDEN)
+    return text
+
+
+def one_line(text: str, longest: int = MAX_TEXT) -> str:
+    """Return a text without line breaks, control characters and escape sequences, and cut."""
+    if len(text) <= longest and text.isascii() and text.isprintable():
+        return text
+    text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", " ", text[: 4 * longest])
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """Return all strings in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from leaves(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from leaves(item)
+
+
+def _longest_first(forms: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return all of them; one secret may be part of another, of which a part would be left."""
+    return tuple(sorted({form for forms_of_one in forms for form in forms_of_one}, key=len, reverse=True))
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """Return a secret plain, URL-encoded, in Base64, and escaped in JSON and HTML."""
+    encoded = {quote(secret, safe=""), quote(secret, safe="/~"), quote(secret, safe="~"), quote_plus(secret)}
+    lower = {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in encoded}
+    return (secret, *encoded, *lower, json.dumps(secret)[1:-1], html.escape(secret), *_in_base64(secret.encode()))
+
+
+def _in_base64(secret: bytes) -> Iterator[str]:
+    """Return what Base64 makes of a secret alone, and of one that begins anywhere in a text."""
+    yield base64.b64encode(secret).decode()
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + secret).decode().rstrip("=")
+        whole = encoded[(0, 2, 3)[before] : len(encoded) - bool((before + len(secret)) % 3)]
+        if len(whole) >= SHORTEST_SECRET:
+            yield whole
+            yield whole.replace("+", "-").replace("/", "_")
+
+
+class _WithoutSecrets(logging.Filter):
+    """
+    Takes secrets out of what the libraries of Alibaba Cloud, and urllib3 beneath them, log of a request or an answer.
+
+    What a worker's supervisor prints of it Airflow does not mask. A parameter whose name says that it is secret is
+    hidden too: the SDK's client may be given a sharing token that nobody here knows.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # An error's own text quotes the answer.
+        record.exc_info = record.exc_text = None
+        text = record.getMessage()
+        hidden = re.sub(_HIDDEN_PARAMETERS, rf"\1{HIDDEN}", without_secrets(text))
+        if hidden != text:
+            record.msg, record.args = hidden, ()
+        return True
+
+
+# To be compiled where there is something to log: a DAG file that imports this has nothing.
+_HIDDEN_PARAMETERS = r"(?i)([?&][\w.-]*(?:token|secret|password|signature)[\w.-]*=)[^&\s\"']+"
+
+
+class _WithoutAnswers(_WithoutSecrets):
+    """Drops beside that what is said where credentials can't be fetched: whole answers, with secrets nobody knows."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, BaseException) or record.getMessage().startswith("Refresh credentials failed"):
+            return False
+        return super().filter(record)
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool", "alibabacloud-tea", "darabonba-core"):
+    logging.getLogger(_name).addFilter(_WithoutSecrets())
+logging.getLogger("credentials").addFilter(_WithoutAnswers())

@@ -1,0 +1,312 @@
+"""The awaited calls: they never block the event loop, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.hooks.dsw import DswHook
+from tests.support.hooks import KEY, ask_async, connect, connect_to
+from tests.support.raw_server import RawServer, Received, http, sends
+from tests.support.stalls import longest_stall
+
+ID = "dsw-abc"
+GOOD = http(200, {"InstanceId": ID, "Status": "Running"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["one hook", "a hook each", "kept alive"])
+def test_fifty_slow_calls_at_once_leave_the_loop_free(way, dsw_default):
+    for number in range(50):
+        dsw_default.add_instance(f"dsw-{number}")
+    dsw_default.fault(times=None, delay=1.0)
+
+    async def work() -> None:
+        hook = DswHook()
+        hooks = [DswHook() if way == "a hook each" else hook for _ in range(50)]
+        if way == "kept alive":
+            await hook.__aenter__()
+        began = time.monotonic()
+        answers = await asyncio.gather(*(hook.aget_instance(f"dsw-{n}") for n, hook in enumerate(hooks)))
+        took = time.monotonic() - began
+        if way == "kept alive":
+            await hook.__aexit__()
+        assert [answer["InstanceId"] for answer in answers] == [f"dsw-{number}" for number in range(50)]
+        assert took < 10  # one after the other they take 50 s
+
+    # On a busy machine; a call that blocks stands still for a second.
+    assert asyncio.run(longest_stall(work())) < 0.7
+
+
+def test_the_environment_s_proxy_is_used_and_no_proxy_obeyed(monkeypatch):
+    with RawServer(sends(GOOD)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{proxy.port}")
+        extra = {"protocol": "http"}
+        hook = connect(monkeypatch, **KEY, host="dsw.example.invalid", extra=extra)
+        assert ask_async(hook)["InstanceId"] == ID
+        assert proxy.received[0].line.split()[1].startswith("http://dsw.example.invalid/api/v2/instances/")
+        assert proxy.received[0].headers["proxy-authorization"].startswith("Basic ")
+
+        with RawServer(sends(GOOD)) as server:
+            monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
+            assert ask_async(connect_to(monkeypatch, server.port))["InstanceId"] == ID
+        assert (len(proxy.received), len(server.received)) == (1, 1)
+
+
+def test_a_call_leaves_nothing_to_python_s_garbage_collector(dsw_default):
+    """In a triggerer a full collection stops the event loop for a tenth of a second and more."""
+    dsw_default.add_instance(ID)
+
+    async def work() -> int:
+        async with DswHook() as hook:
+            await hook.aget_instance(ID)
+            gc.collect()
+            gc.disable()
+            for _ in range(50):
+                await hook.aget_instance(ID)
+            return gc.collect()
+
+    try:
+        assert asyncio.run(work()) < 50
+    finally:
+        gc.enable()
+
+
+def test_a_call_leaves_no_cancelled_timer(dsw_default, mocker):
+    """asyncio frees those by the hundred, which Python's collector doesn't see: it looks through all the more often."""
+    dsw_default.add_instance(ID)
+
+    async def work() -> int:
+        async with DswHook() as hook:
+            await hook.aget_instance(ID)
+            timers = mocker.spy(asyncio.get_running_loop(), "call_at")
+            for _ in range(50):
+                await hook.aget_instance(ID)
+            return int(timers.call_count)
+
+    assert asyncio.run(work()) < 10
+
+
+COLD = """
+import asyncio, sys, time
+from airflow_provider_dsw.hooks.dsw import DswHook
+from tests.support.stalls import longest_stall
+assert not [name for name in sys.modules if name.startswith("alibabacloud")]
+began = time.monotonic()
+print(asyncio.run(longest_stall(DswHook().aget_instance("dsw-abc"))), time.monotonic() - began)
+"""
+
+
+def test_the_first_call_of_a_process_imports_beside_the_loop(dsw_default):
+    dsw_default.add_instance(ID)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+    done = subprocess.run(
+        [sys.executable, "-c", COLD], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    stall, _ = map(float, done.stdout.split()[-2:])
+    assert stall < 0.2  # from where on a triggerer warns of it
+
+
+def test_slow_credentials_are_fetched_beside_the_loop_and_once_for_all(monkeypatch):
+    fetched = {"Code": "Success", "AccessKeyId": "k", "AccessKeySecret": "secret", "SecurityToken": "token"}
+
+    def slowly(connection: socket.socket, _: object) -> bool:
+        time.sleep(1.0)
+        connection.sendall(http(200, {**fetched, "Expiration": "2099-01-01T00:00:00Z"}))
+        return True
+
+    with RawServer(slowly) as credentials, RawServer(sends(GOOD)) as server:
+        uri = f"http://127.0.0.1:{credentials.port}/"
+        hook = connect_to(monkeypatch, server.port, auth_type="credentials_uri", credentials_uri=uri)
+
+        async def work() -> None:
+            async with hook:
+                await asyncio.gather(*(hook.aget_instance(ID) for _ in range(20)))
+
+        assert asyncio.run(longest_stall(work())) < 0.7
+        assert len(credentials.received) == 1
+        assert len(server.received) == 20
+
+
+def test_a_hook_serves_one_loop_after_another(dsw_default):
+    dsw_default.add_instance(ID)
+    hook = DswHook()
+
+    for _ in range(3):
+        assert asyncio.run(hook.aget_instance(ID))["InstanceId"] == ID
+    assert hook.get_instance(ID)["InstanceId"] == ID
+
+
+def test_a_hook_can_be_entered_again_in_another_loop(dsw_default):
+    dsw_default.add_instance(ID)
+    hook = DswHook()
+
+    async def twice() -> None:
+        async with hook as entered:
+            assert entered is hook
+            await hook.aget_instance(ID)
+            await hook.aget_instance(ID)
+
+    asyncio.run(twice())
+    asyncio.run(twice())
+
+    assert len(dsw_default.requests) == 4
+
+
+def test_loops_in_several_threads_share_a_hook(dsw_default):
+    dsw_default.add_instance(ID)
+    hook, found = DswHook(), []
+
+    def run() -> None:
+        found.append(asyncio.run(hook.aget_instance(ID))["InstanceId"])
+
+    threads = [threading.Thread(target=run) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert found == [ID] * 5
+
+
+def test_connections_are_kept_alive_inside_async_with(monkeypatch):
+    with RawServer(sends(GOOD)) as server:
+        hook = connect_to(monkeypatch, server.port)
+
+        async def inside() -> None:
+            async with hook:
+                for _ in range(10):
+                    await hook.aget_instance(ID)
+
+        asyncio.run(inside())
+        assert (server.connections, len(server.received)) == (1, 10)
+
+
+def test_synchronous_calls_keep_their_connection_alive(monkeypatch):
+    with RawServer(sends(GOOD)) as server:
+        hook = connect_to(monkeypatch, server.port)
+        for _ in range(10):
+            hook.get_instance(ID)
+
+        assert (server.connections, len(server.received)) == (1, 10)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_nothing_stays_open_after_the_last_call(inside, monkeypatch, caplog):
+    with RawServer(sends(GOOD)) as server, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        hook = connect_to(monkeypatch, server.port)
+
+        async def work() -> None:
+            if not inside:
+                await hook.aget_instance(ID)
+                return
+            async with hook:
+                await hook.aget_instance(ID)
+
+        asyncio.run(work(), debug=True)
+        gc.collect()
+        wait_until(lambda: server.open_connections == 0)
+
+    assert [str(warning.message) for warning in warned if issubclass(warning.category, ResourceWarning)] == []
+    assert "Unclosed" not in caplog.text
+
+
+def wait_until(true, timeout=2.0):
+    end = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_cancelled_call_leaves_nothing(inside, monkeypatch, caplog):
+    asked = threading.Event()
+
+    def hang(connection: socket.socket, _: object) -> bool:
+        asked.set()
+        connection.recv(1)
+        return False
+
+    with RawServer(hang) as server:
+        hook = connect_to(monkeypatch, server.port)
+
+        async def call() -> None:
+            if not inside:
+                await hook.aget_instance(ID)
+                return
+            async with hook:
+                await hook.aget_instance(ID)
+
+        async def cancel() -> None:
+            task = asyncio.create_task(call())
+            assert await asyncio.to_thread(asked.wait, 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        asyncio.run(cancel())
+        gc.collect()
+        wait_until(lambda: server.open_connections == 0)
+        assert len(server.received) == 1
+    assert "Unclosed" not in caplog.text
+    assert "never retrieved" not in caplog.text
+
+
+def test_a_burst_of_first_calls_opens_few_connections(monkeypatch):
+    """Each holds a quarter of a mebibyte with TLS, and costs as much as ten calls."""
+
+    def answer(connection: socket.socket, received: Received) -> bool:
+        connection.sendall(http(200, {"InstanceId": received.line.split()[1].rpartition("/")[2]}))
+        return True
+
+    async def work(hook: DswHook) -> None:
+        async with hook:
+            await asyncio.gather(*(hook.aget_instance(f"dsw-{number}", tries=1) for number in range(500)))
+
+    with RawServer(answer) as server:
+        asyncio.run(work(connect_to(monkeypatch, server.port)))
+
+        assert len(server.received) == 500
+        assert server.connections < 250
+
+
+def test_one_cancelled_call_does_not_disturb_the_others(dsw_default):
+    for number in range(5):
+        dsw_default.add_instance(f"dsw-{number}")
+    dsw_default.fault(times=None, delay=0.1)
+
+    async def work() -> list[str]:
+        async with DswHook() as hook:
+            tasks = [asyncio.create_task(hook.aget_instance(f"dsw-{number}")) for number in range(5)]
+            await asyncio.sleep(0.05)
+            tasks[2].cancel()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            return [type(answer).__name__ for answer in found]
+
+    assert asyncio.run(work()) == ["dict", "dict", "CancelledError", "dict", "dict"]
+
+
+def test_tls_is_verified_and_used(ask, monkeypatch):
+    with DswEmulator(tls=True) as emulator:
+        emulator.add_instance(ID)
+        monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
+        monkeypatch.setenv("SSL_CERT_FILE", str(emulator.ca_file))
+
+        assert ask(DswHook())["InstanceId"] == ID

@@ -1,0 +1,259 @@
+"""What a connection says, in every form in which Airflow keeps one, and what is wrong with one that is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswError
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.version_compat import AirflowException
+from tests.support.hooks import KEY, connect
+from tests.support.raw_server import RawServer, http, sends
+
+ID = "dsw-abc"
+LOGIN, PASSWORD = "emulator-key-id", "emulator-key-secret"
+
+
+def forms(emulator: DswEmulator) -> dict[str, str]:
+    """Values of AIRFLOW_CONN_DSW_DEFAULT that all mean the emulator."""
+    host, port, endpoint = emulator.host, emulator.port, emulator.endpoint
+    key = {"login": LOGIN, "password": PASSWORD}
+    extra = {"protocol": "http"}
+    alibaba = {"access_key_id": LOGIN, "access_key_secret": PASSWORD, "region": "cn-hangzhou", "auth_type": "AK"}
+    return {
+        "JSON": json.dumps({"conn_type": "dsw", **key, "host": host, "port": port, "extra": extra}),
+        "extra as text": json.dumps(
+            {"conn_type": "dsw", **key, "host": host, "port": port, "extra": '{"protocol": "http"}'}
+        ),
+        "port in the host": json.dumps({"conn_type": "dsw", **key, "host": endpoint, "extra": extra}),
+        "port twice": json.dumps({"conn_type": "dsw", **key, "host": endpoint, "port": port, "extra": extra}),
+        "spaces": json.dumps(
+            {"conn_type": "dsw", **key, "host": f" {host} ", "port": port, "extra": {"protocol": " http "}}
+        ),
+        "a name": json.dumps({"conn_type": "dsw", **key, "host": "localhost", "port": port, "extra": extra}),
+        "a URI": f"dsw://{LOGIN}:{PASSWORD}@{host}:{port}/?protocol=http&region=cn-hangzhou",
+        "alibaba_cloud": json.dumps({"conn_type": "alibaba_cloud", "host": endpoint, "extra": {**alibaba, **extra}}),
+        "AK": json.dumps({"conn_type": "dsw", **key, "host": endpoint, "extra": {**extra, "auth_type": "AK"}}),
+        "times": json.dumps(
+            {"conn_type": "dsw", **key, "host": endpoint}
+            | {"extra": {**extra, "connect_timeout": "2.5", "read_timeout": 3}}
+        ),
+    }
+
+
+@pytest.mark.parametrize("form", [*forms(DswEmulator())])
+def test_every_form_of_a_connection_works(form, ask, emulator, monkeypatch):
+    emulator.add_instance(ID)
+    monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", forms(emulator)[form])
+
+    assert ask(DswHook())["InstanceId"] == ID
+
+
+def test_an_sts_token_goes_along(ask, monkeypatch):
+    with DswEmulator(credentials={"key-id": {"secret": "the-key-secret", "security_token": "a-token"}}) as emulator:
+        emulator.add_instance(ID)
+        monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
+
+        assert ask(DswHook())["InstanceId"] == ID
+
+
+@pytest.mark.parametrize(
+    ("extra", "region", "endpoint"),
+    [
+        ({"region": "cn-hangzhou"}, None, "pai-dsw.cn-hangzhou.aliyuncs.com"),
+        ({"region": "cn-hangzhou", "network": "vpc"}, None, "pai-dsw-vpc.cn-hangzhou.aliyuncs.com"),
+        ({"region": "cn-hangzhou", "network": "public"}, None, "pai-dsw.cn-hangzhou.aliyuncs.com"),
+        ({"region": "cn-hangzhou"}, "ap-southeast-1", "pai-dsw.ap-southeast-1.aliyuncs.com"),
+        ({}, "xx-new-7", "pai-dsw.xx-new-7.aliyuncs.com"),  # the list of regions grows
+        ({"region": "cn-hangzhou", "network": ""}, None, "pai-dsw.cn-hangzhou.aliyuncs.com"),
+    ],
+)
+def test_without_a_host_the_region_says_where_the_service_is(extra, region, endpoint, monkeypatch):
+    connect(monkeypatch, **KEY, extra=extra)
+    hook = DswHook(region=region)
+
+    assert hook.connection.endpoint == endpoint
+    assert hook.connection.protocol == "https"
+    assert hook.get_conn()._endpoint == endpoint  # where the SDK sends its requests
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "endpoint"),
+    [
+        ("dsw.example.com", None, "dsw.example.com"),
+        ("dsw.example.com", 8443, "dsw.example.com:8443"),
+        ("127.0.0.1:8765", 99, "127.0.0.1:8765"),
+        ("[::1]", 8765, "[::1]:8765"),
+        ("::1", 8765, "[::1]:8765"),
+        ("fe80::1", None, "[fe80::1]"),
+        ("[::1]:8765", None, "[::1]:8765"),
+    ],
+)
+def test_a_host_takes_the_place_of_the_region_s_own(host, port, endpoint, monkeypatch):
+    hook = connect(monkeypatch, **KEY, host=host, port=port, extra={"region": "cn-hangzhou", "network": "vpc"})
+
+    assert hook.connection.endpoint == endpoint
+
+
+ROLE = {"role_arn": "acs:ram::1:role/r"}
+OIDC = {"oidc_provider_arn": "acs:ram::1:oidc-provider/p", "oidc_token_file_path": "/token"}
+SECRET_EXTRA = {"security_token": "the-security-token", "access_key_secret": "the-other-key-secret"}
+
+
+@pytest.mark.parametrize(
+    ("auth_type", "fields", "missing"),
+    [
+        (None, {"password": "the-key-secret"}, "login (the AccessKey id)"),
+        (None, {"login": "key-id"}, "password (the AccessKey secret)"),
+        (None, {}, "login"),
+        ("access_key", {"login": "key-id"}, "password"),
+        ("AK", {"password": "the-key-secret"}, "login"),
+        ("sts", KEY, "extra 'security_token'"),
+        ("sts", {"extra": {"security_token": "the-security-token"}}, "login"),
+        ("ram_role_arn", KEY, "extra 'role_arn'"),
+        ("ram_role_arn", {"login": "key-id", "extra": ROLE}, "password"),
+        ("oidc_role_arn", {}, "extra 'role_arn'"),
+        ("oidc_role_arn", {"extra": ROLE}, "extra 'oidc_provider_arn'"),
+        ("oidc_role_arn", {"extra": {**ROLE, **OIDC, "oidc_token_file_path": ""}}, "extra 'oidc_token_file_path'"),
+        ("credentials_uri", {}, "extra 'credentials_uri'"),
+    ],
+)
+def test_what_an_auth_type_needs_is_named_where_it_is_missing(auth_type, fields, missing, ask, emulator, monkeypatch):
+    extra = {"protocol": "http", **fields.get("extra", {})} | ({"auth_type": auth_type} if auth_type else {})
+    hook = connect(monkeypatch, **{"host": emulator.endpoint, **fields, "extra": extra})
+
+    with pytest.raises(DswConnectionError) as raised:
+        ask(hook)
+
+    assert missing in str(raised.value)
+    assert "'dsw_default'" in str(raised.value)
+    assert (auth_type or "access_key").replace("AK", "access_key") in str(raised.value)
+    assert not any(value in f"{raised.value!r}" for value in ("the-key-secret", "the-security-token"))
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("auth_type", ["ecs_ram_role", "default", "ram_role_arn", "oidc_role_arn", "credentials_uri"])
+def test_what_an_auth_type_needs_is_enough(auth_type, monkeypatch):
+    extra = {"region": "cn-hangzhou", "auth_type": auth_type, **ROLE, **OIDC, "credentials_uri": "http://127.0.0.1:1/"}
+    hook = connect(monkeypatch, **KEY, extra=extra)
+
+    assert hook.connection.auth_type == auth_type
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"extra": {}, "host": ""}, ["region", "host", "cn-hangzhou"]),
+        ({"extra": {"region": " "}, "host": None}, ["region", "host"]),
+        ({"extra": {"region": "cn hangzhou"}}, ["region 'cn hangzhou' is no region id"]),
+        ({"extra": {"region": "pai-dsw.cn-hangzhou.aliyuncs.com"}}, ["is no region id like 'cn-hangzhou'"]),
+        ({"extra": {"region": "x/../y"}}, ["is no region id"]),
+        ({"host": "https://dsw.example.com"}, ["host", "without scheme and path", "'protocol'"]),
+        ({"host": "dsw.example.com/api"}, ["host", "without scheme and path"]),
+        ({"host": "user:the-key-secret@dsw.example.com"}, ["host", "without scheme and path"]),
+        ({"host": "dsw example com"}, ["host"]),
+        ({"host": "dsw.example.com:65536"}, ["host", "a port of at most 65535"]),
+        ({"host": "dsw.example.com:0"}, ["host"]),
+        ({"host": "dsw.example.com", "port": 99999}, ["host", "a port of at most 65535"]),
+        ({"extra": {"protocol": "ftp"}}, ["'protocol'", "'ftp'", "https"]),
+        ({"extra": {"protocol": "HTTPS"}}, ["'protocol'", "Did you mean 'https'?"]),
+        ({"extra": {"network": "private"}}, ["'network'", "'private'", "public, vpc"]),
+        ({"extra": {"auth_type": "acess_key"}}, ["'auth_type'", "Did you mean 'access_key'?"]),
+        ({"extra": {"auth_type": "bearer"}}, ["'auth_type'", "'bearer'"]),
+        ({"extra": {"connect_timeout": "soon"}}, ["'connect_timeout'", "seconds above 0"]),
+        ({"extra": {"connect_timeout": 0.0}}, ["'connect_timeout'"]),
+        ({"extra": {"read_timeout": -1}}, ["'read_timeout'", "seconds above 0"]),
+        ({"extra": {"read_timeout": "inf"}}, ["'read_timeout'"]),
+        ({"extra": {"read_timeout": "nan"}}, ["'read_timeout'"]),
+        ({"extra": {"read_timeout": True}}, ["'read_timeout'"]),
+        ({"extra": {"read_timeout": [5]}}, ["'read_timeout'"]),
+        (
+            {"extra": {"auth_type": "ram_role_arn", **ROLE, "role_session_expiration": "1h"}},
+            ["'role_session_expiration'"],
+        ),
+        ({"extra": {"auth_type": "ram_role_arn", **ROLE, "role_session_expiration": 60}}, ["900 or more"]),
+    ],
+)
+def test_what_is_malformed_is_named_and_nothing_is_asked(fields, words, ask, monkeypatch):
+    with RawServer(sends(http(200, {"InstanceId": ID}))) as server:
+        hook = connect(monkeypatch, **{**KEY, "host": f"127.0.0.1:{server.port}", **fields})
+
+        with pytest.raises(DswConnectionError) as raised:
+            ask(hook)
+
+    assert all(word in str(raised.value) for word in ("'dsw_default'", *words)), raised.value
+    assert "the-key-secret" not in repr(raised.value)
+    assert raised.value.__cause__ is None
+    assert server.received == []
+
+
+@pytest.mark.parametrize(
+    "extra", ['{"password": "the-key-secret"', '["the-key-secret"]', "the-key-secret", '"the-key-secret"']
+)
+def test_an_extra_that_is_no_json_object_is_not_shown(extra, monkeypatch):
+    from airflow.sdk import Connection
+
+    # As it comes from the database: a connection of the environment Airflow 3.1 refuses itself.
+    found = Connection(conn_id="dsw_default", conn_type="dsw", login="key-id", password="the-key-secret", extra=extra)
+    monkeypatch.setattr(DswHook, "get_connection", lambda self, conn_id: found)
+
+    with pytest.raises(DswConnectionError, match="'dsw_default': extra is not a JSON object") as raised:
+        DswHook().get_instance(ID)
+
+    assert "the-key-secret" not in repr(raised.value)
+    assert raised.value.__context__ is None
+
+
+def test_spaces_around_what_was_pasted_do_not_count(ask, emulator, monkeypatch):
+    emulator.add_instance(ID)
+    connect(
+        monkeypatch, login=f" {LOGIN}", password=f"{PASSWORD}\n", host=emulator.endpoint, extra={"protocol": "http"}
+    )
+
+    assert ask(DswHook())["InstanceId"] == ID
+
+
+def test_an_error_of_the_connection_is_a_dsw_error_and_a_value_error():
+    assert issubclass(DswConnectionError, (DswError, ValueError))
+
+
+def test_no_secret_is_shown_by_what_holds_it(monkeypatch):
+    extra = {"region": "cn-hangzhou", "auth_type": "sts", "security_token": "the-security-token"}
+    hook = connect(monkeypatch, **KEY, extra=extra)
+
+    shown = f"{hook!r} {hook} {hook.connection!r} {hook.connection}"
+
+    assert "the-" not in shown
+    assert "key-id" not in shown
+
+
+def test_one_client_serves_a_hook_for_its_life(dsw_default):
+    hook = DswHook()
+
+    assert hook.get_conn() is hook.get_conn()
+    assert type(hook.get_conn()).__module__ == "alibabacloud_pai_dsw20220101.client"
+    assert hook.get_conn().get_instance  # the SDK's own, for what the hook does not wrap
+    assert hook.get_conn() is not DswHook().get_conn()
+
+
+def test_the_client_of_the_hook_works_by_itself(dsw_default):
+    from alibabacloud_pai_dsw20220101.models import GetInstanceRequest
+
+    dsw_default.add_instance(ID)
+
+    assert DswHook().get_conn().get_instance(ID, GetInstanceRequest()).body.instance_id == ID
+
+
+def test_a_connection_that_does_not_exist_is_airflow_s_own_error(ask):
+    with pytest.raises(AirflowException, match="no_such_connection") as raised:
+        ask(DswHook("no_such_connection"))
+
+    assert not isinstance(raised.value, DswAccessDeniedError)
+
+
+def test_the_default_connection_is_dsw_default():
+    assert DswHook().dsw_conn_id == DswHook.default_conn_name == "dsw_default"
+    assert (DswHook.conn_type, DswHook.conn_name_attr) == ("dsw", "dsw_conn_id")

@@ -1,0 +1,554 @@
+"""
+Each kind of credentials, over the wire: works, a field missing, expired, refused.
+
+STS is served over TLS on loopback. The address of the ECS metadata service is fixed: an HTTP proxy leads to it
+here. For the default chain, what the library once read from the environment is replaced, except in the test that
+says so. Nothing else is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alibabacloud_credentials.utils import auth_util
+
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.emulator.tls import server_context
+from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.hooks.shared import shared_hook
+from tests.support.credential_sources import (
+    HOUR,
+    KEY_ID,
+    KEY_SECRET,
+    OIDC_PROVIDER,
+    OIDC_TOKEN,
+    ROLE,
+    CredentialsUri,
+    Grants,
+    Metadata,
+    Source,
+    Sts,
+)
+from tests.support.hooks import Ask, ask_async
+from tests.support.stalls import longest_stall
+
+ID = "dsw-abc"
+
+
+@dataclass
+class World:
+    """The emulator, and where credentials for it come from."""
+
+    emulator: DswEmulator
+    grants: Grants
+    sts: Source
+    metadata: Source
+    uri: Source
+    environment: dict[str, str | None]
+    set_connection: Callable[[dict[str, Any]], None]
+    token_file: Path
+
+    @property
+    def sources(self) -> list[Source]:
+        return [self.sts, self.metadata, self.uri]
+
+    def hook(self, kind: Kind, *, without: str | None = None, **extra: Any) -> DswHook:
+        """A hook whose connection has all that this kind takes, or all but one field."""
+        fields = kind.fields(self)
+        fields["extra"] = {"protocol": "https", "auth_type": kind.name, **fields.get("extra", {}), **extra}
+        if without:
+            fields.pop(without, None)
+            fields["extra"].pop(without, None)
+        self.set_connection({"conn_type": "dsw", "host": self.emulator.endpoint, **fields})
+        return DswHook()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    One auth_type.
+
+    :param fields: what a connection of it says.
+    :param needs: each field that it can't do without, and how an error names it.
+    :param refuse: make whoever decides refuse the credentials, or refuse to hand any out.
+    :param refused: words of the error then.
+    :param fetched: whether they come from a source, and can be renewed.
+    """
+
+    name: str
+    fields: Callable[[World], dict[str, Any]]
+    needs: dict[str, str]
+    refuse: Callable[[World], None]
+    refused: list[str]
+    fetched: bool = True
+    hands_out: Callable[[World], Source | None] = field(default=lambda world: None)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+KEY = {"login": KEY_ID, "password": KEY_SECRET}
+LOGIN = {"login": "login (the AccessKey id)", "password": "password (the AccessKey secret)"}
+
+
+def refuse_key(world: World) -> None:
+    world.emulator.add_credential(KEY_ID, "the-new-key-secret")
+
+
+def refuse_token(world: World) -> None:
+    world.emulator.add_credential(KEY_ID, KEY_SECRET, security_token="the-other-token")
+
+
+def use_token(world: World) -> dict[str, Any]:
+    expires = datetime.now(UTC) + world.grants.lifetime
+    world.emulator.add_credential(KEY_ID, KEY_SECRET, security_token="the-static-token", expires=expires)
+    return {**KEY, "extra": {"security_token": "the-static-token"}}
+
+
+def use_environment(world: World) -> dict[str, Any]:
+    use_token(world)
+    world.environment |= {"access_key_id": KEY_ID, "access_key_secret": KEY_SECRET}
+    world.environment["security_token"] = "the-static-token"
+    return {}
+
+
+def role(world: World) -> dict[str, Any]:
+    return {**KEY, "extra": {"role_arn": ROLE, "sts_endpoint": world.sts.endpoint}}
+
+
+def oidc(world: World) -> dict[str, Any]:
+    extra = {"role_arn": ROLE, "oidc_provider_arn": OIDC_PROVIDER, "sts_endpoint": world.sts.endpoint}
+    return {"extra": {**extra, "oidc_token_file_path": str(world.token_file)}}
+
+
+def uri(world: World) -> dict[str, Any]:
+    return {"extra": {"credentials_uri": f"http://{world.uri.endpoint}/credentials?for=airflow"}}
+
+
+def outdate_token_file(world: World) -> None:
+    world.token_file.write_text("the-outdated-token")
+
+
+def hand_out_nothing(world: World) -> None:
+    world.uri.answer = lambda asked: (403, {"Code": "Forbidden", "Message": "the-root-key-secret"})
+
+
+ACCESS_KEY = Kind(
+    "access_key", lambda world: dict(KEY), LOGIN, refuse_key, ["SignatureDoesNotMatch", "password"], False
+)
+STS = Kind(
+    "sts",
+    use_token,
+    {**LOGIN, "security_token": "extra 'security_token'"},
+    refuse_token,
+    ["InvalidSecurityToken", "extra 'security_token'"],
+    False,
+)
+RAM_ROLE = Kind(
+    "ram_role_arn",
+    role,
+    {**LOGIN, "role_arn": "extra 'role_arn'"},
+    lambda world: setattr(world.sts, "answer", lambda asked: (403, {"Code": "NoPermission", "Message": KEY_SECRET})),
+    ["could not be fetched (NoPermission)", "auth_type 'ram_role_arn'", "role_arn"],
+    hands_out=lambda world: world.sts,
+)
+OIDC = Kind(
+    "oidc_role_arn",
+    oidc,
+    {name: f"extra {name!r}" for name in ("role_arn", "oidc_provider_arn", "oidc_token_file_path")},
+    outdate_token_file,
+    ["could not be fetched (AuthenticationFail.OIDCToken.Invalid)", "oidc_token_file_path"],
+    hands_out=lambda world: world.sts,
+)
+ECS = Kind(
+    "ecs_ram_role",
+    lambda world: {},
+    {},
+    lambda world: setattr(world.metadata, "answer", Metadata(world.grants, role="")),
+    ["could not be fetched", "HTTP 404", "the ECS instance", "needs a RAM role"],
+    hands_out=lambda world: world.metadata,
+)
+URI = Kind(
+    "credentials_uri",
+    uri,
+    {"credentials_uri": "extra 'credentials_uri'"},
+    hand_out_nothing,
+    ["could not be fetched (Forbidden)", "credentials_uri"],
+    hands_out=lambda world: world.uri,
+)
+DEFAULT = Kind(
+    "default", use_environment, {}, refuse_token, ["InvalidSecurityToken", "ALIBABA_CLOUD_SECURITY_TOKEN"], False
+)
+KINDS = [ACCESS_KEY, STS, RAM_ROLE, OIDC, ECS, URI, DEFAULT]
+FETCHED = [kind for kind in KINDS if kind.fetched]
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One certificate for all servers, trusted by this process."""
+    context, certificate = server_context(tmp_path_factory.mktemp("tls"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(certificate))
+        yield context
+
+
+@pytest.fixture
+def world(tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(DswEmulator, "_server_context", lambda self: tls)
+    environment: dict[str, str | None] = {}
+    token_file = tmp_path / "oidc-token"
+    token_file.write_text(OIDC_TOKEN)
+    with ExitStack() as stack:
+        emulator = stack.enter_context(DswEmulator(tls=True, credentials={KEY_ID: KEY_SECRET}))
+        emulator.add_instance(ID)
+        grants = Grants(emulator)
+        sts = stack.enter_context(Source(Sts(grants), tls))
+        metadata = stack.enter_context(Source(Metadata(grants)))
+        uri = stack.enter_context(Source(CredentialsUri(grants)))
+
+        def set_connection(fields: dict[str, Any]) -> None:
+            monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(fields))
+            for name in ("access_key_id", "access_key_secret", "security_token"):
+                monkeypatch.setattr(auth_util, f"environment_{name}", environment.get(name))
+            is_ecs = fields["extra"]["auth_type"] == "ecs_ram_role"
+            monkeypatch.setenv("HTTP_PROXY", f"http://{metadata.endpoint}" if is_ecs else "")
+
+        yield World(emulator, grants, sts, metadata, uri, environment, set_connection, token_file)
+
+
+def no_secret_in(*texts: object) -> bool:
+    return not any(word in str(text) for text in texts for word in ("the-fetched", "the-root", "the-static", "the-oi"))
+
+
+# The table
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_it_works(kind: Kind, world: World, ask: Ask) -> None:
+    assert ask(world.hook(kind))["InstanceId"] == ID
+
+    [request] = world.emulator.requests
+    assert request.access_key_id == (world.grants.issued[-1] if kind.fetched else KEY_ID)
+    # Only this kind's own source was asked.
+    assert [source for source in world.sources if source.asked] == [kind.hands_out(world)] * kind.fetched
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_no_log_shows_what_is_secret_while_they_are_fetched(
+    kind: Kind, world: World, ask: Ask, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        ask(world.hook(kind))
+
+    assert "urllib3" in caplog.text or kind is DEFAULT
+    assert no_secret_in(caplog.text, capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"), [(kind, name) for kind in KINDS for name in kind.needs], ids=lambda part: str(part)
+)
+def test_a_missing_field_is_named_and_nothing_is_asked(kind: Kind, missing: str, world: World, ask: Ask) -> None:
+    hook = world.hook(kind, without=missing)
+
+    with pytest.raises(DswConnectionError) as raised:
+        ask(hook)
+
+    assert f"{kind.needs[missing]} is not set; auth_type {kind.name!r} needs it" in str(raised.value)
+    assert no_secret_in(repr(raised.value))
+    assert world.emulator.requests == []
+    assert not any(source.asked for source in world.sources)
+
+
+@pytest.mark.parametrize("kind", [STS, DEFAULT], ids=str)
+def test_an_expired_token_that_nothing_renews_is_a_denial(kind: Kind, world: World, ask: Ask) -> None:
+    world.grants.lifetime = -HOUR
+
+    with pytest.raises(DswAccessDeniedError, match=r"InvalidSecurityToken\.Expired") as raised:
+        ask(world.hook(kind))
+
+    assert kind.refused[-1] in str(raised.value)
+    assert len(world.emulator.requests) == 1
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_what_the_service_calls_expired_is_renewed_and_the_call_works(kind: Kind, world: World, ask: Ask) -> None:
+    hook = world.hook(kind)
+    world.grants.good_for = timedelta(0)
+    source = kind.hands_out(world)
+    assert source is not None
+    hand_out = source.answer
+
+    def good_from_now_on(asked: Any) -> Any:
+        answer = hand_out(asked)
+        world.grants.good_for = None if world.grants.issued else timedelta(0)
+        return answer
+
+    source.answer = good_from_now_on
+    assert ask(hook)["InstanceId"] == ID
+
+    assert world.grants.issued == ["STS.1", "STS.2"]
+    assert [request.status for request in world.emulator.requests] == [400, 200]
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_what_is_expired_again_after_a_renewal_is_a_denial(kind: Kind, world: World, ask: Ask) -> None:
+    world.grants.good_for = timedelta(0)
+
+    with pytest.raises(DswAccessDeniedError, match=r"InvalidSecurityToken\.Expired"):
+        ask(world.hook(kind))
+
+    assert len(world.emulator.requests) == 2
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_what_is_handed_out_expired_is_a_denial(kind: Kind, world: World, ask: Ask) -> None:
+    world.grants.lifetime = -HOUR
+
+    with pytest.raises(DswAccessDeniedError, match=r"could not be fetched \(they have expired already\)") as raised:
+        ask(world.hook(kind))
+
+    assert kind.name in str(raised.value)
+    assert world.emulator.requests == []
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_refused_is_a_denial_that_says_by_whom_and_no_secret(
+    kind: Kind, world: World, ask: Ask, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hook = world.hook(kind)
+    kind.refuse(world)
+
+    with pytest.raises(DswAccessDeniedError) as raised:
+        ask(hook)
+
+    assert all(word in str(raised.value) for word in kind.refused), raised.value
+    shown = capfd.readouterr()
+    assert no_secret_in(repr(raised.value), vars(raised.value), caplog.text, shown.out, shown.err)
+    assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("trouble", ["down", "HTML", "503", "half a JSON"])
+def test_a_source_in_trouble_is_transient_and_named(kind: Kind, trouble: str, world: World) -> None:
+    hook, source = world.hook(kind), kind.hands_out(world)
+    assert source is not None
+    if trouble == "down":
+        source.__exit__()
+    answers = {"HTML": (200, "<html>"), "503": (503, "busy"), "half a JSON": (200, '{"Credentials": {')}
+    source.answer = lambda asked: answers[trouble]
+
+    with pytest.raises(DswTransientError, match=r"the credentials could not be fetched") as raised:
+        ask_async(hook)
+
+    assert f"auth_type {kind.name!r}" in str(raised.value)
+    assert world.emulator.requests == []
+
+
+# What is sent to STS
+
+
+def test_a_role_is_asked_for_as_the_connection_says(world: World, ask: Ask) -> None:
+    policy = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "paidsw:Get*", "Resource": "*"}]}
+    for form in (policy, json.dumps(policy, indent=2)):
+        session = {"role_session_name": "airflow@dsw", "role_session_expiration": "1800", "external_id": "e=1+1"}
+        assert ask(world.hook(RAM_ROLE, policy=form, **session))["InstanceId"] == ID
+
+        asked = world.sts.asked[-1].query
+        assert json.loads(asked["Policy"]) == policy
+        assert (asked["RoleSessionName"], asked["DurationSeconds"]) == ("airflow@dsw", "1800")
+        assert (asked["ExternalId"], asked["RoleArn"]) == ("e=1+1", ROLE)
+
+
+def test_a_temporary_key_may_assume_the_role(world: World, ask: Ask) -> None:
+    sts = world.sts.answer
+    assert isinstance(sts, Sts)
+    sts.tokens[KEY_ID] = "the-static-token"
+
+    assert ask(world.hook(RAM_ROLE, security_token="the-static-token"))["InstanceId"] == ID
+
+
+def test_a_policy_that_is_none_is_refused_before_any_request(world: World, ask: Ask) -> None:
+    for policy in ("ReadOnly", "[]", 7):
+        with pytest.raises(DswConnectionError, match="extra 'policy' is not a RAM policy"):
+            ask(world.hook(RAM_ROLE, policy=policy))
+    assert world.sts.asked == []
+
+
+def test_a_role_of_an_ecs_instance_can_be_named(world: World, ask: Ask) -> None:
+    assert ask(world.hook(ECS, role_name="the-instance-s-role"))["InstanceId"] == ID
+    assert not [asked for asked in world.metadata.asked if asked.path.endswith("/security-credentials/")]
+
+
+def test_a_token_file_that_is_not_there_is_named(world: World, ask: Ask) -> None:
+    with pytest.raises(DswAccessDeniedError, match=r"/no/such/file: No such file.*oidc_token_file_path"):
+        ask(world.hook(OIDC, oidc_token_file_path="/no/such/file"))
+
+
+# Renewal
+
+
+@pytest.mark.parametrize("kind", [ECS, DEFAULT], ids=str)
+def test_fetching_leaves_no_thread_and_no_signal_handler(kind: Kind, world: World, ask: Ask) -> None:
+    def state() -> tuple[int, Any, Any]:
+        schedulers = [thread for thread in threading.enumerate() if thread.name == "APScheduler"]
+        return len(schedulers), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    before = state()
+    hook = world.hook(kind)
+    assert hook.get_conn()._credential.get_credential()  # in the main thread
+    ask(hook)
+
+    assert state() == before
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_credentials_are_asked_for_once_for_many_calls(kind: Kind, world: World, ask: Ask) -> None:
+    # So short a life that the library itself would ask at each call.
+    world.grants.lifetime = timedelta(minutes=10)
+    hook = world.hook(kind)
+
+    for _ in range(5):
+        ask(hook)
+
+    assert world.grants.issued == ["STS.1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_the_loop(
+    kind: Kind, world: World
+) -> None:
+    world.hook(kind)
+    source = kind.hands_out(world)
+    assert source is not None
+    found: list[Any] = []
+
+    async def polls() -> None:
+        async with shared_hook("dsw_default") as hook:
+
+            async def poll() -> None:
+                async with shared_hook("dsw_default") as same:
+                    assert same is hook
+                    found.append(await same.aget_instance(ID))
+
+            # All connections are open when the renewal comes: TLS is not what is measured.
+            await asyncio.gather(*(poll() for _ in range(100)))
+            world.grants.expire("STS.1")
+            source.delay = 1.0 if kind is RAM_ROLE else 0.1
+            stalls.append(await longest_stall(asyncio.gather(*(poll() for _ in range(100)))))
+
+    stalls: list[float] = []
+    asyncio.run(polls())
+
+    assert len(found) == 200
+    assert world.grants.issued == ["STS.1", "STS.2"]
+    assert stalls[0] < 0.7  # on a busy machine; who waits for the source in the loop stands still for longer
+
+
+def test_fetched_secrets_reach_airflow_s_masker(world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk import log
+
+    masked: list[Any] = []
+    monkeypatch.setattr(log, "mask_secret", lambda secret, name=None: masked.append(secret))
+
+    async def amask_secret(secret: Any, name: str | None = None) -> None:
+        masked.append(secret)
+
+    monkeypatch.setattr(log, "amask_secret", amask_secret, raising=False)
+    ask(world.hook(RAM_ROLE))
+
+    assert {"the-fetched-secret-1", "the-fetched-token-1", KEY_SECRET} <= {
+        secret for secret in masked if isinstance(secret, str)
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, world: World) -> None:
+    from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+    from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
+
+    world.grants.good_for = timedelta(seconds=0.6)
+    world.hook(RAM_ROLE)
+    world.emulator.add_instance("dsw-slow", timeline=[("Starting", 1.5), ("Running", None)])
+    began = time.monotonic()
+    sensor = DswInstanceSensor(task_id="wait", instance_id="dsw-slow", poke_interval=0.2, timeout=30)
+    if mode == "poke":
+        assert sensor.execute({})["Status"] == "Running"
+    else:
+        from airflow_provider_dsw.version_compat import TaskDeferred
+
+        sensor.deferrable = True
+        with pytest.raises(TaskDeferred) as raised:
+            sensor.execute({})
+        trigger = raised.value.trigger
+        assert isinstance(trigger, DswInstanceTrigger)
+
+        async def first_event() -> Any:
+            async for event in trigger.run():
+                return event
+
+        assert asyncio.run(first_event()).payload
+
+    assert time.monotonic() - began > 1.3
+    assert len(world.grants.issued) >= 2
+    assert {request.status for request in world.emulator.requests} == {200, 400}
+
+
+def test_the_sdk_s_own_client_uses_the_same_credentials(world: World) -> None:
+    from alibabacloud_pai_dsw20220101.models import GetInstanceRequest
+
+    hook = world.hook(RAM_ROLE)
+    hook.get_instance(ID)
+
+    assert hook.get_conn().get_instance(ID, GetInstanceRequest()).body.instance_id == ID
+    assert world.grants.issued == ["STS.1"]
+
+
+# The environment itself
+
+FROM_ENVIRONMENT = """
+import asyncio
+from airflow_provider_dsw.hooks.dsw import DswHook
+print(DswHook().get_instance("dsw-abc")["Status"], asyncio.run(DswHook().aget_instance("dsw-abc"))["Status"])
+"""
+
+
+def test_the_default_chain_takes_what_is_in_the_environment(emulator: DswEmulator) -> None:
+    emulator.add_instance(ID)
+    connection = {"conn_type": "dsw", "host": emulator.endpoint, "extra": {"protocol": "http", "auth_type": "default"}}
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "AIRFLOW_CONN_DSW_DEFAULT": json.dumps(connection),
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": "emulator-key-id",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "emulator-key-secret",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_ENVIRONMENT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert "Running Running" in done.stdout, done.stderr[-2000:]
+    assert "emulator-key-secret" not in done.stdout + done.stderr

@@ -1,0 +1,31 @@
+"""Fixtures for all that asks the service by a hook."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from airflow_provider_dsw.hooks.dsw import DswHook
+from tests.support.hooks import Ask, ask_async, ask_sync
+
+
+@pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """GetInstance, by either of the two ways, which must not differ in what they mean."""
+    way: Ask = request.param
+    return way
+
+
+@pytest.fixture
+def hook_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Let `caplog` see what the hook logs: Airflow's own loggers pass it by."""
+    log: Any = logging.getLogger("dsw-hook")
+
+    async def ainfo(text: str) -> None:
+        log.info(text)
+
+    monkeypatch.setattr(log, "ainfo", ainfo, raising=False)
+    monkeypatch.setattr(DswHook, "log", log)
+    caplog.set_level("INFO")

@@ -1,0 +1,428 @@
+"""
+Every argument of every public class and method, found by introspection: what is taken, and how the rest is refused.
+
+An argument that is new has to be given a kind here, or these tests fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from airflow.sdk import DAG, BaseOperator
+
+from airflow_provider_dsw.client.api import LIST_FILTERS
+from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.exceptions import DswWaitArgumentError
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.operators import dsw as operators
+from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers.base import DswBaseTrigger
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
+from airflow_provider_dsw.version_compat import AirflowException
+from tests.support import task_runs
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+# Values of every shape; what is right for one argument is wrong for others.
+VALUES: dict[str, Callable[[], Any]] = {
+    "None": lambda: None,
+    "True": lambda: True,
+    "0": lambda: 0,
+    "7": lambda: 7,
+    "-1": lambda: -1,
+    "1.5": lambda: 1.5,
+    "nan": lambda: float("nan"),
+    "inf": lambda: float("inf"),
+    "1e300": lambda: 1e300,
+    "a long int": lambda: 10**9999,
+    "empty": lambda: "",
+    "blank": lambda: "  ",
+    "word": lambda: "word",
+    "'False'": lambda: "False",
+    "surrogate": lambda: "a\ud800",
+    "bytes": lambda: b"word",
+    "list": lambda: ["word"],
+    "empty list": lambda: [],
+    "list of None": lambda: [None],
+    "list of list": lambda: [["word"]],
+    "dict": lambda: {"word": "word"},
+    "empty dict": lambda: {},
+    "dict of int": lambda: {1: 2},
+    "dict of object": lambda: {"word": object()},
+    "set": lambda: {"word"},
+    "iterator": lambda: iter(["word"]),
+    "timedelta": lambda: timedelta(seconds=30),
+    "no timedelta": lambda: timedelta(0),
+    "timedelta.max": lambda: timedelta.max,
+    "aware": lambda: NOON,
+    "naive": lambda: datetime(2026, 1, 31),  # noqa: DTZ001
+    "object": object,
+}
+
+
+class Kind(NamedTuple):
+    """
+    What an argument may be.
+
+    :param right: a value that is.
+    :param takes: which of VALUES are, too.
+    """
+
+    right: Any
+    takes: Collection[str] = ()
+
+
+WORDS = ("word", "'False'")
+BOOLEAN = Kind(False, ["True"])
+SECONDS = Kind(30, ["7", "1.5", "timedelta"])
+AIRFLOW_SECONDS = Kind(30, [*SECONDS.takes, "0", "no timedelta"])
+IDENTIFIER = Kind("dsw-1", WORDS)
+TEXT = Kind("dsw_default", WORDS)
+
+
+def or_none(kind: Kind) -> Kind:
+    return kind._replace(takes=[*kind.takes, "None"])
+
+
+KINDS: dict[str, Kind] = {
+    "instance_id": IDENTIFIER,
+    "target_status": Kind("Running"),
+    "wait_for_snapshot": BOOLEAN,
+    "snapshot_id": or_none(IDENTIFIER),
+    "snapshot_image": or_none(TEXT),
+    "snapshot_created_after": Kind("2026-01-31T12:00:00Z", ["None", "aware"]),
+    "until": Kind("Status == 'Running'", ["None", *WORDS]),
+    "failure_statuses": Kind(["Failed"], ["None", "empty list"]),
+    "dsw_conn_id": TEXT,
+    "region": Kind("cn-hangzhou", ["None", "empty", *WORDS]),
+    "deferrable": or_none(BOOLEAN),
+    "start_from_trigger": BOOLEAN,
+    "soft_fail": BOOLEAN,
+    "silent_fail": BOOLEAN,
+    "never_fail": BOOLEAN,
+    "exponential_backoff": BOOLEAN,
+    "max_wait": or_none(AIRFLOW_SECONDS),
+    "poke_interval": SECONDS,
+    "timeout": SECONDS,
+    "fields": Kind(["Status"], ["None", "dict"]),
+    "include_sensitive": BOOLEAN,
+    "multiple_outputs": or_none(BOOLEAN),
+    "wait_for_completion": BOOLEAN,
+    "stop_on_kill": BOOLEAN,
+    "stop_after": or_none(SECONDS),
+    "delete_on_failure": BOOLEAN,
+    "save_image": BOOLEAN,
+    "body": Kind({"InstanceName": "a"}, ["dict"]),
+    "image_url": Kind("registry/ns/repo:tag", WORDS),
+    "snapshot_name": Kind("model-1", ["None", "word"]),
+    "description": Kind("nightly", ["None", "empty", "blank", *WORDS]),
+    "overwrite": or_none(BOOLEAN),
+    "exclude_paths": Kind(["/mnt"], ["None", "list", "empty list", "set"]),
+    "labels": Kind({"team": "a"}, ["None", "dict", "empty dict", "empty list"]),
+    "queue": or_none(TEXT),
+    "token": Kind("shared", ["None", "empty", *WORDS]),
+    "limit": Kind(9, ["7"]),
+    "since": Kind(NOON, ["None", "aware"]),
+    "after": SECONDS,
+    "action": Kind("GetLifecycle", WORDS),
+    "method": Kind("GET"),
+    "path": Kind("/api/v2/instances"),
+    "query": Kind({"A": 1}, ["None", "dict", "empty dict"]),
+}
+# Where a name means something else than elsewhere.
+SPECIAL: dict[tuple[str, str], Kind] = {
+    ("DswCreateInstanceOperator", "multiple_outputs"): BOOLEAN,
+    ("DswInstanceSensor", "timeout"): or_none(AIRFLOW_SECONDS),  # None: Airflow's own default
+    ("DswInstanceSensor", "poke_interval"): AIRFLOW_SECONDS,
+    ("get_instance", "fields"): Kind("Status", ["None", "empty", *WORDS]),
+    ("aget_instance", "fields"): Kind("Status", ["None", "empty", *WORDS]),
+    ("create_instance_snapshot", "snapshot_name"): Kind("model-1", ["word"]),
+    ("get_instance_snapshot", "snapshot_id"): IDENTIFIER,
+    ("aget_instance_snapshot", "snapshot_id"): IDENTIFIER,
+    ("call", "body"): Kind({"A": 1}, ["None", "dict", "empty dict"]),
+}
+# Not a DAG author's: who polls says how often to ask.
+INTERNAL = {"tries"}
+# Airflow's own arguments of a sensor whose wrong values Airflow itself would take.
+OF_AIRFLOW = ("poke_interval", "timeout", "max_wait", "soft_fail", "silent_fail", "never_fail", "exponential_backoff")
+PACKAGE = "airflow_provider_dsw"
+# What a base takes, and an operator gives it.
+NOT_TAKEN = {"DswCreateInstanceOperator": ["instance_id"]}
+
+
+def arguments_of(function: Callable[..., Any]) -> Iterator[str]:
+    for parameter in inspect.signature(inspect.unwrap(function)).parameters.values():
+        if parameter.name not in ("self", *INTERNAL) and parameter.kind is not parameter.VAR_KEYWORD:
+            yield parameter.name
+
+
+def arguments_of_class(made: type) -> list[str]:
+    names: dict[str, None] = {}
+    for base in made.__mro__:
+        if base.__module__.startswith(PACKAGE) and "__init__" in vars(base):
+            names |= dict.fromkeys(arguments_of(vars(base)["__init__"]))
+    for name in NOT_TAKEN.get(made.__name__, ()):
+        del names[name]
+    return [*names, *(OF_AIRFLOW if made is DswInstanceSensor else ())]
+
+
+def kind_of(owner: str, name: str) -> Kind:
+    assert name in KINDS, f"{name} of {owner} is new: say here what it may be"
+    return SPECIAL.get((owner, name), KINDS[name])
+
+
+TASKS: list[type[BaseOperator]] = [DswInstanceSensor, *(getattr(operators, name) for name in operators.__all__)]
+OF_TASKS = [(made, name) for made in TASKS for name in arguments_of_class(made)]
+TEMPLATED = [(made, name) for made, name in OF_TASKS if name in made.template_fields]
+each_of_tasks = pytest.mark.parametrize(("made", "name"), OF_TASKS, ids=lambda it: getattr(it, "__name__", it))
+each_templated = pytest.mark.parametrize(("made", "name"), TEMPLATED, ids=lambda it: getattr(it, "__name__", it))
+REQUIRED = ("instance_id", "image_url", "body")
+
+
+def make(made: Any, **given: Any) -> Any:
+    needed = {name: KINDS[name].right for name in REQUIRED if name in arguments_of_class(made)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return made(**{"task_id": "t", **needed, **given})
+
+
+def wrong_values(kind: Kind) -> dict[str, Any]:
+    return {label: value() for label, value in VALUES.items() if label not in kind.takes}
+
+
+@each_of_tasks
+def test_what_is_right_is_taken_where_the_dag_is_parsed(made: Any, name: str) -> None:
+    kind = kind_of(made.__name__, name)
+    for value in (kind.right, *(VALUES[label]() for label in kind.takes)):
+        make(made, **{name: value})
+
+
+@each_of_tasks
+def test_what_is_wrong_is_refused_where_the_dag_is_parsed(made: Any, name: str) -> None:
+    for label, value in wrong_values(kind_of(made.__name__, name)).items():
+        with pytest.raises(ValueError, match=r"^Task 't': ") as raised:
+            make(made, **{name: value})
+        assert type(raised.value) is ValueError, label
+        assert name in str(raised.value), (label, raised.value)
+        assert len(str(raised.value)) < 1000
+
+
+@each_of_tasks
+@pytest.mark.parametrize("kind", ["template", "XComArg"])
+def test_what_is_known_later_is_taken_for_what_is_templated_only(made: Any, name: str, kind: str) -> None:
+    with DAG("of_every_argument"):
+        later = "{{ params.x }}" if kind == "template" else make(DswGetInstanceOperator, task_id="before").output
+        if name in made.template_fields:
+            make(made, **{name: later})
+            return
+        with pytest.raises(ValueError, match=r"^Task 't': ") as raised:
+            make(made, **{name: later})
+    assert type(raised.value) is ValueError
+    assert name in str(raised.value)
+
+
+@each_of_tasks
+def test_the_default_arguments_of_a_dag_are_held_to_the_same(made: Any, name: str) -> None:
+    kind = kind_of(made.__name__, name)
+    with DAG("of_every_argument", default_args={**KINDS_OF_REQUIRED, name: kind.right}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made(task_id="t")
+    with (
+        DAG("of_every_argument", default_args={**KINDS_OF_REQUIRED, name: object()}),
+        pytest.raises(ValueError, match=name),
+    ):
+        made(task_id="t")
+
+
+KINDS_OF_REQUIRED = {name: KINDS[name].right for name in REQUIRED}
+
+
+@each_of_tasks
+def test_of_a_mapped_task_a_retry_would_find_the_same(made: Any, name: str) -> None:
+    kind = kind_of(made.__name__, name)
+    needed = {key: KINDS[key].right for key in REQUIRED if key in arguments_of_class(made) and key != name}
+    with DAG("of_every_argument"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mapped = made.partial(task_id="t", **needed).expand(**{name: [kind.right, object()]})
+        mapped.unmap({name: kind.right})
+        with pytest.raises(ValueError, match=name) as raised:
+            mapped.unmap({name: object()})
+    assert isinstance(raised.value, DswWaitArgumentError)
+
+
+@each_templated
+def test_what_is_rendered_to_something_wrong_is_the_documented_error(
+    made: Any, name: str, dsw_default: DswEmulator
+) -> None:
+    kind = kind_of(made.__name__, name)
+    is_text = bool({*WORDS} & {*kind.takes})
+    for label, value in wrong_values(kind).items():
+        if is_text and label in ("0", "7", "-1"):
+            continue
+        with DAG("of_every_argument", render_template_as_native_obj=True):
+            task = make(made, **{name: "{{ params.x }}"})
+        task.render_template_fields({"params": {"x": value}})
+        with pytest.raises(DswWaitArgumentError) as raised:
+            task.execute({})
+        assert name in str(raised.value), (label, raised.value)
+    assert dsw_default.requests == []
+
+
+# The triggers
+
+OF_WATCHERS = list(arguments_of(DswInstanceEventTrigger.__init__))
+
+
+@pytest.mark.parametrize("name", OF_WATCHERS)
+def test_a_watcher_takes_the_same(name: str) -> None:
+    kind = kind_of("DswInstanceEventTrigger", name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for value in (kind.right, *(VALUES[label]() for label in kind.takes)):
+            DswInstanceEventTrigger(**{"instance_id": "dsw-1", name: value})
+        for label, value in {**wrong_values(kind), "template": "{{ params.x }}"}.items():
+            with pytest.raises(ValueError, match=f"^{name}") as raised:
+                DswInstanceEventTrigger(**{"instance_id": "dsw-1", name: value})
+            assert type(raised.value) is ValueError, label
+
+
+# What the sensor and the operators give it beside a wait's own arguments is theirs.
+OF_WAITS = list(arguments_of(DswBaseTrigger.__init__))
+
+
+@pytest.mark.parametrize("name", [name for name in OF_WAITS if name != "poke_interval"])
+def test_what_is_wrong_never_ends_a_triggerer_but_the_wait(name: str, dsw_default: DswEmulator) -> None:
+    kind = kind_of("DswInstanceTrigger", name)
+    is_text = bool({*WORDS} & {*kind.takes})
+    for label, value in wrong_values(kind).items():
+        if label == "None" or (is_text and label in ("0", "7", "-1")):
+            continue
+        trigger = DswInstanceTrigger(**{"instance_id": "dsw-1", name: value})
+        assert trigger.shared_stream_key() is None, label
+        event = asyncio.run(task_runs.first_event(trigger))
+        assert (event["outcome"], event["error"]) == ("failed", "DswWaitArgumentError"), label
+        assert name in event["text"]
+    assert dsw_default.requests == []
+
+
+def test_the_interval_of_a_wait_may_be_a_timedelta() -> None:
+    trigger = DswInstanceTrigger(instance_id="dsw-1", poke_interval=timedelta(seconds=30))
+
+    assert json.loads(json.dumps(trigger.serialize()[1]))["poke_interval"] == 30
+
+
+# The hook
+
+METHODS: Mapping[str, Any] = {
+    name: method for name, method in vars(DswHook).items() if inspect.isfunction(method) and not name.startswith("_")
+}
+OF_HOOK = [(method, name) for method in METHODS for name in arguments_of(METHODS[method])]
+
+
+def call(method: str, /, **given: Any) -> Any:
+    needed = {
+        name: kind_of(method, name).right
+        for name, parameter in inspect.signature(METHODS[method]).parameters.items()
+        if name != "self" and parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    answer = getattr(DswHook("no_such_connection"), method)(**{**needed, **given})
+    return asyncio.run(answer) if inspect.iscoroutine(answer) else list(answer)
+
+
+@pytest.mark.parametrize(("method", "name"), OF_HOOK)
+def test_a_method_of_the_hook_takes_what_is_right_and_refuses_the_rest_before_any_request(
+    method: str, name: str
+) -> None:
+    kind = kind_of(method, name)
+    for value in (kind.right, *(VALUES[label]() for label in kind.takes)):
+        with pytest.raises(AirflowException, match="no_such_connection"):
+            call(method, **{name: value})
+    for label, value in wrong_values(kind).items():
+        with pytest.raises(ValueError, match=f"^{name}") as raised:
+            call(method, **{name: value})
+        assert type(raised.value) is ValueError, label
+
+
+@pytest.mark.parametrize("name", LIST_FILTERS)
+def test_a_filter_is_sent_or_refused_by_its_name(name: str) -> None:
+    for label, value in VALUES.items():
+        with pytest.raises((AirflowException, ValueError)) as raised:
+            call("list_instances", **{name: value()})
+        if not isinstance(raised.value, AirflowException):
+            assert type(raised.value) is ValueError, label
+            assert name in str(raised.value), label
+
+
+@pytest.mark.parametrize("name", ["dsw_conn_id", "region"])
+def test_the_hook_itself(name: str) -> None:
+    for value in (KINDS[name].right, *(VALUES[label]() for label in KINDS[name].takes)):
+        DswHook(**{name: value})
+    for value in wrong_values(KINDS[name]).values():
+        with pytest.raises(ValueError, match=f"^{name}: "):
+            DswHook(**{name: value})
+
+
+# What native rendering makes of texts
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "sent"),
+    [
+        (operators.DswCreateSnapshotOperator, "snapshot_name", "SnapshotName"),
+        (operators.DswCreateSnapshotOperator, "description", "SnapshotDescription"),
+        (operators.DswCreateSnapshotOperator, "image_url", "ImageUrl"),
+    ],
+)
+def test_a_number_that_native_rendering_makes_of_a_text_is_sent_as_that_text(
+    made: Any, name: str, sent: str, dsw_default: DswEmulator
+) -> None:
+    dsw_default.add_instance("dsw-1")
+    with DAG("of_every_argument", render_template_as_native_obj=True):
+        task = make(made, wait_for_completion=False, deferrable=False, **{name: "{{ params.x }}"})
+    task.render_template_fields({"params": {"x": "20261125"}})
+    assert getattr(task, name) == 20261125
+
+    task.execute({})
+
+    (request,) = [request for request in dsw_default.requests if request.method == "POST"]
+    assert json.loads(request.body)[sent] == "20261125"
+
+
+def test_a_quoted_template_keeps_its_text(dsw_default: DswEmulator) -> None:
+    """What the errors advise for what looks like a float."""
+    dsw_default.add_instance("dsw-1")
+    with DAG("of_every_argument", render_template_as_native_obj=True):
+        task = make(operators.DswCreateSnapshotOperator, wait_for_completion=False, description="'{{ params.x }}'")
+    task.render_template_fields({"params": {"x": "1.5"}})
+
+    task.execute({})
+
+    assert json.loads(dsw_default.requests[-1].body)["SnapshotDescription"] == "1.5"
+
+
+ABOUT_AN_INSTANCE = [made for made, name in OF_TASKS if name == "instance_id"]
+
+
+@pytest.mark.parametrize("made", ABOUT_AN_INSTANCE, ids=lambda made: made.__name__)
+def test_an_id_is_taken_without_what_surrounds_it_and_may_be_a_number(made: Any, dsw_default: DswEmulator) -> None:
+    for given in (" 20261125\n", 20261125):
+        with DAG("of_every_argument", render_template_as_native_obj=True):
+            task = make(made, instance_id="{{ params.x }}")
+        task.instance_id = given
+        with contextlib.suppress(AirflowException):  # there is no such instance
+            task.execute({})
+    assert {request.path for request in dsw_default.requests} == {"/api/v2/instances/20261125"}
+
+
+@pytest.mark.parametrize("made", TASKS, ids=lambda made: made.__name__)
+def test_a_task_without_an_id_is_airflow_s_own_error(made: Any) -> None:
+    with pytest.raises(TypeError, match=r"missing.* 'task_id'"):
+        made(**{name: KINDS[name].right for name in REQUIRED if name in arguments_of_class(made)})
