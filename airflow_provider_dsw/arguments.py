@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextmanager
-def naming(task_id: str) -> Iterator[None]:
+def task_in_errors(task_id: str) -> Iterator[None]:
     """
     Let a ValueError say which task it is about: what Airflow's UI shows of it has no line of the DAG file.
 
@@ -39,7 +39,7 @@ def is_literal(value: Any) -> bool:
     return not is_resolved and not callable(value)
 
 
-def nearest(word: object, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str]) -> str:
     """
     Return `` Did you mean …?`` with the known name nearest to a mistyped one, or all known ones.
 

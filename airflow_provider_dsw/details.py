@@ -12,7 +12,7 @@ from collections.abc import Collection, KeysView, Mapping
 from typing import Any
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.expressions import compile_expression, search
 from airflow_provider_dsw.secrets import one_line, without_secrets
 from airflow_provider_dsw.urls import HIDDEN, hide_secrets
@@ -111,10 +111,10 @@ DEFAULT_FIELDS = (
 # API page documents is not the only one that has been seen.
 SECRET_FIELDS = frozenset({"CredentialConfig", "ImageAuth", "EnvironmentVariables", "ServiceConfig"})
 SECRET_KEYS = {"UserVpc": "SSHPublicKey", "Datasets": "Options", "DynamicMount": "Options"}
-SAID = ("Status", "ReasonCode", "ReasonMessage", "RequestId", "Code", "Message")
+SERVICE_TEXTS = ("Status", "ReasonCode", "ReasonMessage", "RequestId", "Code", "Message")
 """What the service says of an instance, and not its owner: one line, and no more than somebody may want to read."""
-_LONGEST_SAID = 4000
-DEEPEST = 64
+_MAX_SERVICE_TEXT = 4000
+MAX_DEPTH = 64
 """Levels of an answer that are looked through; what lies deeper is replaced whole."""
 
 
@@ -134,10 +134,10 @@ def redact(answer: Mapping[str, Any]) -> dict[str, Any]:
     :param answer: GetInstance's answer, or a snapshot.
     """
     redacted = {
-        name: _redact(value, SECRET_KEYS.get(name), name in SECRET_FIELDS, DEEPEST) for name, value in answer.items()
+        name: _redact(value, SECRET_KEYS.get(name), name in SECRET_FIELDS, MAX_DEPTH) for name, value in answer.items()
     }
-    said = {name: redacted[name] for name in SAID if isinstance(redacted.get(name), str)}
-    return redacted | {name: one_line(text, _LONGEST_SAID) for name, text in said.items()}
+    said = {name: redacted[name] for name in SERVICE_TEXTS if isinstance(redacted.get(name), str)}
+    return redacted | {name: one_line(text, _MAX_SERVICE_TEXT) for name, text in said.items()}
 
 
 def _redact(value: Any, secret_key: str | None, secret: bool, levels: int) -> Any:
@@ -183,7 +183,7 @@ def parse_fields(fields: Collection[str] | Mapping[str, str] | None) -> list[str
         return None
     if isinstance(fields, KeysView):
         fields = list(fields)
-    if not isinstance(fields, Mapping) and not validation.is_several(fields):
+    if not isinstance(fields, Mapping) and not validation.is_collection(fields):
         shown = validation.shown(fields)
         raise ValueError(f"fields: {shown} is neither a list of field names nor a dict of name → JMESPath.")
     if not fields:
@@ -201,7 +201,7 @@ def parse_fields(fields: Collection[str] | Mapping[str, str] | None) -> list[str
         return {name: validation.expression(f"fields[{name!r}]", value) for name, value in expressions}
     for name in names:
         if name not in DOCUMENTED_FIELDS:
-            raise ValueError(f"fields: GetInstance documents no field {name!r}.{nearest(name, DOCUMENTED_FIELDS)}")
+            raise ValueError(f"fields: GetInstance documents no field {name!r}.{did_you_mean(name, DOCUMENTED_FIELDS)}")
     return names
 
 
@@ -239,7 +239,7 @@ def unknown_field_warnings(fields: Mapping[str, str], details: Mapping[str, Any]
     for name, expression in fields.items():
         first = _first_field(compile_expression(f"fields[{name!r}]", expression).parsed)
         if details[name] is None and first is not None and first not in DOCUMENTED_FIELDS:
-            near = nearest(first, DOCUMENTED_FIELDS)
+            near = did_you_mean(first, DOCUMENTED_FIELDS)
             warnings.append(f"fields[{name!r}] is None: GetInstance documents no field {first!r}.{near}")
     return warnings
 

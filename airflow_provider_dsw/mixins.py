@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.arguments import is_literal, naming
+from airflow_provider_dsw.arguments import is_literal, task_in_errors
 from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.links.dsw import DSW_LINKS, keep_links, show_links
-from airflow_provider_dsw.polling import PollLog, error_of, fetch, summary
+from airflow_provider_dsw.links.dsw import DSW_LINKS, push_links, push_urls
+from airflow_provider_dsw.polling import PollLog, error_from_event, fetch, summary
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     AirflowRescheduleException,
@@ -60,7 +60,7 @@ def is_deferrable(given: bool | None) -> bool:
 
 
 @contextmanager
-def parsing(task: BaseOperator, task_id: str | None = None) -> Iterator[None]:
+def argument_errors(task: BaseOperator, task_id: str | None = None) -> Iterator[None]:
     """
     Let a ValueError of a task's constructor say which task it is about.
 
@@ -71,7 +71,7 @@ def parsing(task: BaseOperator, task_id: str | None = None) -> Iterator[None]:
     :raises DswWaitArgumentError: in place of a ValueError, if the task is one of a mapped task's.
     """
     try:
-        with naming(task_id or task.task_id):
+        with task_in_errors(task_id or task.task_id):
             yield
     except ValueError as error:
         if is_expanded(task):
@@ -79,7 +79,7 @@ def parsing(task: BaseOperator, task_id: str | None = None) -> Iterator[None]:
         raise
 
 
-class Asking(_Task):
+class DswTaskMixin(_Task):
     """What a task needs to ask the service; to be mixed into an operator or a sensor, before its base."""
 
     operator_extra_links = DSW_LINKS
@@ -88,7 +88,7 @@ class Asking(_Task):
     ui_color = "#ffe8d6"
     dsw_conn_id: str
     region: str | None
-    kept_links: Mapping[str, str] = MappingProxyType({})
+    pushed_links: Mapping[str, str] = MappingProxyType({})
 
     @cached_property
     def hook(self) -> DswHook:
@@ -103,50 +103,50 @@ class Asking(_Task):
         except AirflowException:
             raise
         except Exception as error:
-            trouble = type(error).__name__
+            error_name = type(error).__name__
         else:
             return hook
-        raise DswTransientError(f"Airflow can't look up connection {self.dsw_conn_id!r} now ({trouble}).")
+        raise DswTransientError(f"Airflow can't look up connection {self.dsw_conn_id!r} now ({error_name}).")
 
-    def _checks(self) -> dict[str, validation.Check]:
+    def _argument_checks(self) -> dict[str, validation.Check]:
         """Return what each argument may be, by its name."""
         return {"dsw_conn_id": validation.text, "region": validation.region}
 
     def _check_literals(self) -> None:
         """Check what is known where the DAG is parsed: all that is no template."""
-        with parsing(self):
-            for name, check in self._checks().items():
+        with argument_errors(self):
+            for name, check in self._argument_checks().items():
                 value = getattr(self, name)
                 if name not in self.template_fields or is_literal(value):
                     check(name, value)
 
-    def _take_arguments(self) -> None:
+    def _validate_arguments(self) -> None:
         """
         Check the rendered arguments, and go on with what they mean.
 
         :raises DswWaitArgumentError: on one that can't work.
         """
         try:
-            for name, check in self._checks().items():
+            for name, check in self._argument_checks().items():
                 value = getattr(self, name)
                 is_rendered = name in self.template_fields
                 setattr(self, name, check(name, validation.rendered(value) if is_rendered else value))
         except ValueError as error:
             raise DswWaitArgumentError(str(error)) from None
 
-    def _keep_links(self, context: Context, instance: Mapping[str, Any] | None) -> None:
-        self.kept_links = keep_links(context, instance, self.hook.connection.region, self.kept_links)
+    def _push_links(self, context: Context, instance: Mapping[str, Any] | None) -> None:
+        self.pushed_links = push_links(context, instance, self.hook.connection.region, self.pushed_links)
 
 
-class Waiting(Asking):
+class DswWaitMixin(DswTaskMixin):
     """What a task needs to wait for an instance."""
 
     timeout: float
     _last_poll_at_timeout = True
-    _polls = 0
+    _poll_count = 0
     _retry_after: float | None = None
 
-    def _wait(self) -> Wait:
+    def _build_wait(self) -> Wait:
         """Return the wait that the rendered arguments ask for."""
         raise NotImplementedError
 
@@ -154,10 +154,10 @@ class Waiting(Asking):
     def _poll_log(self) -> PollLog:
         return PollLog()
 
-    def _forget_polls(self) -> None:
+    def _reset_poll_state(self) -> None:
         """Begin anew: a task's object may be executed more than once."""
         self._poll_log = PollLog()
-        self.kept_links = {}
+        self.pushed_links = {}
 
     def _poll(self, context: Context, wait: Wait, *, tolerate_transient: bool) -> Verdict:
         """
@@ -165,7 +165,7 @@ class Waiting(Asking):
 
         The rest is as in :meth:`~airflow_provider_dsw.polling.PollLog.record`.
         """
-        self._polls += 1
+        self._poll_count += 1
         self._retry_after = None
         condition = wait.condition
         found: PollResult | DswError
@@ -177,7 +177,7 @@ class Waiting(Asking):
                 after_error=self._poll_log.last_error is not None,
                 may_be_shown_late=wait.operation is not None,
             )
-            self._keep_links(context, found.instance)
+            self._push_links(context, found.instance)
         except DswError as error:
             found = error
             self._retry_after = getattr(error, "retry_after", None)
@@ -187,22 +187,22 @@ class Waiting(Asking):
         return verdict
 
     @contextmanager
-    def _summed_up(self, context: Context) -> Iterator[None]:
+    def _log_summary(self, context: Context) -> Iterator[None]:
         """Log how long the wait took, at its end: not where it goes on in another process."""
         began, goes_on = time.time(), False
-        self._polls = before = context.get("task_reschedule_count") or 0
+        self._poll_count = before = context.get("task_reschedule_count") or 0
         try:
             yield
         except (AirflowRescheduleException, TaskDeferred):
             goes_on = True
             raise
         finally:
-            if not goes_on and self._polls > before:
+            if not goes_on and self._poll_count > before:
                 first = context["ti"].get_first_reschedule_date(context) if before else None
                 began = first.timestamp() if first else began
-                self.log.info(summary(self._wait(), time.time() - began, self._polls))
+                self.log.info(summary(self._build_wait(), time.time() - began, self._poll_count))
 
-    def _leave_to_triggerer(
+    def _defer_to_trigger(
         self,
         context: Context,
         trigger: Callable[..., DswInstanceTrigger],
@@ -217,9 +217,9 @@ class Waiting(Asking):
                 timeout=self.timeout,
                 execution_timeout=self._seconds_until_execution_timeout(context, began),
                 last_poll_at_timeout=self._last_poll_at_timeout,
-                polled=True,
+                has_polled=True,
                 last_status=self._poll_log.last_status,
-                links=dict(self.kept_links),
+                links=dict(self.pushed_links),
             ),
             method_name=method_name,
             timeout=timedelta(seconds=min(self._airflow_timeout(), self._execution_seconds() + TRIGGERER_GRACE)),
@@ -253,8 +253,8 @@ class Waiting(Asking):
         """
         if event["polls"]:
             seconds = time.time() - event["began"]
-            self.log.info(summary(self._wait(), seconds, event["polls"], event["more_polls"]))
-        self.kept_links = show_links(context, event["links"], event["shown_links"])
+            self.log.info(summary(self._build_wait(), seconds, event["polls"], event["more_polls"]))
+        self.pushed_links = push_urls(context, event["links"], event["pushed_links"])
         return self._outcome_of(event)
 
     def _outcome_of(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -262,25 +262,25 @@ class Waiting(Asking):
             result: dict[str, Any] = event["result"]
             return result
         if event["outcome"] == "failed":
-            raise error_of(event)
-        raise self._out_of_time(event["outcome"], event["last_status"])
+            raise error_from_event(event)
+        raise self._timeout_error(event["outcome"], event["last_status"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where the triggerer itself gave no answer in time, as its event would have."""
-        self._take_arguments()
+        self._validate_arguments()
         try:
             # Not the sensor base's: there soft_fail and never_fail differ from poke mode.
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout:
             which = "timeout" if self._latest_end() <= self._execution_seconds() else "execution_timeout"
-        raise self._out_of_time(which)
+        raise self._timeout_error(which)
 
-    def _out_of_time(self, which: str, last_status: str | None = None) -> BaseException:
+    def _timeout_error(self, which: str, last_status: str | None = None) -> BaseException:
         last = f"; last seen: {last_status}" if last_status else ""
         if which == "execution_timeout":
             return AirflowTaskTimeout(
-                f"execution_timeout of {self.execution_timeout} is over. Waited for {self._wait()}{last}."
+                f"execution_timeout of {self.execution_timeout} is over. Waited for {self._build_wait()}{last}."
             )
         return AirflowSensorTimeout(
-            f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._wait()}{last}."
+            f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._build_wait()}{last}."
         )

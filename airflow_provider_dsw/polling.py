@@ -27,7 +27,7 @@ from airflow_provider_dsw.exceptions import (
     DswWaitArgumentError,
     DswWaitFailedError,
 )
-from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
+from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
 from airflow_provider_dsw.secrets import clean
 from airflow_provider_dsw.version_compat import AirflowException, AirflowNotFoundException
 from airflow_provider_dsw.waits.answers import PollResult
@@ -61,16 +61,16 @@ def fetch(
     :param may_be_shown_late: whether the snapshot is an operation's own: the service has named it, so that one of its
         replicas that doesn't know it is behind. Of an instance that is gone too, GetInstance says so.
     """
-    tries, asked_at = 1 if after_error else TRIES, time.time()
+    attempts, requested_at = 1 if after_error else MAX_ATTEMPTS, time.time()
     snapshot = None
     if snapshot_id:
         try:
-            snapshot = hook.get_instance_snapshot(instance_id, snapshot_id, tries=tries)
+            snapshot = hook.get_instance_snapshot(instance_id, snapshot_id, attempts=attempts)
         except DswInstanceNotFoundError:
             if not may_be_shown_late:
                 raise
-    instance = None if _is_over(snapshot) else hook.get_instance(instance_id, tries=tries)
-    return PollResult(instance, snapshot, hook.connection.region, asked_at)
+    instance = None if _is_decided(snapshot) else hook.get_instance(instance_id, attempts=attempts)
+    return PollResult(instance, snapshot, hook.connection.region, requested_at)
 
 
 async def afetch(
@@ -82,19 +82,19 @@ async def afetch(
     may_be_shown_late: bool = False,
 ) -> PollResult:
     """As :func:`fetch`, without blocking the event loop."""
-    tries, asked_at = 1 if after_error else TRIES, time.time()
+    attempts, requested_at = 1 if after_error else MAX_ATTEMPTS, time.time()
     snapshot = None
     if snapshot_id:
         try:
-            snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, tries=tries)
+            snapshot = await hook.aget_instance_snapshot(instance_id, snapshot_id, attempts=attempts)
         except DswInstanceNotFoundError:
             if not may_be_shown_late:
                 raise
-    instance = None if _is_over(snapshot) else await hook.aget_instance(instance_id, tries=tries)
-    return PollResult(instance, snapshot, hook.connection.region, asked_at)
+    instance = None if _is_decided(snapshot) else await hook.aget_instance(instance_id, attempts=attempts)
+    return PollResult(instance, snapshot, hook.connection.region, requested_at)
 
 
-def _is_over(snapshot: Mapping[str, Any] | None) -> bool:
+def _is_decided(snapshot: Mapping[str, Any] | None) -> bool:
     return snapshot is not None and evaluate_snapshot(snapshot, "").outcome is not Outcome.PENDING
 
 
@@ -106,12 +106,12 @@ _PROBLEMS = (
 )
 
 
-def problem_of(error: DswError) -> Problem:
+def problem_from_error(error: DswError) -> Problem:
     """Return what an error of the hook means for a wait."""
-    return next(problem for kind, problem in _PROBLEMS if isinstance(error, kind))
+    return next(problem for error_class, problem in _PROBLEMS if isinstance(error, error_class))
 
 
-def end_by(wait: Wait, error: DswError) -> DswError:
+def as_wait_error(wait: Wait, error: DswError) -> DswError:
     """
     Return what a task raises for an error of the hook: a transient one as it is, for a retry may find another.
 
@@ -121,12 +121,12 @@ def end_by(wait: Wait, error: DswError) -> DswError:
     if isinstance(error, DswTransientError) or (is_operation and isinstance(error, DswConnectionError)):
         return error
     failed = DswOperationFailedError if is_operation and isinstance(error, DswRequestError) else DswWaitFailedError
-    return failed(f"Waited for {wait}. {error}", **{name: getattr(error, name) for name in _CARRIED})
+    return failed(f"Waited for {wait}. {error}", **{name: getattr(error, name) for name in _ERROR_ATTRIBUTES})
 
 
-def as_final(error: DswError) -> DswWaitFailedError:
+def as_final_error(error: DswError) -> DswWaitFailedError:
     """Return what a task raises for an error of the hook that a retry would find again."""
-    return DswWaitFailedError(str(error), **{name: getattr(error, name) for name in _CARRIED})
+    return DswWaitFailedError(str(error), **{name: getattr(error, name) for name in _ERROR_ATTRIBUTES})
 
 
 def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
@@ -144,7 +144,7 @@ def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
     failed = DswWaitFailedError if wait.operation is None else DswOperationFailedError
     remedy = "mend it and clear the task" if wait.operation is None else "mend it; a retry of the task asks again"
     raise failed(
-        f"{wait.condition.failure(verdict)}{reason}. Waited for {wait}. "
+        f"{wait.condition.describe_failure(verdict)}{reason}. Waited for {wait}. "
         f"Look at the instance in the PAI console, {remedy}.",
         code=verdict.payload.get("ReasonCode"),
         request_id=verdict.payload.get("RequestId"),
@@ -157,7 +157,7 @@ def error_key(error: AirflowException) -> str:
     return f"{type(error).__name__} {getattr(error, 'code', None)} {getattr(error, 'status_code', None)}"
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """A line for the log, as ``log`` and ``alog`` take it."""
 
     level: int
@@ -185,7 +185,7 @@ class PollLog:
 
     def record(
         self, wait: Wait, found: PollResult | DswError, *, tolerate_transient: bool
-    ) -> tuple[Verdict, Line | None]:
+    ) -> tuple[Verdict, LogLine | None]:
         """
         Take one poll, and say what is new.
 
@@ -200,16 +200,16 @@ class PollLog:
         if not isinstance(found, DswError):
             verdict = evaluate(wait, found)
             raise_for_outcome(wait, verdict)
-            return verdict, self._of_status(wait, verdict)
-        verdict = evaluate(wait, problem_of(found))
+            return verdict, self._status_line(wait, verdict)
+        verdict = evaluate(wait, problem_from_error(found))
         if verdict.outcome is Outcome.SUCCESS:
-            return verdict, self._of_status(wait, verdict)
-        line = self._of_error(wait, found)
+            return verdict, self._status_line(wait, verdict)
+        line = self._error_line(wait, found)
         if verdict.outcome is Outcome.FAILURE or not tolerate_transient:
-            raise end_by(wait, found)
+            raise as_wait_error(wait, found)
         return verdict, line
 
-    def _of_status(self, wait: Wait, verdict: Verdict) -> Line | None:
+    def _status_line(self, wait: Wait, verdict: Verdict) -> LogLine | None:
         self.has_worked = True
         says_nothing = not (verdict.has_evidence or verdict.remark) and self.last_status is not None
         status = verdict.last_status if verdict.last_status == self.last_status else clean(verdict.last_status)
@@ -217,17 +217,17 @@ class PollLog:
             return None
         is_new_remark = verdict.remark and verdict.remark not in (self.last_status or "")
         self.last_status, self.last_error = status, None
-        return Line(
+        return LogLine(
             logging.WARNING if is_new_remark else logging.INFO,
             f"DSW instance {wait.condition.instance_id}: {status} (waiting for {wait})",
         )
 
-    def _of_error(self, wait: Wait, error: DswError) -> Line | None:
+    def _error_line(self, wait: Wait, error: DswError) -> LogLine | None:
         is_known, self.last_error = error_key(error) == self.last_error, error_key(error)
-        return None if is_known else Line(logging.WARNING, f"Still waiting for {wait}. {error}")
+        return None if is_known else LogLine(logging.WARNING, f"Still waiting for {wait}. {error}")
 
 
-def result(condition: WaitCondition, verdict: Verdict) -> dict[str, Any]:
+def xcom_value(condition: WaitCondition, verdict: Verdict) -> dict[str, Any]:
     """Return the XCom of a wait that has succeeded: the instance's default details, or the snapshot."""
     return redact(verdict.payload if condition.returns_snapshot else default_details(verdict.payload))
 
@@ -245,25 +245,25 @@ def summary(wait: Wait, seconds: float, polls: int, more: bool = False) -> str:
     return f"Waited {timedelta(seconds=round(seconds))} and {number} for {wait}."
 
 
-def event_of(error: AirflowException) -> dict[str, Any]:
+def event_from_error(error: AirflowException) -> dict[str, Any]:
     """Return the event that carries an error from the triggerer to the task."""
     return {
         "outcome": "failed",
         "error": type(error).__name__,
         "text": str(error),
-        **{name: getattr(error, name, None) for name in _CARRIED},
+        **{name: getattr(error, name, None) for name in _ERROR_ATTRIBUTES},
     }
 
 
-def error_of(event: Mapping[str, Any]) -> AirflowException:
+def error_from_event(event: Mapping[str, Any]) -> AirflowException:
     """Return the error that an event carries."""
     if event["error"] not in _ERRORS:
         # Airflow's own: it knows no such connection.
         return AirflowNotFoundException(event["text"])
-    return _ERRORS[event["error"]](event["text"], **{name: event[name] for name in _CARRIED})
+    return _ERRORS[event["error"]](event["text"], **{name: event[name] for name in _ERROR_ATTRIBUTES})
 
 
-_CARRIED = ("code", "status_code", "request_id", "message")
+_ERROR_ATTRIBUTES = ("code", "status_code", "request_id", "message")
 _ERRORS = {
     error.__name__: error
     for error in (
@@ -276,7 +276,7 @@ _ERRORS = {
 }
 
 
-def pause(
+def next_interval(
     interval: float,
     *,
     elapsed: float = 0.0,
@@ -305,7 +305,7 @@ def pause(
     return max(seconds * random.uniform(0.9, 1.0), retry_after or 0.0)  # noqa: S311 - not for secrets
 
 
-def next_due(interval: float, elapsed: float) -> float:
+def remaining_interval(interval: float, elapsed: float) -> float:
     """
     Return the seconds until the next poll of a wait with ``exponential_backoff`` whose pause was broken off.
 

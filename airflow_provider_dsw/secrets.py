@@ -21,9 +21,9 @@ from airflow_provider_dsw.urls import HIDDEN
 
 SECRET_PARAMETERS = ("Token",)
 """Parameters of a request's query that are secret: a sharing token."""
-SHORTEST_SECRET = 8
+MIN_SECRET_LENGTH = 8
 """Characters of what is hidden in all texts of the process; what is shorter may be a word, and no key or token is."""
-_SHORTEST_IN_ONE_TEXT = 4
+_MIN_SECRET_LENGTH_IN_ONE_TEXT = 4
 MAX_TEXT = 500
 """Characters of a message."""
 MAX_WORD = 200
@@ -50,11 +50,11 @@ async def amask(secrets: Iterable[str]) -> None:
         await amask_secret(secret)
 
 
-def know(secrets: Iterable[str]) -> None:
+def register_secrets(secrets: Iterable[str]) -> None:
     """Take these out of all that :func:`clean` and :func:`without_secrets` are given in this process."""
     global _known_forms
     for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET and secret not in _known:
+        if len(secret) >= MIN_SECRET_LENGTH and secret not in _known:
             _known[secret] = _forms(secret)
             while len(_known) > _MAX_KNOWN:
                 _known.pop(next(iter(list(_known))), None)
@@ -80,7 +80,7 @@ def without_secrets(text: str, *, also: Iterable[str] = ()) -> str:
     :param text: any text.
     :param also: as :func:`clean`.
     """
-    of_text = [_forms(secret) for secret in also if len(secret) >= _SHORTEST_IN_ONE_TEXT]
+    of_text = [_forms(secret) for secret in also if len(secret) >= _MIN_SECRET_LENGTH_IN_ONE_TEXT]
     for form in _longest_first([_known_forms, *of_text]) if of_text else _known_forms:
         if form in text:
             text = text.replace(form, HIDDEN)
@@ -96,16 +96,16 @@ def one_line(text: str, longest: int = MAX_TEXT) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def leaves(value: Any) -> Iterator[str]:
+def iter_strings(value: Any) -> Iterator[str]:
     """Return all strings in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from leaves(item)
+            yield from iter_strings(item)
     elif isinstance(value, Sequence):
         for item in value:
-            yield from leaves(item)
+            yield from iter_strings(item)
 
 
 def _longest_first(forms: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def _in_base64(secret: bytes) -> Iterator[str]:
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + secret).decode().rstrip("=")
         whole = encoded[(0, 2, 3)[before] : len(encoded) - bool((before + len(secret)) % 3)]
-        if len(whole) >= SHORTEST_SECRET:
+        if len(whole) >= MIN_SECRET_LENGTH:
             yield whole
             yield whole.replace("+", "-").replace("/", "_")
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airflow_provider_dsw.links.dsw import row_of
+from airflow_provider_dsw.links.dsw import ti_fields
 from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, aget_xcom, aset_xcom
 
 if TYPE_CHECKING:
@@ -36,19 +36,19 @@ STATE_TIMEOUT = 2.0
 """Seconds for a question to Airflow while it kills the task: it sends SIGKILL five seconds after SIGTERM."""
 CLAIM_PAUSE = 0.5
 """Seconds in which another triggerer that was told the same may claim the stop too; the later claim counts."""
-LATEST_STOP = 60.0
+STOP_WINDOW = 60.0
 """Seconds after the beginning of a try until which the one before it may have the instance stopped."""
-ASK_AGAIN = 3.0
+STATE_RETRY_PAUSE = 3.0
 """Seconds after which a triggerer asks again what Airflow did not answer."""
 _ATTEMPTS = 3
 # The states of a task that nobody has ended: the last one is that of a try whose heartbeats the scheduler missed.
-_NOBODY_S = ("running", "deferred", "up_for_retry")
+_NOT_ENDED_BY_PERSON = ("running", "deferred", "up_for_retry")
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TaskTry:
     """
     One try of a task, as far as its end depends on it.
 
@@ -62,7 +62,7 @@ class Attempt:
     max_tries: int
 
     @classmethod
-    def of(cls, context: Context) -> Attempt:
+    def of(cls, context: Context) -> TaskTry:
         """Return the try that a context is of."""
         ti: Any = context.get("ti")
         row = {name: getattr(ti, name, None) for name in ("dag_id", "task_id", "run_id", "map_index")}
@@ -131,10 +131,10 @@ class Attempt:
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(STATE_TIMEOUT)
-        return answers[0] not in _NOBODY_S if answers else None
+        return answers[0] not in _NOT_ENDED_BY_PERSON if answers else None
 
 
-def note(attempt: Attempt, **facts: Any) -> None:
+def write_note(attempt: TaskTry, **facts: Any) -> None:
     """
     Tell the triggers of this task's waits what :data:`NOTE_KEY` is about.
 
@@ -149,7 +149,7 @@ def note(attempt: Attempt, **facts: Any) -> None:
         log.warning("If the task is ended while it is deferred, nothing is stopped (%s).", type(error).__name__)
 
 
-def has_noted_wait(attempt: Attempt) -> bool:
+def has_noted_wait(attempt: TaskTry) -> bool:
     """Return whether a wait of this try was deferred during which the instance might have to be stopped."""
     if not _has_supervisor():
         return False
@@ -166,7 +166,7 @@ def new_wait_id() -> str | None:
     return uuid.uuid4().hex if _has_supervisor() else None
 
 
-async def anote_end(ti: Any, trigger_log: Any) -> None:
+async def awrite_end_note(ti: Any, trigger_log: Any) -> None:
     """
     Note, from a trigger that is about to fire, that the task resumes: who is told after that that it ended is late.
 
@@ -176,13 +176,13 @@ async def anote_end(ti: Any, trigger_log: Any) -> None:
     if ti is None or not _has_supervisor():
         return
     try:
-        await aset_xcom(NOTE_KEY, {"try": ti.try_number}, **row_of(ti))
+        await aset_xcom(NOTE_KEY, {"try": ti.try_number}, **ti_fields(ti))
     except Exception as error:
         # The worker that resumes the task notes it too.
         await trigger_log.awarning("The end of the wait could not be noted (%s).", type(error).__name__)
 
 
-async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
+async def amay_stop_instance(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
     """
     Return whether it is certain that a person has ended the deferred task, and that nobody else sees to the stop.
 
@@ -197,12 +197,12 @@ async def amay_stop(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
         return False
     for number in range(_ATTEMPTS):
         if number:
-            await asyncio.sleep(ASK_AGAIN)
+            await asyncio.sleep(STATE_RETRY_PAUSE)
         try:
-            is_deferred = await asyncio.to_thread(_state, row_of(ti)) == "deferred"
+            is_deferred = await asyncio.to_thread(_state, ti_fields(ti)) == "deferred"
             if wait_id is None:
                 return not is_deferred
-            noted = await aget_xcom(NOTE_KEY, **row_of(ti))
+            noted = await aget_xcom(NOTE_KEY, **ti_fields(ti))
         except Exception as error:
             await trigger_log.awarning("Airflow does not say who has ended the task (%s).", type(error).__name__)
             continue
@@ -223,15 +223,15 @@ def _may_claim(noted: Mapping[str, Any], ti: Any, wait_id: str, is_deferred: boo
     if noted.get("wait") == wait_id:
         return not is_deferred
     is_next = noted.get("try") == ti.try_number + 1
-    return is_next and bool(noted.get("is_cleared")) and time.time() - noted.get("began", 0.0) < LATEST_STOP
+    return is_next and bool(noted.get("is_cleared")) and time.time() - noted.get("began", 0.0) < STOP_WINDOW
 
 
 async def _aclaim(ti: Any, noted: Mapping[str, Any]) -> bool | None:
     """Return whether no other triggerer has claimed the stop later; None if the next try has written over the claim."""
     claim = {**noted, "stopped_by": uuid.uuid4().hex}
-    await aset_xcom(NOTE_KEY, claim, **row_of(ti))
+    await aset_xcom(NOTE_KEY, claim, **ti_fields(ti))
     await asyncio.sleep(CLAIM_PAUSE)
-    found = await aget_xcom(NOTE_KEY, **row_of(ti))
+    found = await aget_xcom(NOTE_KEY, **ti_fields(ti))
     if isinstance(found, dict) and "stopped_by" in found:
         return bool(found == claim)
     return None

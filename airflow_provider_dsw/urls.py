@@ -30,7 +30,7 @@ _SECRET_WORDS = (
 _SECRET_NAMES = frozenset({"sig", "jwt", "key", "pwd", "pw", "pass", "otp", "sas", "sid", "session", "code", "bearer"})
 # A segment of the path whose next segment is the secret: /token/abc.
 _SECRET_SEGMENTS = frozenset({"token", "secret", "password", "passwd", "jwt", "sig", "signature", "ticket", "apikey"})
-_DEEPEST_ENCODING = 3
+_MAX_DECODINGS = 3
 
 
 def holds_secret(url: str) -> bool:
@@ -106,7 +106,7 @@ def _holds_secret_inside(value: str) -> bool:
 
 
 def _decoded(text: str) -> str:
-    for _ in range(_DEEPEST_ENCODING):
+    for _ in range(_MAX_DECODINGS):
         decoded = unquote(text)
         if decoded == text:
             break

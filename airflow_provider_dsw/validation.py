@@ -16,18 +16,18 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.expressions import compile_expression
 from airflow_provider_dsw.urls import hide_secrets
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 Check = Callable[[str, Any], Any]
 
-LONGEST = timedelta(days=36525)
+MAX_DURATION = timedelta(days=36525)
 """What still is a time to wait, a hundred years: clocks, sockets and databases have limits not far beyond."""
-LARGEST = 10**18
+MAX_NUMBER = 10**18
 """What no number that the service takes comes near; Python writes no int of more than 4300 digits."""
-LONGEST_SHOWN = 140
+MAX_SHOWN = 140
 """How much of a value is in a message, in characters."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -80,21 +80,21 @@ def boolean(name: str, value: object) -> bool:
     )
 
 
-def seconds(name: str, value: object, *, may_be_0: bool = False) -> float:
+def seconds(name: str, value: object, *, allow_zero: bool = False) -> float:
     """
     Return a number of seconds.
 
     :param name: the argument.
     :param value: a finite number above 0, or a timedelta.
-    :param may_be_0: whether 0 is right too.
+    :param allow_zero: whether 0 is right too.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, (int, float)) and not isinstance(number, bool):
-        if number > LONGEST.total_seconds() and number != math.inf:
+        if number > MAX_DURATION.total_seconds() and number != math.inf:
             raise ValueError(f"{name}: {shown(value)} is longer than a hundred years.")
-        if 0 < number < math.inf or (may_be_0 and number == 0):
+        if 0 < number < math.inf or (allow_zero and number == 0):
             return float(number)
-    least = "0 or more" if may_be_0 else "above 0"
+    least = "0 or more" if allow_zero else "above 0"
     raise ValueError(f"{name}: {shown(value)} is not a number of seconds {least}, nor a timedelta.")
 
 
@@ -105,7 +105,7 @@ def whole_number(name: str, value: object) -> int:
     :param name: the argument.
     :param value: an int.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MAX_NUMBER:
         return value
     raise ValueError(f"{name}: {shown(value)} is not a whole number above 0.")
 
@@ -117,7 +117,7 @@ def text(name: str, value: object) -> str:
     :param name: the argument.
     :param value: a str with more than white space.
     """
-    return _text(name, value, shown)
+    return _checked_text(name, value, shown)
 
 
 def description(name: str, value: object) -> str:
@@ -127,7 +127,7 @@ def description(name: str, value: object) -> str:
     :param name: the argument.
     :param value: a str.
     """
-    return str(value) if isinstance(value, str) and not value.strip() else _text(name, value, _type_of)
+    return str(value) if isinstance(value, str) and not value.strip() else _checked_text(name, value, _type_of)
 
 
 def secret_text(name: str, value: object) -> str:
@@ -137,7 +137,7 @@ def secret_text(name: str, value: object) -> str:
     :param name: the argument.
     :param value: a str with more than white space.
     """
-    return _text(name, value, _type_of)
+    return _checked_text(name, value, _type_of)
 
 
 def identifier(name: str, value: object) -> str:
@@ -263,7 +263,7 @@ def target_statuses(name: str, value: object) -> tuple[str, ...]:
     :param name: the argument.
     :param value: a status, or several.
     """
-    found = statuses(name, value if is_several(value) else [value])
+    found = statuses(name, value if is_collection(value) else [value])
     if not found:
         raise ValueError(f"{name}: empty. Name at least one status.")
     return found
@@ -276,13 +276,13 @@ def statuses(name: str, value: object) -> tuple[str, ...]:
     :param name: the argument.
     :param value: a list, tuple or set of them.
     """
-    found = items(value) if is_several(value) else [_plain(value)]
+    found = items(value) if is_collection(value) else [_plain(value)]
     found = [item.strip() if isinstance(item, str) else item for item in found]
     for status in found:
         if not isinstance(status, str) or status not in INSTANCE_STATUSES:
-            near = nearest(status if isinstance(status, str) else "", INSTANCE_STATUSES)
+            near = did_you_mean(status if isinstance(status, str) else "", INSTANCE_STATUSES)
             raise ValueError(f"{name}: {shown(status)} is no instance status.{near}")
-    if not is_several(value):
+    if not is_collection(value):
         raise ValueError(f"{name}: {shown(value)} is a single status. Write a list of them: [{found[0]!r}].")
     return tuple(found)
 
@@ -294,7 +294,7 @@ def texts(name: str, value: object) -> list[str]:
     :param name: the argument.
     :param value: a list, tuple or set of them; a single text would be a list of letters.
     """
-    if not is_several(value):
+    if not is_collection(value):
         advice = _RENDERS_TEXT if isinstance(value, str) else ""
         raise ValueError(f"{name}: {shown(value)} is not a list of strings. Write one as ['…'].{advice}")
     return [text(f"{name}[{index}]", item) for index, item in enumerate(items(value))]
@@ -374,7 +374,7 @@ def parameter(name: str, value: object) -> Any:
     found = _plain(value)
     if isinstance(found, datetime):
         return moment(name, found)
-    if is_several(found):
+    if is_collection(found):
         return [_scalar(name, item) for item in items(found)]
     return json_object(name, found) if isinstance(found, Mapping) else _scalar(name, found)
 
@@ -392,7 +392,7 @@ def body(name: str, value: object) -> dict[str, Any]:
     return found
 
 
-def is_several(value: object) -> bool:
+def is_collection(value: object) -> bool:
     """
     Return whether a value is a list of some kind.
 
@@ -406,7 +406,7 @@ def items(value: Any) -> list[Any]:
     """
     Return what is in a list of some kind, of an enum its value, and of a set in sorted order.
 
-    :param value: for which :func:`is_several` holds, or a dict.
+    :param value: for which :func:`is_collection` holds, or a dict.
     """
     found = [_plain(item) for item in value]
     is_set = isinstance(value, (set, frozenset))
@@ -421,12 +421,12 @@ def _plain(value: Any) -> Any:
 def _scalar(name: str, value: object) -> Any:
     if isinstance(value, str):
         return description(name, value)
-    if not isinstance(value, (int, float)) or not -LARGEST < value < LARGEST:
+    if not isinstance(value, (int, float)) or not -MAX_NUMBER < value < MAX_NUMBER:
         raise ValueError(f"{name}: {_type_of(value)} is neither a string, a finite number, a boolean nor a datetime.")
     return value
 
 
-def _text(name: str, value: object, show: Callable[[object], str]) -> str:
+def _checked_text(name: str, value: object, show: Callable[[object], str]) -> str:
     found = _plain(value)
     if not isinstance(found, str):
         advice = _NATIVE_NUMBER if isinstance(found, (int, float)) and not isinstance(found, bool) else ""
@@ -447,16 +447,16 @@ def shown(value: object) -> str:
     :param value: anything.
     """
     if isinstance(value, str):
-        found = repr(hide_secrets(value[: 2 * LONGEST_SHOWN]))
+        found = repr(hide_secrets(value[: 2 * MAX_SHOWN]))
     elif isinstance(value, list) and all(isinstance(item, str) for item in value):
         found = hide_secrets(repr(value[:9]))
     elif value is None or isinstance(value, (bool, float, bytes)):
         found = repr(value)
-    elif isinstance(value, timedelta) or (isinstance(value, int) and abs(value) < LARGEST):
+    elif isinstance(value, timedelta) or (isinstance(value, int) and abs(value) < MAX_NUMBER):
         found = str(value)
     else:
         return _type_of(value)
-    return found if len(found) <= LONGEST_SHOWN else f"{found[: LONGEST_SHOWN - 3]}..."
+    return found if len(found) <= MAX_SHOWN else f"{found[: MAX_SHOWN - 3]}..."
 
 
 def _type_of(value: object) -> str:

@@ -66,10 +66,10 @@ def dsw_default(emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch) -> DswEm
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let triggers poll more often than once a second, where how often they do is not what is tested."""
-    monkeypatch.setattr("airflow_provider_dsw.triggers.base.SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.base.MIN_INTERVAL", 0.0)
 
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the hook's retries follow each other at once, where how long they wait is not what is tested."""
-    monkeypatch.setattr("airflow_provider_dsw.hooks.dsw._pause", lambda state: 0.0)
+    monkeypatch.setattr("airflow_provider_dsw.hooks.dsw._retry_wait", lambda state: 0.0)

@@ -10,7 +10,7 @@ from airflow_provider_dsw.client import connection as connections
 from airflow_provider_dsw.client.credentials import Credentials, CredentialsError
 from airflow_provider_dsw.client.failures import Failure, from_look_up_exception
 from airflow_provider_dsw.client.route import Route, route_to
-from airflow_provider_dsw.client.steps import Block, Do, Exclusive, Flow
+from airflow_provider_dsw.client.steps import AirflowCall, BlockingCall, Exclusive, Flow
 from airflow_provider_dsw.exceptions import DswConnectionError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Access:
         """Why the connection could not be looked up anew; what all who are denied meanwhile get."""
         self._looked_up_at = time.monotonic()
         self._renewable_at = float("-inf")
-        self._was_let_in = False
+        self._was_accepted = False
         self._route: Route | None = None
         self._sdk_client: Any = None
 
@@ -51,18 +51,18 @@ class Access:
 
     def sdk_client(self) -> Flow[Any]:
         """Return the SDK's client, made at the first use."""
-        client = yield Exclusive("sdk client", self._made_sdk_client())
+        client = yield Exclusive("sdk client", self._make_sdk_client())
         return client
 
-    def _made_sdk_client(self) -> Flow[Any]:
+    def _make_sdk_client(self) -> Flow[Any]:
         if self._sdk_client is None:
-            self._sdk_client = yield Block(partial(self.connection.sdk_client, self.credentials.for_sdk()))
+            self._sdk_client = yield BlockingCall(partial(self.connection.sdk_client, self.credentials.for_sdk()))
         return self._sdk_client
 
-    def let_in(self) -> None:
+    def mark_accepted(self) -> None:
         """Note that the service has not denied it: if it does later, that is worth a new look-up at once."""
-        if not self._was_let_in:
-            self._was_let_in, self._renewable_at = True, float("-inf")
+        if not self._was_accepted:
+            self._was_accepted, self._renewable_at = True, float("-inf")
 
     def is_renewable(self, since: float) -> bool:
         """
@@ -108,7 +108,7 @@ class CurrentAccess:
         self._masker = masker
         self.found: Access | None = None
 
-    def load(self, look_up: Do) -> Flow[Access]:
+    def load(self, look_up: AirflowCall) -> Flow[Access]:
         """
         Return the access, which is looked up at the first use.
 
@@ -116,7 +116,7 @@ class CurrentAccess:
         """
         return self.found or (yield Exclusive("access", self._load(look_up)))
 
-    def renew(self, denied: Access, began: float, look_up: Do) -> Flow[Access | Failure]:
+    def renew(self, denied: Access, began: float, look_up: AirflowCall) -> Flow[Access | Failure]:
         """
         Return what to try again with, renewed once for all who were denied; `denied` itself if nothing is new.
 
@@ -131,22 +131,22 @@ class CurrentAccess:
             return from_look_up_exception(self._conn_id, error)
         return found
 
-    def _load(self, look_up: Do) -> Flow[Access]:
+    def _load(self, look_up: AirflowCall) -> Flow[Access]:
         if self.found is None:
             self.found = Access((yield from self._look_up(look_up)))
         return self.found
 
-    def _look_up(self, look_up: Do) -> Flow[connections.DswConnection]:
+    def _look_up(self, look_up: AirflowCall) -> Flow[connections.DswConnection]:
         connection = connections.parse((yield look_up), self._region)
         yield from self._masker.mask(connection.secrets)
         return connection
 
-    def _renew(self, denied: Access, began: float, look_up: Do) -> Flow[Access | Failure]:
+    def _renew(self, denied: Access, began: float, look_up: AirflowCall) -> Flow[Access | Failure]:
         if self.found is denied and denied.is_renewable(began):
             denied.begin_renewal()
             try:
                 connection = yield from self._look_up(look_up)
-                self.found = yield Block(partial(denied.successor, connection))
+                self.found = yield BlockingCall(partial(denied.successor, connection))
             except DswConnectionError:
                 raise
             except CredentialsError as error:

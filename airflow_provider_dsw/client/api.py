@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.arguments import nearest
-from airflow_provider_dsw.client.request import Request
+from airflow_provider_dsw.arguments import did_you_mean
+from airflow_provider_dsw.client.request import ApiRequest
 
 _INSTANCES = "/api/v2/instances"
 PAGE_SIZE = 100
@@ -24,17 +24,17 @@ Check = Callable[[dict[str, Any]], str | None]
 
 
 @dataclass(frozen=True)
-class Call:
+class ApiCall:
     """
     One call.
 
     :param request: what is sent.
-    :param asked: in words, what for, e.g. ``GetInstance of dsw-1``.
+    :param description: in words, what for, e.g. ``GetInstance of dsw-1``.
     :param check: of the answer.
     """
 
-    request: Request
-    asked: str
+    request: ApiRequest
+    description: str
     check: Check
 
     @property
@@ -42,7 +42,7 @@ class Call:
         """How many items of a list a page holds."""
         return int(self.request.query["PageSize"])
 
-    def page(self, number: int, size: int) -> Call:
+    def page(self, number: int, size: int) -> ApiCall:
         """Return the call of one page of a list, from 1 on."""
         query = {**self.request.query, "PageSize": str(size), "PageNumber": str(number)}
         return replace(self, request=replace(self.request, query=query))
@@ -86,50 +86,50 @@ LIST_FILTERS = {
 }
 
 
-def get_instance(instance_id: str, token: str | None, fields: str | None) -> Call:
+def get_instance(instance_id: str, token: str | None, fields: str | None) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
     # None, or empty: not given.
     token = None if token == "" else validation.optional(validation.secret_text)("token", token)
     fields = None if fields == "" else validation.optional(validation.text)("fields", fields)
     query = {name: value for name, value in (("Token", token), ("Fields", fields)) if value}
-    request = Request("GetInstance", "GET", f"{_INSTANCES}/{instance_id}", query)
-    check = _about(InstanceId=instance_id, optional=bool(fields))
-    return Call(request, f"GetInstance of {instance_id}", check)
+    request = ApiRequest("GetInstance", "GET", f"{_INSTANCES}/{instance_id}", query)
+    check = _expect_ids(InstanceId=instance_id, optional=bool(fields))
+    return ApiCall(request, f"GetInstance of {instance_id}", check)
 
 
-def get_instance_snapshot(instance_id: str, snapshot_id: str) -> Call:
+def get_instance_snapshot(instance_id: str, snapshot_id: str) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
     snapshot_id = validation.identifier("snapshot_id", snapshot_id)
-    request = Request("GetInstanceSnapshot", "GET", f"{_INSTANCES}/{instance_id}/snapshots/{snapshot_id}")
-    asked = f"GetInstanceSnapshot of {snapshot_id} of {instance_id}"
-    return Call(request, asked, _about(InstanceId=instance_id, SnapshotId=snapshot_id))
+    request = ApiRequest("GetInstanceSnapshot", "GET", f"{_INSTANCES}/{instance_id}/snapshots/{snapshot_id}")
+    description = f"GetInstanceSnapshot of {snapshot_id} of {instance_id}"
+    return ApiCall(request, description, _expect_ids(InstanceId=instance_id, SnapshotId=snapshot_id))
 
 
-def list_instances(filters: Mapping[str, Any]) -> Call:
+def list_instances(filters: Mapping[str, Any]) -> ApiCall:
     if (size := filters.get("page_size")) is not None:
         validation.whole_number("list_instances: page_size", size)
-    request = Request("ListInstances", "GET", _INSTANCES, {"PageSize": str(PAGE_SIZE), **_list_query(filters)})
-    return Call(request, "ListInstances", _holds_list("Instances"))
+    request = ApiRequest("ListInstances", "GET", _INSTANCES, {"PageSize": str(PAGE_SIZE), **_list_query(filters)})
+    return ApiCall(request, "ListInstances", _holds_list("Instances"))
 
 
-def list_instance_snapshots(instance_id: str) -> Call:
+def list_instance_snapshots(instance_id: str) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
     path = f"{_INSTANCES}/{instance_id}/snapshots"
-    request = Request("ListInstanceSnapshot", "GET", path, {"PageSize": str(PAGE_SIZE)})
-    return Call(request, f"ListInstanceSnapshot of {instance_id}", _holds_list("Snapshots", InstanceId=instance_id))
+    request = ApiRequest("ListInstanceSnapshot", "GET", path, {"PageSize": str(PAGE_SIZE)})
+    return ApiCall(request, f"ListInstanceSnapshot of {instance_id}", _holds_list("Snapshots", InstanceId=instance_id))
 
 
-def start_instance(instance_id: str) -> Call:
+def start_instance(instance_id: str) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
-    request = Request("StartInstance", "PUT", f"{_INSTANCES}/{instance_id}/start")
-    return Call(request, f"StartInstance of {instance_id}", _about(InstanceId=instance_id))
+    request = ApiRequest("StartInstance", "PUT", f"{_INSTANCES}/{instance_id}/start")
+    return ApiCall(request, f"StartInstance of {instance_id}", _expect_ids(InstanceId=instance_id))
 
 
-def stop_instance(instance_id: str, save_image: bool) -> Call:
+def stop_instance(instance_id: str, save_image: bool) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
     query = {"SaveImage": "true" if validation.boolean("save_image", save_image) else "false"}
-    request = Request("StopInstance", "PUT", f"{_INSTANCES}/{instance_id}/stop", query)
-    return Call(request, f"StopInstance of {instance_id}", _about(InstanceId=instance_id))
+    request = ApiRequest("StopInstance", "PUT", f"{_INSTANCES}/{instance_id}/stop", query)
+    return ApiCall(request, f"StopInstance of {instance_id}", _expect_ids(InstanceId=instance_id))
 
 
 def create_instance_snapshot(
@@ -140,7 +140,7 @@ def create_instance_snapshot(
     overwrite: bool | None,
     exclude_paths: Sequence[str] | None,
     labels: Mapping[str, str] | Sequence[Mapping[str, str]] | None,
-) -> Call:
+) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
     pairs = validation.optional(validation.labels)("labels", labels)
     body = {
@@ -151,31 +151,31 @@ def create_instance_snapshot(
         "ExcludePaths": validation.optional(validation.texts)("exclude_paths", exclude_paths),
         "Labels": None if pairs is None else [{"Key": key, "Value": value} for key, value in pairs.items()],
     }
-    request = Request(
+    request = ApiRequest(
         "CreateInstanceSnapshot",
         "POST",
         f"{_INSTANCES}/{instance_id}/snapshots",
         body={name: value for name, value in body.items() if value is not None},
     )
-    return Call(request, f"CreateInstanceSnapshot of {instance_id}", _created)
+    return ApiCall(request, f"CreateInstanceSnapshot of {instance_id}", _holds_snapshot_id)
 
 
-def create_instance(body: Mapping[str, Any]) -> Call:
+def create_instance(body: Mapping[str, Any]) -> ApiCall:
     call = any_operation("CreateInstance", "POST", _INSTANCES, None, validation.body("body", body))
     return replace(call, check=_holds_instance_id)
 
 
-def delete_instance(instance_id: str) -> Call:
+def delete_instance(instance_id: str) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
-    request = Request("DeleteInstance", "DELETE", f"{_INSTANCES}/{instance_id}")
-    return Call(request, f"DeleteInstance of {instance_id}", _about(InstanceId=instance_id))
+    request = ApiRequest("DeleteInstance", "DELETE", f"{_INSTANCES}/{instance_id}")
+    return ApiCall(request, f"DeleteInstance of {instance_id}", _expect_ids(InstanceId=instance_id))
 
 
-def get_instance_events(instance_id: str, since: datetime | None) -> Call:
+def get_instance_events(instance_id: str, since: datetime | None) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
     query = {} if since is None else {"StartTime": _query_value("since", validation.moment("since", since))}
-    request = Request("GetInstanceEvents", "GET", f"{_INSTANCES}/{instance_id}/events", query)
-    return Call(request, f"GetInstanceEvents of {instance_id}", _holds_events)
+    request = ApiRequest("GetInstanceEvents", "GET", f"{_INSTANCES}/{instance_id}/events", query)
+    return ApiCall(request, f"GetInstanceEvents of {instance_id}", _holds_events)
 
 
 def oldest_first(lines: list[str]) -> list[str]:
@@ -186,26 +186,26 @@ def oldest_first(lines: list[str]) -> list[str]:
     return lines
 
 
-def create_shutdown_timer(instance_id: str, after: float | timedelta) -> Call:
+def create_shutdown_timer(instance_id: str, after: float | timedelta) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
-    request = Request(
+    request = ApiRequest(
         "CreateInstanceShutdownTimer",
         "POST",
         f"{_INSTANCES}/{instance_id}/shutdowntimer",
         body={"RemainingTimeInMs": math.ceil(validation.seconds("after", after) * 1000)},
     )
-    return Call(request, f"CreateInstanceShutdownTimer of {instance_id}", _about(InstanceId=instance_id))
+    return ApiCall(request, f"CreateInstanceShutdownTimer of {instance_id}", _expect_ids(InstanceId=instance_id))
 
 
-def delete_shutdown_timer(instance_id: str) -> Call:
+def delete_shutdown_timer(instance_id: str) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
-    request = Request("DeleteInstanceShutdownTimer", "DELETE", f"{_INSTANCES}/{instance_id}/shutdowntimer")
-    return Call(request, f"DeleteInstanceShutdownTimer of {instance_id}", _about(InstanceId=instance_id))
+    request = ApiRequest("DeleteInstanceShutdownTimer", "DELETE", f"{_INSTANCES}/{instance_id}/shutdowntimer")
+    return ApiCall(request, f"DeleteInstanceShutdownTimer of {instance_id}", _expect_ids(InstanceId=instance_id))
 
 
 def any_operation(
     action: str, method: str, path: str, query: Mapping[str, Any] | None, body: Mapping[str, Any] | None
-) -> Call:
+) -> ApiCall:
     for name, value, pattern, example in (
         ("action", action, r"[A-Za-z][A-Za-z0-9]*", "'GetLifecycle'"),
         ("method", method, "GET|POST|PUT|PATCH|DELETE", "'GET'"),
@@ -217,10 +217,10 @@ def any_operation(
         body = validation.json_object("body", body)
     given = {} if query is None else validation.query("query", query)
     sent = {name: _query_value(name, value) for name, value in given.items()}
-    return Call(Request(action, method, path, sent, body), action, lambda answer: None)
+    return ApiCall(ApiRequest(action, method, path, sent, body), action, lambda answer: None)
 
 
-def _about(*, optional: bool = False, **ids: str) -> Check:
+def _expect_ids(*, optional: bool = False, **ids: str) -> Check:
     """
     Return a check that an answer is about these ids: connections that are shared after a fork mix answers up.
 
@@ -237,7 +237,7 @@ def _about(*, optional: bool = False, **ids: str) -> Check:
     return check
 
 
-def _created(answer: dict[str, Any]) -> str | None:
+def _holds_snapshot_id(answer: dict[str, Any]) -> str | None:
     return None if answer.get("SnapshotId") else "the answer holds no SnapshotId"
 
 
@@ -269,7 +269,7 @@ def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:
     query: dict[str, str] = {}
     for name, value in filters.items():
         if name not in LIST_FILTERS:
-            raise ValueError(f"list_instances: no filter {name!r}.{nearest(name, LIST_FILTERS)}")
+            raise ValueError(f"list_instances: no filter {name!r}.{did_you_mean(name, LIST_FILTERS)}")
         if value is None:
             continue
         check = validation.json_value if name == "tag" else validation.parameter

@@ -30,10 +30,10 @@ class AwaitedConnection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, step: Open, free: asyncio.Semaphore, deadlines: Deadlines) -> AwaitedConnection:
-        family, kind, protocol, _, address = step.address
+        family, socket_type, protocol, _, address = step.address
         loop = asyncio.get_running_loop()
         await free.acquire()
-        connected = socket.socket(family, kind, protocol)
+        connected = socket.socket(family, socket_type, protocol)
         try:
             connected.setblocking(False)
             await loop.sock_connect(connected, address)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from airflow_provider_dsw.client.awaited_connection import AwaitedConnection
 from airflow_provider_dsw.client.deadlines import Deadlines
 from airflow_provider_dsw.client.pool import Pool
-from airflow_provider_dsw.client.steps import Block, Do, Exchange, Flow, Open, StartTls, Step
+from airflow_provider_dsw.client.steps import AirflowCall, BlockingCall, Exchange, Flow, Open, StartTls, Step
 from airflow_provider_dsw.client.threads import in_thread
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class AwaitingSender:
             step = next(flow)
             while True:
                 try:
-                    found = await self._take(step, deadline)
+                    found = await self._perform(step, deadline)
                 except BaseException as error:
                     step = flow.throw(error)
                 else:
@@ -50,7 +50,7 @@ class AwaitingSender:
         finally:
             flow.close()
 
-    async def _take(self, step: Step, deadline: float) -> Any:
+    async def _perform(self, step: Step, deadline: float) -> Any:
         if isinstance(step, Exchange):
             return await step.connection.exchange(step, deadline)
         left = deadline - time.monotonic()
@@ -62,9 +62,9 @@ class AwaitingSender:
                     return await AwaitedConnection.open(step, self._free, self._deadlines)
                 case StartTls():
                     return await step.connection.start_tls(step)
-                case Block():
+                case BlockingCall():
                     return await in_thread(step.function)
-                case Do():
+                case AirflowCall():
                     return await step.awaiting()
             lock = self._locks.setdefault(step.name, asyncio.Lock())
             await lock.acquire()

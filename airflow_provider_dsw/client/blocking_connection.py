@@ -29,8 +29,8 @@ class BlockingConnection:
 
     @classmethod
     def open(cls, step: Open, deadline: float | None) -> BlockingConnection:
-        family, kind, protocol, _, address = step.address
-        made = cls(socket.socket(family, kind, protocol))
+        family, socket_type, protocol, _, address = step.address
+        made = cls(socket.socket(family, socket_type, protocol))
         try:
             made._socket.settimeout(seconds_left(deadline, step.timeout))
             made._socket.connect(address)

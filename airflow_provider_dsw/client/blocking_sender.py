@@ -10,7 +10,7 @@ from weakref import finalize
 from airflow_provider_dsw.client.blocking_connection import BlockingConnection, seconds_left
 from airflow_provider_dsw.client.locks import reset_in_child
 from airflow_provider_dsw.client.pool import Pool
-from airflow_provider_dsw.client.steps import Block, Do, Exchange, Exclusive, Flow, Open, StartTls, Step
+from airflow_provider_dsw.client.steps import AirflowCall, BlockingCall, Exchange, Exclusive, Flow, Open, StartTls, Step
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class BlockingSender:
             step = next(flow)
             while True:
                 try:
-                    found = self._take(step, deadline)
+                    found = self._perform(step, deadline)
                 except BaseException as error:
                     step = flow.throw(error)
                 else:
@@ -53,7 +53,7 @@ class BlockingSender:
         finally:
             flow.close()
 
-    def _take(self, step: Step, deadline: float | None) -> Any:
+    def _perform(self, step: Step, deadline: float | None) -> Any:
         match step:
             case Exchange():
                 return step.connection.exchange(step, deadline)
@@ -73,7 +73,7 @@ class BlockingSender:
                         lock.release()
                     except RuntimeError:
                         pass
-            case Block():
+            case BlockingCall():
                 return step.function()
-            case Do():
+            case AirflowCall():
                 return step.blocking()

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.client.connection_fields import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_READ_TIMEOUT,
-    NEEDED,
+    MIN_ROLE_SESSION_SECONDS,
     NETWORKS,
+    OPTIONAL_FIELDS,
     PROTOCOLS,
-    SHORTEST_ROLE_SESSION,
-    TAKEN,
+    REQUIRED_FIELDS,
     extra_keys,
     secret_fields,
 )
@@ -111,12 +111,12 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
         log.warning("%s:%s", where, hint)
 
     def text(name: str) -> str:
-        return _text(extra.get(name))
+        return _stripped(extra.get(name))
 
     def choice(name: str, known: tuple[str, ...]) -> str:
         value = text(name) or known[0]
         if value not in known:
-            raise DswConnectionError(f"{where}: extra {name!r} is {value!r}.{nearest(value, known)}")
+            raise DswConnectionError(f"{where}: extra {name!r} is {value!r}.{did_you_mean(value, known)}")
         return value
 
     def seconds(name: str, default: float) -> float:
@@ -133,7 +133,7 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
     if region and not (isinstance(region, str) and re.fullmatch(_REGION, region)):
         raise DswConnectionError(f"{where}: region {region!r} is no region id like 'cn-hangzhou'.")
     network = choice("network", NETWORKS)
-    auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", tuple(NEEDED))
+    auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", tuple(REQUIRED_FIELDS))
     if auth_type == "access_key" and text("security_token"):
         auth_type = "sts"
     return DswConnection(
@@ -153,7 +153,7 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
 def _secrets(connection: Connection, extra: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the password, as the official provider keeps it too, and all that the form shows as one."""
     values = (connection.password, *(extra.get(name) for name in ("access_key_secret", *secret_fields())))
-    return tuple(dict.fromkeys(filter(None, map(_text, values))))
+    return tuple(dict.fromkeys(filter(None, map(_stripped, values))))
 
 
 def _extra_of(connection: Connection, where: str) -> dict[str, Any]:
@@ -174,11 +174,11 @@ def _extra_of(connection: Connection, where: str) -> dict[str, Any]:
 def _hint(extra: Mapping[str, Any]) -> str:
     known = extra_keys()
     unknown = [key for key in extra if key not in known]
-    return "".join(f" extra has {shown(key)}, which nothing reads.{nearest(key, known)}" for key in unknown)
+    return "".join(f" extra has {shown(key)}, which nothing reads.{did_you_mean(key, known)}" for key in unknown)
 
 
 def _endpoint(connection: Connection, region: str, network: str, where: str, hint: str) -> str:
-    host = _text(connection.host)
+    host = _stripped(connection.host)
     if not host:
         if not region:
             raise DswConnectionError(
@@ -203,18 +203,18 @@ def _credentials(
     auth_type: str, connection: Connection, extra: dict[str, Any], where: str, hint: str
 ) -> dict[str, Any]:
     given = {
-        **{name: _text(value) for name, value in extra.items()},
-        "access_key_id": _text(connection.login or extra.get("access_key_id")),
-        "access_key_secret": _text(connection.password or extra.get("access_key_secret")),
+        **{name: _stripped(value) for name, value in extra.items()},
+        "access_key_id": _stripped(connection.login or extra.get("access_key_id")),
+        "access_key_secret": _stripped(connection.password or extra.get("access_key_secret")),
     }
-    needed = NEEDED[auth_type]
+    needed = REQUIRED_FIELDS[auth_type]
     for name in needed:
         if not given.get(name):
             raise DswConnectionError(
                 f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} is not set; auth_type {auth_type!r} needs it.{hint}"
             )
     credentials: dict[str, Any] = {
-        name: given[name] for name in (*needed, *TAKEN.get(auth_type, ())) if given.get(name)
+        name: given[name] for name in (*needed, *OPTIONAL_FIELDS.get(auth_type, ())) if given.get(name)
     }
     for name in ("access_key_id", "access_key_secret", "security_token"):
         if not re.fullmatch(r"[!-~]*", credentials.get(name, "")):
@@ -236,7 +236,7 @@ def _is_ipv6(host: str) -> bool:
     return True
 
 
-def _text(value: Any) -> str:
+def _stripped(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
@@ -256,8 +256,8 @@ def _role_session_seconds(value: Any, where: str) -> int:
         expiration = int(value)
     except (TypeError, ValueError):
         expiration = 0
-    if expiration < SHORTEST_ROLE_SESSION:
+    if expiration < MIN_ROLE_SESSION_SECONDS:
         raise DswConnectionError(
-            f"{where}: extra 'role_session_expiration' must be a number of seconds, {SHORTEST_ROLE_SESSION} or more."
+            f"{where}: extra 'role_session_expiration' must be a number of seconds, {MIN_ROLE_SESSION_SECONDS} or more."
         )
     return expiration

@@ -15,10 +15,10 @@ PROTOCOLS = ("https", "http")
 NETWORKS = ("public", "vpc")
 DEFAULT_CONNECT_TIMEOUT = 5.0
 DEFAULT_READ_TIMEOUT = 10.0
-SHORTEST_ROLE_SESSION = 900
+MIN_ROLE_SESSION_SECONDS = 900
 
 # What each auth_type can't do without, and what else it takes, under alibabacloud_credentials' own names.
-NEEDED = {
+REQUIRED_FIELDS = {
     "access_key": ("access_key_id", "access_key_secret"),
     "sts": ("access_key_id", "access_key_secret", "security_token"),
     "ram_role_arn": ("access_key_id", "access_key_secret", "role_arn"),
@@ -28,7 +28,7 @@ NEEDED = {
     "default": (),
 }
 _ROLE_SESSION = ("role_session_name", "role_session_expiration", "policy", "sts_endpoint")
-TAKEN = {
+OPTIONAL_FIELDS = {
     "access_key": ("security_token",),  # which makes it sts
     "ram_role_arn": ("security_token", "external_id", *_ROLE_SESSION),
     "oidc_role_arn": _ROLE_SESSION,
@@ -42,15 +42,15 @@ def form_fields() -> dict[str, dict[str, Any]]:
         "region": _field(
             "Region", "Region id, e.g. cn-hangzhou. Needed unless there is a host, which takes the region's place."
         ),
-        "network": _choice("Network", "vpc: the region's endpoint inside Alibaba Cloud's VPCs.", NETWORKS),
-        "protocol": _choice("Protocol", "http is for an emulator on the same machine.", PROTOCOLS),
-        "auth_type": _choice(
+        "network": _choice_field("Network", "vpc: the region's endpoint inside Alibaba Cloud's VPCs.", NETWORKS),
+        "protocol": _choice_field("Protocol", "http is for an emulator on the same machine.", PROTOCOLS),
+        "auth_type": _choice_field(
             "Authentication",
             "Where credentials come from. access_key: id and secret above. sts: with a security token too. "
             "ram_role_arn, oidc_role_arn: a role that STS grants. ecs_ram_role: the role of the ECS instance that "
             "Airflow runs on. credentials_uri: a local server. default: environment, files and roles, as the SDK "
             "finds them.",
-            tuple(NEEDED),
+            tuple(REQUIRED_FIELDS),
         ),
         "security_token": _field("Security token", _for("security_token", "Expires."), format="password"),
         "role_arn": _field("Role ARN", _for("role_arn", "The role to assume, e.g. acs:ram::123:role/airflow.")),
@@ -59,9 +59,9 @@ def form_fields() -> dict[str, dict[str, Any]]:
         ),
         "role_session_expiration": _field(
             "Role session duration",
-            _for("role_session_expiration", f"Seconds, {SHORTEST_ROLE_SESSION} or more; 3600 where empty."),
-            kind="integer",
-            minimum=SHORTEST_ROLE_SESSION,
+            _for("role_session_expiration", f"Seconds, {MIN_ROLE_SESSION_SECONDS} or more; 3600 where empty."),
+            json_type="integer",
+            minimum=MIN_ROLE_SESSION_SECONDS,
         ),
         "policy": _field("Role session policy", _for("policy", "A RAM policy in JSON that narrows the role's.")),
         "external_id": _field("External id", _for("external_id", "Where the role's trust policy asks for one.")),
@@ -78,8 +78,8 @@ def form_fields() -> dict[str, dict[str, Any]]:
         "sts_endpoint": _field(
             "STS endpoint", _for("sts_endpoint", "Host, always called by https; sts.aliyuncs.com where empty.")
         ),
-        "connect_timeout": _seconds("Connect timeout", DEFAULT_CONNECT_TIMEOUT),
-        "read_timeout": _seconds("Read timeout", DEFAULT_READ_TIMEOUT),
+        "connect_timeout": _seconds_field("Connect timeout", DEFAULT_CONNECT_TIMEOUT),
+        "read_timeout": _seconds_field("Read timeout", DEFAULT_READ_TIMEOUT),
     }
 
 
@@ -102,21 +102,21 @@ def field_behaviour() -> dict[str, Any]:
     }
 
 
-def _field(label: str, description: str, *, kind: str = "string", **schema: Any) -> dict[str, Any]:
-    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+def _field(label: str, description: str, *, json_type: str = "string", **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [json_type, "null"], **schema}}
 
 
-def _choice(label: str, description: str, known: tuple[str, ...]) -> dict[str, Any]:
+def _choice_field(label: str, description: str, known: tuple[str, ...]) -> dict[str, Any]:
     return _field(label, description, default=known[0], enum=list(known))
 
 
-def _seconds(label: str, default: float) -> dict[str, Any]:
-    return _field(label, "Seconds.", kind="number", default=default, minimum=0)
+def _seconds_field(label: str, default: float) -> dict[str, Any]:
+    return _field(label, "Seconds.", json_type="number", default=default, minimum=0)
 
 
 def _for(name: str, description: str) -> str:
     """Begin a description with the auth_types that the field is for."""
-    needed_by = [auth_type for auth_type, names in NEEDED.items() if name in names]
-    taken_by = [auth_type for auth_type, names in TAKEN.items() if name in names]
+    needed_by = [auth_type for auth_type, names in REQUIRED_FIELDS.items() if name in names]
+    taken_by = [auth_type for auth_type, names in OPTIONAL_FIELDS.items() if name in names]
     uses = [f"{verb} by {', '.join(by)}" for verb, by in (("Needed", needed_by), ("Taken", taken_by)) if by]
     return ". ".join([*uses, description])

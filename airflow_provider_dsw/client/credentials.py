@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dsw.client.causes import NO_CREDENTIALS, network_cause
-from airflow_provider_dsw.client.connection_fields import NEEDED, TAKEN
+from airflow_provider_dsw.client.connection_fields import OPTIONAL_FIELDS, REQUIRED_FIELDS
 from airflow_provider_dsw.client.failures import Failure, blames_credentials
 from airflow_provider_dsw.client.locks import ProcessLock
-from airflow_provider_dsw.secrets import know
+from airflow_provider_dsw.secrets import register_secrets
 
 if TYPE_CHECKING:
     from airflow_provider_dsw.client.connection import DswConnection
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 # Seconds for which they are not asked for again. The library renews them a quarter of an hour before their end,
 # and those that live no longer than that whenever it is asked.
-REUSE = 20.0
+REUSE_SECONDS = 20.0
 
 
 class CredentialsError(Exception):
@@ -43,7 +43,7 @@ class CredentialsError(Exception):
         self.failure = failure
 
 
-class _NoKeyError(Exception):
+class _InvalidKeyError(Exception):
     """What was fetched holds a character that no key has, or is no text."""
 
 
@@ -108,7 +108,7 @@ class Credentials:
         return replace(outcome, advice=_advice(self._connection))
 
     def _fetch(self) -> Any:
-        know(_sent_for_them(self._connection))
+        register_secrets(_role_request_secrets(self._connection))
         try:
             self._current = (
                 _static(self._connection)
@@ -118,7 +118,7 @@ class Credentials:
         except Exception as error:
             failure = _failure_of(error)
         else:
-            lifetime = float("inf") if self._connection.is_static else REUSE
+            lifetime = float("inf") if self._connection.is_static else REUSE_SECONDS
             self._good_until = time.monotonic() + lifetime
             return self._current
         raise CredentialsError(replace(failure, advice=_advice(self._connection)))
@@ -163,11 +163,11 @@ def _checked(credential: Any) -> Any:
     """
     Return credentials that were fetched.
 
-    :raises _NoKeyError: if they hold what no header can: the error to come would quote them.
+    :raises _InvalidKeyError: if they hold what no header can: the error to come would quote them.
     """
     for value in (credential.access_key_id, credential.access_key_secret, credential.security_token or "-"):
         if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
-            raise _NoKeyError
+            raise _InvalidKeyError
     return credential
 
 
@@ -179,7 +179,7 @@ def _static(connection: DswConnection) -> Any:
     return CredentialModel(**connection.credentials, provider_name=provider_name)
 
 
-def _sent_for_them(connection: DswConnection) -> Iterator[str]:
+def _role_request_secrets(connection: DswConnection) -> Iterator[str]:
     """Return what is secret of that for which a role is granted: the token in the file, which the library reads."""
     path = connection.credentials.get("oidc_token_file_path")
     if path:
@@ -224,7 +224,7 @@ def _client_without_thread(connection: DswConnection) -> Any:
 _SUBSTITUTION = ProcessLock()
 
 
-def _forget_connections() -> None:
+def _drop_inherited_connections() -> None:
     """Let a forked child share none of its parent's connections, which the library keeps for the process."""
     for module, keeper in (("Tea.core", "TeaCore"), ("darabonba.core", "DaraCore")):
         sessions = getattr(getattr(sys.modules.get(module), keeper, None), "_sessions", None)
@@ -232,7 +232,7 @@ def _forget_connections() -> None:
             sessions.clear()
 
 
-os.register_at_fork(after_in_child=_forget_connections)
+os.register_at_fork(after_in_child=_drop_inherited_connections)
 
 
 def _advice(connection: DswConnection) -> str:
@@ -248,7 +248,7 @@ def _advice(connection: DswConnection) -> str:
             "auth_type 'ecs_ram_role' takes the credentials from the ECS instance that runs it, which needs a RAM role."
         )
     names = {"access_key_id": "login", "access_key_secret": "password"}
-    fields = (*NEEDED[auth_type], *TAKEN.get(auth_type, ()))
+    fields = (*REQUIRED_FIELDS[auth_type], *OPTIONAL_FIELDS.get(auth_type, ()))
     given = ", ".join(names.get(name, name) for name in fields if name in connection.credentials)
     return f"auth_type {auth_type!r} takes the credentials by these fields of the connection: {given}."
 
@@ -257,12 +257,12 @@ def _failure_of(error: BaseException) -> Failure:
     """Return what an exception of ``alibabacloud_credentials`` means; it was not the service that refused."""
     if type(error).__name__ == "CredentialException":
         return _failure_of_source(error)
-    if isinstance(error, _NoKeyError):
-        return _none_to_have("what was fetched is no key of Alibaba Cloud")
+    if isinstance(error, _InvalidKeyError):
+        return _unavailable("what was fetched is no key of Alibaba Cloud")
     if isinstance(error, OSError) and error.filename:
-        return _none_to_have(f"{error.filename}: {error.strerror}")
+        return _unavailable(f"{error.filename}: {error.strerror}")
     if type(error) is ValueError:
-        return _none_to_have("")
+        return _unavailable("")
     return Failure(cause=f"{NO_CREDENTIALS}: {network_cause(error, sent=True)}", sent=False)
 
 
@@ -281,9 +281,9 @@ def _failure_of_source(error: BaseException) -> Failure:
         return Failure(http_status, code or None, cause=f"{NO_CREDENTIALS} now", sent=False)
     if "No cached value" in text:
         code = "they have expired already"
-    return _none_to_have(code, http_status)
+    return _unavailable(code, http_status)
 
 
-def _none_to_have(why: str, status: int | None = None) -> Failure:
+def _unavailable(why: str, status: int | None = None) -> Failure:
     message = f"{NO_CREDENTIALS}{f' ({why})' if why else ''}"
     return Failure(status, "InvalidCredentials", message, sent=False)

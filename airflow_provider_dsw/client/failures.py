@@ -40,7 +40,7 @@ ASSUMPTIONS = (
     "SignatureNonceUsed comes from a replay by the network; a new request has a new nonce.",
 )
 
-LONGEST_RETRY_AFTER = 300.0
+MAX_RETRY_AFTER = 300.0
 """Seconds: a longer ``x-acs-retry-after`` counts as this, for the hook and for a wait."""
 
 # Patterns, to be compiled where an error is there to be told: a DAG file that imports the hook has none.
@@ -51,7 +51,7 @@ _DENIED = (
 )
 _DENIED_MESSAGE = r"(?i)denied by RAM|Rbac"
 _THROTTLED = r"Throttling|SignatureNonceUsed"
-_SERVER_TROUBLE = r"Internal|ServiceUnavailable|ServerBusy"
+_SERVER_ERROR = r"Internal|ServiceUnavailable|ServerBusy"
 _NO_SUCH_API = r"Invalid(?:Action|Api|Version|Product)|UnsupportedHTTPMethod|UnsupportedOperation"
 _NOT_FOUND = r"(?i)NotFound|NotExist"
 
@@ -104,7 +104,7 @@ class Failure:
             return False
         if self.cause or self.status == 408 or self.code == "SignatureNonceUsed":
             return True
-        return self.status >= 500 if self.status else self.kind is DswTransientError
+        return self.status >= 500 if self.status else self.error_class is DswTransientError
 
     @property
     def is_too_large(self) -> bool:
@@ -112,7 +112,7 @@ class Failure:
         return self.cause in (TOO_LARGE, TOO_MANY_VALUES)
 
     @property
-    def kind(self) -> type[DswError]:
+    def error_class(self) -> type[DswError]:
         """The error that this is, by status and Code together."""
         code = self.code or ""
         if self.cause:
@@ -127,17 +127,17 @@ class Failure:
             return DswRequestError
         if self.status == 404 or (self.status is None and re.search(_NOT_FOUND, code)):
             return DswInstanceNotFoundError
-        if self.status is None and re.match(_SERVER_TROUBLE, code):
+        if self.status is None and re.match(_SERVER_ERROR, code):
             return DswTransientError
         return DswRequestError
 
     def error(
-        self, *, asked: str, action: str, endpoint: str, attempt: str, changes: bool, secrets: Iterable[str] = ()
+        self, *, description: str, action: str, endpoint: str, attempt: str, changes: bool, secrets: Iterable[str] = ()
     ) -> DswError:
         """
         Return the error to raise.
 
-        :param asked: what was asked for, e.g. ``GetInstance of dsw-1``.
+        :param description: what was asked for, e.g. ``GetInstance of dsw-1``.
         :param action: the API's name of the call.
         :param endpoint: host and port, and the connection's id.
         :param attempt: which try this was, in words; empty where that does not matter.
@@ -149,26 +149,26 @@ class Failure:
         def words(text: str | None, longest: int = MAX_WORD) -> str | None:
             return clean(text, longest, also=secrets) or None if text else None
 
-        kind, code, request_id = self.kind, words(self.code), words(self.request_id)
+        error_class, code, request_id = self.error_class, words(self.code), words(self.request_id)
         # "… does not conform: the string to sign is …": headers, and with them tokens, come back.
         message = words(self.message, MAX_TEXT) if not (code or "").startswith("SignatureDoesNotMatch") else None
-        if kind is DswInstanceNotFoundError and action == "ListInstances":
+        if error_class is DswInstanceNotFoundError and action == "ListInstances":
             # It names nothing that could be missing.
-            kind = DswRequestError
+            error_class = DswRequestError
         said = ", ".join(
             f"{name} {value}"
             for name, value in (("HTTP", self.status), ("Code", code), ("RequestId", request_id))
             if value is not None
         )
-        text = f"{asked} at {endpoint}: {words(self.cause, MAX_TEXT) or _MEANING[kind]}"
+        text = f"{description} at {endpoint}: {words(self.cause, MAX_TEXT) or _MEANING[error_class]}"
         if said:
             text += f" ({said})"
         if message:
             text += f": {message.rstrip('.')}"
-        advice = self.advice or self._advice(kind, action)
+        advice = self.advice or self._advice(error_class, action)
         text += "" if text.endswith("?") else "."
         text = " ".join(part for part in (text, advice, attempt) if part)
-        error = kind(
+        error = error_class(
             text,
             code=code,
             status_code=self.status,
@@ -180,7 +180,7 @@ class Failure:
             error.may_have_been_performed = changes and self.may_have_been_performed
         return error
 
-    def _advice(self, kind: type[DswError], action: str) -> str:
+    def _advice(self, error_class: type[DswError], action: str) -> str:
         if self.cause == UNKNOWN_HOST:
             return "Check region and network, or host, of the connection."
         if self.cause in (NOT_AN_OBJECT, NOT_THE_SERVICE, REDIRECT):
@@ -188,16 +188,16 @@ class Failure:
                 "The response did not come from PAI-DSW: check host and protocol of the connection, or a proxy on "
                 "the way."
             )
-        if kind is DswAccessDeniedError:
+        if error_class is DswAccessDeniedError:
             for beginning, advice in _ADVICE.items():
                 if (self.code or "").startswith(beginning):
                     return advice
             return f"The RAM action paidsw:{action} and membership of the workspace are needed."
-        if kind is DswInstanceNotFoundError:
+        if error_class is DswInstanceNotFoundError:
             return "Check the id, and the region or host of the connection: ids are known in their own region only."
-        if kind is DswTransientError and self.retry_after is not None:
+        if error_class is DswTransientError and self.retry_after is not None:
             return f"The service asks to wait {self.retry_after:g} s."
-        if kind is DswTransientError and self.cause:
+        if error_class is DswTransientError and self.cause:
             return "Check host, region, protocol and network of the connection if this lasts."
         return ""
 
@@ -212,12 +212,12 @@ _MEANING: dict[type[DswError], str] = {
 
 def is_denial(outcome: object) -> bool:
     """Return whether an outcome is that access was denied."""
-    return isinstance(outcome, Failure) and outcome.kind is DswAccessDeniedError
+    return isinstance(outcome, Failure) and outcome.error_class is DswAccessDeniedError
 
 
-def is_let_in(outcome: object) -> bool:
+def shows_acceptance(outcome: object) -> bool:
     """Return whether an outcome shows that the service took the credentials for good, whatever else it says."""
-    return not isinstance(outcome, Failure) or outcome.kind in (DswInstanceNotFoundError, DswRequestError)
+    return not isinstance(outcome, Failure) or outcome.error_class in (DswInstanceNotFoundError, DswRequestError)
 
 
 def from_look_up_exception(conn_id: str, error: BaseException) -> Failure:
@@ -266,15 +266,15 @@ def outcome_of(status: int, headers: Mapping[str, str], body: Any) -> dict[str, 
         status = own if isinstance(own, int) and own >= 400 else 0
     failure = Failure(
         status=status or None,
-        code=_text(body.get("Code") or body.get("code")),
-        message=_text(body.get("Message") or body.get("message")),
-        request_id=_text(body.get("RequestId") or body.get("requestId")),
+        code=_known_text(body.get("Code") or body.get("code")),
+        message=_known_text(body.get("Message") or body.get("message")),
+        request_id=_known_text(body.get("RequestId") or body.get("requestId")),
         retry_after=retry_after,
     )
-    return failure if _is_the_service_s(failure, body) else replace(failure, cause=NOT_THE_SERVICE)
+    return failure if _is_from_service(failure, body) else replace(failure, cause=NOT_THE_SERVICE)
 
 
-def _is_the_service_s(failure: Failure, body: Mapping[str, Any]) -> bool:
+def _is_from_service(failure: Failure, body: Mapping[str, Any]) -> bool:
     """
     Return whether a refusal is the service's own, and not that of a gateway or proxy.
 
@@ -284,11 +284,11 @@ def _is_the_service_s(failure: Failure, body: Mapping[str, Any]) -> bool:
     """
     if not 400 <= (failure.status or 0) < 500 or failure.status in (408, 429) or failure.retry_after is not None:
         return True
-    if _text(body.get("Code")) or _text(body.get("RequestId")) or (failure.code and failure.request_id):
+    if _known_text(body.get("Code")) or _known_text(body.get("RequestId")) or (failure.code and failure.request_id):
         return True
     if re.match(_DENIED, failure.code or "") or re.search(_DENIED_MESSAGE, failure.message or ""):
         return True
-    return failure.status != 404 and bool(_text(body.get("Message")) or re.match("[A-Za-z]", failure.code or ""))
+    return failure.status != 404 and bool(_known_text(body.get("Message")) or re.match("[A-Za-z]", failure.code or ""))
 
 
 def _retry_after(milliseconds: str | None) -> float | None:
@@ -297,9 +297,9 @@ def _retry_after(milliseconds: str | None) -> float | None:
         seconds = float(milliseconds or "") / 1000
     except ValueError:
         return None
-    return min(seconds, LONGEST_RETRY_AFTER) if 0 < seconds < float("inf") else None
+    return min(seconds, MAX_RETRY_AFTER) if 0 < seconds < float("inf") else None
 
 
-def _text(value: Any) -> str | None:
+def _known_text(value: Any) -> str | None:
     # The service may answer 'null'.
     return None if value is None or str(value) in ("", "null") else str(value)

@@ -86,7 +86,7 @@ class HttpExchange:
             raise AnswerError(TOO_LARGE)
         try:
             self._connection.receive_data(data)
-            while not self.is_complete and self._take(self._connection.next_event()):
+            while not self.is_complete and self._handle(self._connection.next_event()):
                 pass
         except self._h11.RemoteProtocolError:
             at_end = BROKE_OFF if self._read else CLOSED
@@ -95,7 +95,7 @@ class HttpExchange:
             return
         raise AnswerError(cause)
 
-    def _take(self, event: Any) -> bool:
+    def _handle(self, event: Any) -> bool:
         """Return whether there may be more in what was read."""
         h11 = self._h11
         if event is h11.NEED_DATA:

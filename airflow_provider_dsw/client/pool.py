@@ -9,7 +9,7 @@ from socket import SOCK_STREAM, getaddrinfo
 from typing import Any
 
 from airflow_provider_dsw.client.route import Route
-from airflow_provider_dsw.client.steps import Block, Connection, Flow
+from airflow_provider_dsw.client.steps import BlockingCall, Connection, Flow
 
 MAX_IDLE_CONNECTIONS = 50
 """To one endpoint: asyncio holds a quarter of a mebibyte for each one with TLS, and a burst may open hundreds."""
@@ -71,7 +71,7 @@ class Pool:
         """Look addresses up, unless somebody else just has."""
         found = self.addresses(host, port)
         if not found:
-            found = yield Block(partial(getaddrinfo, host, port, type=SOCK_STREAM))
+            found = yield BlockingCall(partial(getaddrinfo, host, port, type=SOCK_STREAM))
             self._addresses[host, port] = found, time.monotonic()
         return found
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_dsw.details import SECRET_FIELDS
-from airflow_provider_dsw.secrets import SECRET_PARAMETERS, leaves
+from airflow_provider_dsw.secrets import SECRET_PARAMETERS, iter_strings
 
 
 @dataclass(frozen=True)
-class Request:
+class ApiRequest:
     """
     One call of the API.
 
@@ -41,6 +41,6 @@ class Request:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What a service must not echo: beside those, what is secret of an instance, be it a word like any other."""
-        return *self.parameter_secrets, *leaves(
+        return *self.parameter_secrets, *iter_strings(
             [value for name, value in (self.body or {}).items() if name in SECRET_FIELDS]
         )

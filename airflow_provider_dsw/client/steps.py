@@ -30,14 +30,14 @@ class Connection(Protocol):
         """Close it at once; nothing more is sent."""
 
 
-class Do(NamedTuple):
+class AirflowCall(NamedTuple):
     """Something that Airflow offers in two ways; each sender takes its own."""
 
     blocking: Callable[[], Any]
     awaiting: Callable[[], Awaitable[Any]]
 
 
-class Block(NamedTuple):
+class BlockingCall(NamedTuple):
     """Call a function that blocks."""
 
     function: Callable[[], Any]
@@ -74,10 +74,10 @@ class Exchange(NamedTuple):
     read_timeout: float
 
 
-Step = Do | Block | Exclusive | Open | StartTls | Exchange
+Step = AirflowCall | BlockingCall | Exclusive | Open | StartTls | Exchange
 
 
 def blocking(function: Callable[[], T]) -> Flow[T]:
     """Return a flow that calls a function that blocks."""
-    found: T = yield Block(function)
+    found: T = yield BlockingCall(function)
     return found

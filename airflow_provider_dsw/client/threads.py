@@ -23,7 +23,7 @@ async def in_thread(function: Callable[[], T]) -> T:
     done: asyncio.Future[T] = loop.create_future()
     context = copy_context()
 
-    def settle(result: Any, error: BaseException | None) -> None:
+    def resolve(result: Any, error: BaseException | None) -> None:
         if not done.done():
             if error is None:
                 done.set_result(result)
@@ -37,7 +37,7 @@ async def in_thread(function: Callable[[], T]) -> T:
         except BaseException as caught:
             error = caught
         with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(resolve, result, error)
 
     threading.Thread(target=work, name="dsw-blocking", daemon=True).start()
     return await done

@@ -10,7 +10,7 @@ _kept: dict[tuple[str | None, ...], ssl.SSLContext] = {}
 
 def kept_context() -> ssl.SSLContext | None:
     """Return the context that was made for what the environment names; None if there is none yet."""
-    return _kept.get(_named())
+    return _kept.get(_environment())
 
 
 def new_context() -> ssl.SSLContext:
@@ -19,9 +19,9 @@ def new_context() -> ssl.SSLContext:
 
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
-    _kept[_named()] = context
+    _kept[_environment()] = context
     return context
 
 
-def _named() -> tuple[str | None, ...]:
+def _environment() -> tuple[str | None, ...]:
     return tuple(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))

@@ -22,10 +22,10 @@ from airflow_provider_dsw.client.credentials import CredentialsError, secrets_of
 from airflow_provider_dsw.client.failures import Failure, outcome_of, says_expired
 from airflow_provider_dsw.client.http import AnswerError, HttpExchange
 from airflow_provider_dsw.client.pool import Pool
-from airflow_provider_dsw.client.request import Request
+from airflow_provider_dsw.client.request import ApiRequest
 from airflow_provider_dsw.client.route import Route, RouteError
 from airflow_provider_dsw.client.signature import canonical, signed
-from airflow_provider_dsw.client.steps import Block, Exchange, Exclusive, Flow, Open, StartTls, blocking
+from airflow_provider_dsw.client.steps import BlockingCall, Exchange, Exclusive, Flow, Open, StartTls, blocking
 from airflow_provider_dsw.client.tls import kept_context, new_context
 
 VERSION = "2022-01-01"
@@ -39,7 +39,7 @@ Outcome = dict[str, Any] | Failure
 Mask = Callable[[tuple[str, ...]], Flow[None]]
 
 
-def send(request: Request, access: Access, pool: Pool, mask: Mask) -> Flow[Outcome]:
+def send(request: ApiRequest, access: Access, pool: Pool, mask: Mask) -> Flow[Outcome]:
     """
     Send a request; once more with new credentials if the service calls those that were fetched before expired.
 
@@ -67,7 +67,7 @@ def send(request: Request, access: Access, pool: Pool, mask: Mask) -> Flow[Outco
     return credentials.explain(outcome)
 
 
-def exchange(request: Request, access: Access, credential: Any, pool: Pool) -> Flow[Outcome]:
+def exchange(request: ApiRequest, access: Access, credential: Any, pool: Pool) -> Flow[Outcome]:
     """Send a request once, and return what came of it. Unless its answer was read whole, the connection is closed."""
     connection, sent, http = None, False, None
     try:
@@ -80,7 +80,11 @@ def exchange(request: Request, access: Access, credential: Any, pool: Pool) -> F
             connection = yield Exclusive(turn, _take_or_connect(route, access, pool, may_take=not request.changes))
         sent = True
         yield Exchange(connection, http, access.connection.read_timeout)
-        body = _parse(http.content) if http.size < LARGE_ANSWER else (yield Block(partial(_parse_gently, http.content)))
+        body = (
+            _parse(http.content)
+            if http.size < LARGE_ANSWER
+            else (yield BlockingCall(partial(_parse_gently, http.content)))
+        )
     except (AnswerError, RouteError) as error:
         return Failure(cause=error.cause, sent=sent)
     except OSError as error:
@@ -91,7 +95,7 @@ def exchange(request: Request, access: Access, credential: Any, pool: Pool) -> F
     return outcome_of(http.status, http.headers, body)
 
 
-def _http(request: Request, route: Route, credential: Any) -> HttpExchange:
+def _http(request: ApiRequest, route: Route, credential: Any) -> HttpExchange:
     query = canonical(request.query)
     content = b"" if request.body is None else json.dumps(request.body).encode()
     headers = {
@@ -130,7 +134,7 @@ def _connect(route: Route, access: Access, pool: Pool) -> Flow[Any]:
                 yield Exchange(connection, tunnel, access.connection.read_timeout)
                 if not 200 <= tunnel.status < 300:
                     raise RouteError(f"the proxy does not let it through (HTTP {tunnel.status})")
-            yield StartTls(connection, kept_context() or (yield Block(new_context)), route.host, timeout)
+            yield StartTls(connection, kept_context() or (yield BlockingCall(new_context)), route.host, timeout)
     except BaseException:
         connection.abort()
         raise

@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_dsw.emulator.backend import Backend
 from airflow_provider_dsw.emulator.errors import invalid, not_found
 from airflow_provider_dsw.emulator.instance import Instance
-from airflow_provider_dsw.emulator.world import World
 
 MAX_DEPTH = 100
 
 
 @dataclass
-class Call:
+class OperationCall:
     """A request to an operation, whoever sent it."""
 
     action: str | None  # what the path and the method mean; None: nothing that is served
@@ -27,7 +27,7 @@ class Call:
     shown: str | None = None  # out: the status that the answer shows
 
 
-def envelope(call: Call) -> dict[str, Any]:
+def envelope(call: OperationCall) -> dict[str, Any]:
     return {
         "RequestId": call.request_id,
         "Success": True,
@@ -37,7 +37,7 @@ def envelope(call: Call) -> dict[str, Any]:
     }
 
 
-def json_body(call: Call) -> dict[str, Any]:
+def json_body(call: OperationCall) -> dict[str, Any]:
     try:
         body = json.loads(call.body)
     except (ValueError, RecursionError):
@@ -74,14 +74,14 @@ def check_labels(labels: Any) -> None:
             raise invalid("The Value of a label is not a string of up to 128 characters.")
 
 
-def find(world: World, call: Call) -> Instance:
-    instance = world._instances.get(call.instance_id or "")
-    if instance is None or instance.status(world.clock.now()) is None:
+def find(backend: Backend, call: OperationCall) -> Instance:
+    instance = backend._instances.get(call.instance_id or "")
+    if instance is None or instance.status(backend.clock.now()) is None:
         raise not_found("instance", call.instance_id or "")
     return instance
 
 
-def need_status(instance: Instance, wanted: Collection[str], what: str) -> None:
+def require_status(instance: Instance, wanted: Collection[str], what: str) -> None:
     status = instance.status(instance.clock.now())
     if status not in wanted:
         raise invalid(f"The instance {instance.instance_id} is {status} and cannot be {what}.")

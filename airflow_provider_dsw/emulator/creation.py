@@ -8,13 +8,13 @@ import string
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from airflow_provider_dsw.emulator.calls import Call, check_labels, envelope, find, json_body, need_status
+from airflow_provider_dsw.emulator.backend import Backend
+from airflow_provider_dsw.emulator.calls import OperationCall, check_labels, envelope, find, json_body, require_status
 from airflow_provider_dsw.emulator.errors import invalid
 from airflow_provider_dsw.emulator.instance import Instance, template
-from airflow_provider_dsw.emulator.instance_operations import take_stock
+from airflow_provider_dsw.emulator.instance_operations import consume_stock
 from airflow_provider_dsw.emulator.statuses import CAN_UPDATE
 from airflow_provider_dsw.emulator.timeline import Timeline, parse_steps
-from airflow_provider_dsw.emulator.world import World
 
 # What GetInstance shows under the name under which it was given.
 SHOWN = frozenset(
@@ -39,11 +39,11 @@ ABOUT_THE_UPDATE = frozenset(
 UPDATING_SECONDS = 2.0
 
 
-def create_instance(world: World, call: Call) -> dict[str, Any]:
-    body = _known(world, json_body(call), SHOWN | NOT_SHOWN)
+def create_instance(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    body = _known(backend, json_body(call), SHOWN | NOT_SHOWN)
     _check(body)
     name = body.get("InstanceName")
-    if world.required_fields:
+    if backend.required_fields:
         wanted = {
             "InstanceName": name,
             "ImageId or ImageUrl": body.get("ImageId") or body.get("ImageUrl"),
@@ -52,24 +52,24 @@ def create_instance(world: World, call: Call) -> dict[str, Any]:
         for field, value in wanted.items():
             if not value:
                 raise invalid(f"{field} is required.")
-    if world.unique_instance_names and name in world._names():
+    if backend.unique_instance_names and name in backend._names():
         raise invalid(f"An instance named {name} exists already.")
-    fields = _fields(body, world.clock.stamp())
-    take_stock(world, None)
+    fields = _fields(body, backend.clock.stamp())
+    consume_stock(backend, None)
     characters = string.ascii_lowercase + string.digits
     instance_id = "dsw-" + "".join(secrets.choice(characters) for _ in range(16))
-    world.add_instance(instance_id, "Creating", old_snapshot=False)
-    instance = world._instances[instance_id]
+    backend.add_instance(instance_id, "Creating", old_snapshot=False)
+    instance = backend._instances[instance_id]
     instance.base |= fields
-    instance.follow(Timeline(world._steps(instance, "start"), world.clock.now()))
-    instance.late_lists = world.late_lists
-    call.shown = instance.status(world.clock.now())
+    instance.follow(Timeline(backend._steps(instance, "start"), backend.clock.now()))
+    instance.late_lists = backend.late_lists
+    call.shown = instance.status(backend.clock.now())
     return {**envelope(call), "InstanceId": instance_id}
 
 
-def _known(world: World, body: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+def _known(backend: Backend, body: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
     unknown = sorted(set(body) - set(names))
-    if unknown and world.unknown_fields == "refused":
+    if unknown and backend.unknown_fields == "refused":
         raise invalid(f"Unknown fields: {', '.join(unknown)}.")
     return {name: value for name, value in body.items() if name in names and value is not None}
 
@@ -121,28 +121,28 @@ def _tags(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return tags
 
 
-def update_instance(world: World, call: Call) -> dict[str, Any]:
+def update_instance(backend: Backend, call: OperationCall) -> dict[str, Any]:
     """Refuses an unchanged value, as the real service was seen to do."""
-    instance = find(world, call)
-    body = _known(world, json_body(call), ((SHOWN | NOT_SHOWN) - ONLY_AT_CREATION) | ABOUT_THE_UPDATE)
+    instance = find(backend, call)
+    body = _known(backend, json_body(call), ((SHOWN | NOT_SHOWN) - ONLY_AT_CREATION) | ABOUT_THE_UPDATE)
     changes = {name: value for name, value in body.items() if name in SHOWN}
     _check(changes)
-    need_status(instance, CAN_UPDATE, "updated")
-    now = world.clock.now()
+    require_status(instance, CAN_UPDATE, "updated")
+    now = backend.clock.now()
     shown = {**instance.base, **instance.overrides}
     for name, value in changes.items():
         if shown.get(name) == value:
             raise invalid(f"{name} is {value!r} already.")
-    steps = parse_steps([("Updating", UPDATING_SECONDS), (instance.status(now), None)], world.speed)
+    steps = parse_steps([("Updating", UPDATING_SECONDS), (instance.status(now), None)], backend.speed)
     if body.get("StartInstance") is True and instance.status(now) != "Running":
-        steps[1:] = world._steps(instance, "start")
+        steps[1:] = backend._steps(instance, "start")
     instance.move(Timeline(steps, now), instance.option("stale_reads"))
     _override(instance, changes)
     return {**envelope(call), "InstanceId": instance.instance_id}
 
 
-def update_instance_labels(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def update_instance_labels(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     new = json_body(call).get("Labels")
     check_labels(new)
     labels = {label["Key"]: label["Value"] for label in [*_labels(instance), *(new or [])]}
@@ -150,8 +150,8 @@ def update_instance_labels(world: World, call: Call) -> dict[str, Any]:
     return {"RequestId": call.request_id}
 
 
-def delete_instance_labels(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def delete_instance_labels(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     keys = call.query.get("LabelKeys", "").split(",")
     _override(instance, {"Labels": [label for label in _labels(instance) if label["Key"] not in keys]})
     return {"RequestId": call.request_id}

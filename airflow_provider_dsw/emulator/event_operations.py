@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_dsw.emulator.calls import Call, envelope, find
+from airflow_provider_dsw.emulator.backend import Backend
+from airflow_provider_dsw.emulator.calls import OperationCall, envelope, find
 from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.errors import invalid
 from airflow_provider_dsw.emulator.history import LIMIT, Event, Phase
 from airflow_provider_dsw.emulator.listing import positive_number
-from airflow_provider_dsw.emulator.world import World
 
 
-def get_instance_events(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def get_instance_events(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     level = call.query.get("EventLevel", "").lower()
-    instance.record(world.clock.now())
+    instance.record(backend.clock.now())
     events = [
         event
         for event in instance.history.events
-        if level in ("", event.level.lower()) and _is_within(event.time, world.clock, call.query)
+        if level in ("", event.level.lower()) and _is_within(event.time, backend.clock, call.query)
     ][-positive_number(call.query, "MaxEventsNum", LIMIT) :]
     if instance.option("events_order") == "newest first":
         events.reverse()
-    lines = [event_line(event, world.clock, with_time=instance.option("events_with_times")) for event in events]
+    lines = [event_line(event, backend.clock, with_time=instance.option("events_with_times")) for event in events]
     return {**envelope(call), "HttpStatusCode": 200, "InstanceId": instance.instance_id, "Events": lines}
 
 
@@ -32,15 +32,15 @@ def event_line(event: Event, clock: Clock, *, with_time: bool) -> str:
     return f"{clock.stamp(event.time)} {event.level}: {event.text}" if with_time else event.text
 
 
-def get_lifecycle(world: World, call: Call) -> dict[str, Any]:
+def get_lifecycle(backend: Backend, call: OperationCall) -> dict[str, Any]:
     """Sessions, and the statuses within each, go in the Order; SessionNumber 1 is the first in that order."""
-    instance = find(world, call)
+    instance = find(backend, call)
     order = call.query.get("Order", "").upper() or "ASC"
     if order not in ("ASC", "DESC"):
         raise invalid("Order is neither ASC nor DESC.")
-    instance.record(world.clock.now())
+    instance.record(backend.clock.now())
     kept = [
-        [phase for phase in session if _is_within(phase.began, world.clock, call.query)]
+        [phase for phase in session if _is_within(phase.began, backend.clock, call.query)]
         for session in instance.history.sessions()
     ]
     sessions = [session for session in kept if session]
@@ -49,7 +49,7 @@ def get_lifecycle(world: World, call: Call) -> dict[str, Any]:
         sessions = [session[::-1] for session in reversed(sessions)]
     first = positive_number(call.query, "SessionNumber", 1) - 1
     last = first + positive_number(call.query, "Limit", LIMIT)
-    shown = [[_shown(phase, world.clock) for phase in session] for session in sessions[first:last]]
+    shown = [[_shown(phase, backend.clock) for phase in session] for session in sessions[first:last]]
     return {**envelope(call), "TotalCount": total, "Lifecycle": shown}
 
 

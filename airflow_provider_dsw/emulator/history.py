@@ -51,11 +51,11 @@ class History:
         self._number += 1
         self.phases.append(Phase(self._number, status, moment, reason_code, reason_message))
         failed = status in FAILED_STATUSES
-        self.tell(moment, f"The instance is {status}.", "Warning" if failed else "Normal")
+        self.add_event(moment, f"The instance is {status}.", "Warning" if failed else "Normal")
         if failed:
-            self.tell(moment, cause, "Warning")
+            self.add_event(moment, cause, "Warning")
 
-    def tell(self, moment: float, text: str, level: str = "Normal") -> None:
+    def add_event(self, moment: float, text: str, level: str = "Normal") -> None:
         self.events.append(Event(moment, level, text))
 
     def since(self, statuses: Collection[str]) -> float | None:

@@ -88,7 +88,7 @@ class Instance:
         self.idle_from, self.is_busy = None, False
 
     def fall_behind(self, stale_reads: int | Sequence[int]) -> None:
-        self._replicas.fall_behind(stale_reads, self._look(self.clock.now(), Timeline.peek) if stale_reads else None)
+        self._replicas.fall_behind(stale_reads, self._observe(self.clock.now(), Timeline.peek) if stale_reads else None)
 
     def record(self, now: float) -> None:
         """Write into the history what was passed since the last time."""
@@ -117,7 +117,7 @@ class Instance:
         poll: this is an answered GetInstance, which per-poll timelines count.
         """
         behind = self._replicas.next_behind() if poll else 0
-        present = self._look(now, Timeline.read if poll and not behind else Timeline.peek)
+        present = self._observe(now, Timeline.read if poll and not behind else Timeline.peek)
         shown = self._replicas.earlier(behind, present)
         if shown is None:
             return None
@@ -130,7 +130,7 @@ class Instance:
         """The JSON of the fields that `show` returned last, under this request id."""
         return self._shown.encoded(request_id)
 
-    def _look(self, now: float, look: Callable[[Timeline, float], Step]) -> Shown | None:
+    def _observe(self, now: float, look: Callable[[Timeline, float], Step]) -> Shown | None:
         """The present state, or None when the instance is gone."""
         step = look(self.timeline, now)
         if len(self.timeline.passed) > self._recorded:

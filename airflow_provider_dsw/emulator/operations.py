@@ -11,13 +11,13 @@ from airflow_provider_dsw.emulator import event_operations as events
 from airflow_provider_dsw.emulator import instance_operations as instances
 from airflow_provider_dsw.emulator import snapshot_operations as snapshots
 from airflow_provider_dsw.emulator import timer_operations as timers
-from airflow_provider_dsw.emulator.calls import Call
+from airflow_provider_dsw.emulator.backend import Backend
+from airflow_provider_dsw.emulator.calls import OperationCall
 from airflow_provider_dsw.emulator.encoding import json_bytes
 from airflow_provider_dsw.emulator.errors import no_such_action
-from airflow_provider_dsw.emulator.world import World
 
 PREFIX = "/api/v2/"
-Operation = Callable[[World, Call], bytes | dict[str, Any]]
+Operation = Callable[[Backend, OperationCall], bytes | dict[str, Any]]
 # By the method, and the parts of the path after the prefix, "*" for an id.
 _INSTANCE = ("instances", "*")
 ROUTES: dict[tuple[str, tuple[str, ...]], tuple[str, Operation]] = {
@@ -61,10 +61,10 @@ def route(method: str, path: str) -> tuple[str | None, str | None, str | None]:
     return action, ids[0], ids[1]
 
 
-def perform(world: World, call: Call) -> bytes:
+def perform(backend: Backend, call: OperationCall) -> bytes:
     """Do what is asked and return the body of the answer, or raise the service's refusal."""
     operation = OPERATIONS.get(call.action or "")
     if operation is None:
         raise no_such_action()
-    answer = operation(world, call)
+    answer = operation(backend, call)
     return answer if isinstance(answer, bytes) else json_bytes(answer)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-from airflow_provider_dsw.emulator.signature import Received, access_key_id
+from airflow_provider_dsw.emulator.signature import SignedRequest, access_key_id
 
 HIDDEN = "***"
 _SECRET_HEADERS = frozenset({"x-acs-security-token", "x-acs-bearer-token", "x-acs-zero-trust-idtoken"})
@@ -33,20 +33,20 @@ class Request:
     wall: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def record(received: Received, action: str | None, instance_id: str | None) -> Request:
-    headers = {name: HIDDEN if name in _SECRET_HEADERS else value for name, value in received.headers.items()}
+def record(signed_request: SignedRequest, action: str | None, instance_id: str | None) -> Request:
+    headers = {name: HIDDEN if name in _SECRET_HEADERS else value for name, value in signed_request.headers.items()}
     if "authorization" in headers:
         headers["authorization"] = re.sub(r"(Signature=)\w+", rf"\1{HIDDEN}", headers["authorization"])
-    query = dict(parse_qsl(received.query, keep_blank_values=True))
+    query = dict(parse_qsl(signed_request.query, keep_blank_values=True))
     if query.get("Token"):
         query["Token"] = HIDDEN
     return Request(
         action=action,
-        method=received.method,
-        path=received.path,
+        method=signed_request.method,
+        path=signed_request.path,
         query=query,
         headers=headers,
-        body=received.body.decode("utf-8", "replace"),
+        body=signed_request.body.decode("utf-8", "replace"),
         instance_id=instance_id,
-        access_key_id=access_key_id(received),
+        access_key_id=access_key_id(signed_request),
     )

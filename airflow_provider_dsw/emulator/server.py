@@ -18,7 +18,7 @@ from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.faults import Answer, Fault
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.service import CredentialLike, Service
-from airflow_provider_dsw.emulator.signature import Received
+from airflow_provider_dsw.emulator.signature import SignedRequest
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
@@ -202,8 +202,8 @@ class DswEmulator(Service):
         for name, value in request.headers.items():
             name = name.lower()
             headers[name] = f"{headers[name]},{value}" if name in headers else value
-        received = Received(request.method, path, query, headers, await request.read())
-        answer, fault, entry = self.answer(received)
+        signed_request = SignedRequest(request.method, path, query, headers, await request.read())
+        answer, fault, entry = self.answer(signed_request)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
         if fault is not None and fault.hold:

@@ -10,14 +10,14 @@ from types import EllipsisType
 from typing import Any
 from urllib.parse import parse_qsl
 
-from airflow_provider_dsw.emulator.calls import Call
+from airflow_provider_dsw.emulator.backend import Backend
+from airflow_provider_dsw.emulator.calls import OperationCall
 from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.errors import ServiceError, no_such_action
 from airflow_provider_dsw.emulator.faults import Answer, Fault, error_answer, json_answer, new_request_id
 from airflow_provider_dsw.emulator.operations import ACTIONS, perform, route
 from airflow_provider_dsw.emulator.record import Request, record
-from airflow_provider_dsw.emulator.signature import Credential, Received, verify
-from airflow_provider_dsw.emulator.world import World
+from airflow_provider_dsw.emulator.signature import Credential, SignedRequest, verify
 
 DEFAULT_CREDENTIALS = {"emulator-key-id": "emulator-key-secret"}
 # Where it has another name than the operation.
@@ -25,7 +25,7 @@ RAM_ACTIONS = {"CreateInstance": "paidsw:CreatePostPaidInstance"}
 CredentialLike = str | Mapping[str, Any] | Credential
 
 
-class Service(World):
+class Service(Backend):
     """Instances, and the answers to requests about them."""
 
     def __init__(
@@ -168,18 +168,18 @@ class Service(World):
 
     # Answers
 
-    def answer(self, received: Received) -> tuple[Answer, Fault | None, Request]:
+    def answer(self, signed_request: SignedRequest) -> tuple[Answer, Fault | None, Request]:
         """What a request gets, the fault that decides how it is sent, and its entry in the record."""
-        fitting, instance_id, snapshot_id = route(received.method, received.path)
-        named = received.headers.get("x-acs-action")
-        entry = record(received, named or fitting, instance_id)
-        host = received.headers.get("host", "")
-        call = Call(
+        fitting, instance_id, snapshot_id = route(signed_request.method, signed_request.path)
+        named = signed_request.headers.get("x-acs-action")
+        entry = record(signed_request, named or fitting, instance_id)
+        host = signed_request.headers.get("host", "")
+        call = OperationCall(
             action=fitting if named == fitting else None,
             instance_id=instance_id,
             snapshot_id=snapshot_id,
-            query=dict(parse_qsl(received.query, keep_blank_values=True)),
-            body=received.body,
+            query=dict(parse_qsl(signed_request.query, keep_blank_values=True)),
+            body=signed_request.body,
             request_id=new_request_id(),
         )
         with self._lock:
@@ -189,7 +189,7 @@ class Service(World):
             answer = Answer(200, b"", {})
             try:
                 if fault is None or fault.performs:
-                    self._authorize(received, call.action)
+                    self._authorize(signed_request, call.action)
                     fault = fault or self._take_fault(entry, before_auth=False)
                 if fault is not None and fault.performed_after is not None:
                     self._later(fault.performed_after, lambda: self._perform_quietly(call))
@@ -211,16 +211,18 @@ class Service(World):
                 entry.status, entry.code = answer.status, answer.code
         return answer, fault, entry
 
-    def _perform_quietly(self, call: Call) -> None:
+    def _perform_quietly(self, call: OperationCall) -> None:
         """Carry out an operation whose answer nobody gets."""
         with contextlib.suppress(ServiceError):
             perform(self, call)
 
-    def _authorize(self, received: Received, action: str | None) -> None:
-        if received.path == "/":  # an operation in the RPC style
+    def _authorize(self, signed_request: SignedRequest, action: str | None) -> None:
+        if signed_request.path == "/":  # an operation in the RPC style
             raise no_such_action()
         known = {key_id: self._credential(key_id) for key_id in self.credentials}
-        credential = verify(received, known, self._nonces, datetime.now(UTC) + timedelta(seconds=self.clock.offset))
+        credential = verify(
+            signed_request, known, self._nonces, datetime.now(UTC) + timedelta(seconds=self.clock.offset)
+        )
         ram_action = RAM_ACTIONS.get(action or "", f"paidsw:{action}")
         if action is not None and not credential.may(ram_action):
             raise ServiceError(

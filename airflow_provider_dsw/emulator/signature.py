@@ -46,7 +46,7 @@ class Credential:
 
 
 @dataclass(frozen=True)
-class Received:
+class SignedRequest:
     """A request as it came over the wire: path and query still encoded, header names in lower case."""
 
     method: str
@@ -56,14 +56,14 @@ class Received:
     body: bytes
 
 
-def access_key_id(request: Received) -> str | None:
+def access_key_id(request: SignedRequest) -> str | None:
     """Whose request it claims to be; nothing is verified."""
     found = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
     return found[1] if found else None
 
 
 def verify(
-    request: Received,
+    request: SignedRequest,
     credentials: Mapping[str, Credential],
     nonces: MutableMapping[str, datetime],
     now: datetime,
@@ -130,7 +130,7 @@ def _check_nonce(nonce: str, nonces: MutableMapping[str, datetime], now: datetim
         del nonces[first]
 
 
-def _canonical_request(request: Received, signed_headers: str) -> str:
+def _canonical_request(request: SignedRequest, signed_headers: str) -> str:
     headers = request.headers
     names = signed_headers.split(";")
     needed = {name for name in headers if name.startswith("x-acs-")} | {"host"}

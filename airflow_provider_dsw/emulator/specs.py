@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_dsw.emulator import listing
-from airflow_provider_dsw.emulator.calls import Call, envelope
+from airflow_provider_dsw.emulator.backend import Backend
+from airflow_provider_dsw.emulator.calls import OperationCall, envelope
 from airflow_provider_dsw.emulator.errors import invalid
-from airflow_provider_dsw.emulator.world import World
 
 # Made up, but for the names: type, CPUs, GB, price an hour, GPUs, GPU type.
 _SPECS = (
@@ -18,7 +18,7 @@ _SPECS = (
 )
 
 
-def list_ecs_specs(world: World, call: Call) -> dict[str, Any]:
+def list_ecs_specs(backend: Backend, call: OperationCall) -> dict[str, Any]:
     """All are available, unless there is no stock for the next request."""
     accelerator = call.query.get("AcceleratorType")
     if accelerator not in ("CPU", "GPU"):
@@ -36,8 +36,8 @@ def list_ecs_specs(world: World, call: Call) -> dict[str, Any]:
             "InstanceBandwidthRx": 10240,
             "Price": price,
             "Currency": "CNY",
-            "IsAvailable": not world.no_stock,
-            "SpotStockStatus": "NoStock" if world.no_stock else "WithStock",
+            "IsAvailable": not backend.no_stock,
+            "SpotStockStatus": "NoStock" if backend.no_stock else "WithStock",
             "Labels": [],
         }
         for name, cpus, memory, price, gpus, gpu_type in _SPECS

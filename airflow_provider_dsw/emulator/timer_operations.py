@@ -5,73 +5,73 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_dsw.emulator.calls import Call, envelope, find, json_body, need_status
+from airflow_provider_dsw.emulator.backend import Backend
+from airflow_provider_dsw.emulator.calls import OperationCall, envelope, find, json_body, require_status
 from airflow_provider_dsw.emulator.errors import invalid, not_found
 from airflow_provider_dsw.emulator.timers import IdleCuller, ShutdownTimer
-from airflow_provider_dsw.emulator.world import World
 
 
-def create_shutdown_timer(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def create_shutdown_timer(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     body = json_body(call)
-    now = world.clock.now()
+    now = backend.clock.now()
     remaining, due_time = body.get("RemainingTimeInMs"), body.get("DueTime")
     if remaining is not None:
-        due = now + _positive(remaining, "RemainingTimeInMs") / 1000 / world.speed
+        due = now + _positive(remaining, "RemainingTimeInMs") / 1000 / backend.speed
     elif due_time is not None:
-        due = now + (_time(due_time) - world.clock.utc()).total_seconds()
+        due = now + (_time(due_time) - backend.clock.utc()).total_seconds()
     else:
         raise invalid("DueTime or RemainingTimeInMs is required.")
     if due <= now:
         raise invalid("DueTime is over.")
     if instance.option("timer_needs") == "running":
-        need_status(instance, {"Running"}, "given a shutdown timer")
+        require_status(instance, {"Running"}, "given a shutdown timer")
     if instance.timer is not None and instance.option("second_timer") == "refused":
         raise invalid(f"The instance {instance.instance_id} has a shutdown timer already.")
-    world._time(instance, ShutdownTimer(now, due, world.speed))
+    backend._time(instance, ShutdownTimer(now, due, backend.speed))
     return {**envelope(call), "InstanceId": instance.instance_id}
 
 
-def get_shutdown_timer(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def get_shutdown_timer(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     if instance.timer is None:
         raise not_found("shutdown timer of", instance.instance_id)
-    return {**envelope(call), **instance.timer.shown(instance.instance_id, world.clock)}
+    return {**envelope(call), **instance.timer.shown(instance.instance_id, backend.clock)}
 
 
-def delete_shutdown_timer(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def delete_shutdown_timer(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     if instance.timer is None:
         raise not_found("shutdown timer of", instance.instance_id)
-    world._time(instance, None)
+    backend._time(instance, None)
     return {**envelope(call), "InstanceId": instance.instance_id}
 
 
-def create_idle_culler(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def create_idle_culler(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     body = json_body(call)
     percents = [body.get(name) for name in ("CpuPercentThreshold", "GpuPercentThreshold")]
     for percent in percents:
         if percent is not None and _positive(percent, "A threshold") > 100:
             raise invalid("A threshold is a percentage, from 1 to 100.")
     minutes = _positive(body.get("MaxIdleTimeInMinutes"), "MaxIdleTimeInMinutes")
-    world._cull(instance, IdleCuller(world.clock.now(), world.speed, minutes, *percents))
+    backend._cull(instance, IdleCuller(backend.clock.now(), backend.speed, minutes, *percents))
     return {**envelope(call), "InstanceId": instance.instance_id}
 
 
-def get_idle_culler(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def get_idle_culler(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     if instance.culler is None:
         raise not_found("idle culler of", instance.instance_id)
-    idle_since = instance.idle_since(world.clock.now())
-    return {**envelope(call), **instance.culler.shown(instance.instance_id, world.clock, idle_since)}
+    idle_since = instance.idle_since(backend.clock.now())
+    return {**envelope(call), **instance.culler.shown(instance.instance_id, backend.clock, idle_since)}
 
 
-def delete_idle_culler(world: World, call: Call) -> dict[str, Any]:
-    instance = find(world, call)
+def delete_idle_culler(backend: Backend, call: OperationCall) -> dict[str, Any]:
+    instance = find(backend, call)
     if instance.culler is None:
         raise not_found("idle culler of", instance.instance_id)
-    world._cull(instance, None)
+    backend._cull(instance, None)
     return {**envelope(call), "InstanceId": instance.instance_id}
 
 

@@ -26,7 +26,7 @@ from tenacity import (
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.client import api, connection_fields
-from airflow_provider_dsw.client.failures import Failure, is_denial, is_let_in, lacks_permission
+from airflow_provider_dsw.client.failures import Failure, is_denial, lacks_permission, shows_acceptance
 from airflow_provider_dsw.client.masker import Masker
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
 from airflow_provider_dsw.version_compat import (
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from airflow_provider_dsw.client.awaiting_sender import AwaitingSender
     from airflow_provider_dsw.client.connection import DswConnection
     from airflow_provider_dsw.client.pool import Pool
-    from airflow_provider_dsw.client.steps import Do, Flow
+    from airflow_provider_dsw.client.steps import AirflowCall, Flow
     from airflow_provider_dsw.client.transport import Outcome
 
-TRIES = 4
+MAX_ATTEMPTS = 4
 TOTAL_TIME_LIMIT = 60.0
 """Seconds for one call with its retries; a longer ``connect_timeout`` plus ``read_timeout`` widens it."""
 _BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
@@ -79,7 +79,7 @@ class DswHook(BaseHook):
         self._masker = Masker()
         self._access = CurrentAccess(self.dsw_conn_id, self.region, self._masker)
         self._sender = BlockingSender()
-        self._senders: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
+        self._senders: WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedSender] = WeakKeyDictionary()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class DswHook(BaseHook):
     # Calls
 
     def get_instance(
-        self, instance_id: str, *, token: str | None = None, fields: str | None = None, tries: int = TRIES
+        self, instance_id: str, *, token: str | None = None, fields: str | None = None, attempts: int = MAX_ATTEMPTS
     ) -> dict[str, Any]:
         """
         Return GetInstance's answer: every field that the service sent, unchanged and in its order.
@@ -120,29 +120,33 @@ class DswHook(BaseHook):
         :param token: a sharing token.
         :param fields: the request's ``Fields``, passed on as it is; the API documents no more than its name. The
             answer then need not hold an InstanceId.
-        :param tries: how often to ask at most, where the service can't answer.
+        :param attempts: how often to ask at most, where the service can't answer.
         """
-        return self._call(api.get_instance(instance_id, token, fields), tries)
+        return self._call(api.get_instance(instance_id, token, fields), attempts)
 
-    def get_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
+    def get_instance_snapshot(
+        self, instance_id: str, snapshot_id: str, *, attempts: int = MAX_ATTEMPTS
+    ) -> dict[str, Any]:
         """
         Return GetInstanceSnapshot's answer, unchanged.
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param snapshot_id: e.g. ``snp-05cefd0be2exxxx``.
-        :param tries: how often to ask at most, where the service can't answer.
+        :param attempts: how often to ask at most, where the service can't answer.
         """
-        return self._call(api.get_instance_snapshot(instance_id, snapshot_id), tries)
+        return self._call(api.get_instance_snapshot(instance_id, snapshot_id), attempts)
 
     async def aget_instance(
-        self, instance_id: str, *, token: str | None = None, fields: str | None = None, tries: int = TRIES
+        self, instance_id: str, *, token: str | None = None, fields: str | None = None, attempts: int = MAX_ATTEMPTS
     ) -> dict[str, Any]:
         """As :meth:`get_instance`, without blocking the event loop."""
-        return await self._acall(api.get_instance(instance_id, token, fields), tries)
+        return await self._acall(api.get_instance(instance_id, token, fields), attempts)
 
-    async def aget_instance_snapshot(self, instance_id: str, snapshot_id: str, *, tries: int = TRIES) -> dict[str, Any]:
+    async def aget_instance_snapshot(
+        self, instance_id: str, snapshot_id: str, *, attempts: int = MAX_ATTEMPTS
+    ) -> dict[str, Any]:
         """As :meth:`get_instance_snapshot`, without blocking the event loop."""
-        return await self._acall(api.get_instance_snapshot(instance_id, snapshot_id), tries)
+        return await self._acall(api.get_instance_snapshot(instance_id, snapshot_id), attempts)
 
     def list_instances(self, **filters: Any) -> Iterator[dict[str, Any]]:
         """
@@ -164,7 +168,7 @@ class DswHook(BaseHook):
         """
         return self._pages(api.list_instance_snapshots(instance_id), "Snapshots")
 
-    def _pages(self, call: api.Call, name: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, call: api.ApiCall, name: str) -> Iterator[dict[str, Any]]:
         seen, begin, size = 0, 0, call.page_size
         while True:
             try:
@@ -246,7 +250,7 @@ class DswHook(BaseHook):
         return self._call(api.delete_instance(instance_id))
 
     def get_instance_events(
-        self, instance_id: str, *, limit: int = 100, since: datetime | None = None, tries: int = TRIES
+        self, instance_id: str, *, limit: int = 100, since: datetime | None = None, attempts: int = MAX_ATTEMPTS
     ) -> list[str]:
         """
         Return the newest of an instance's event lines, the newest last.
@@ -254,10 +258,10 @@ class DswHook(BaseHook):
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param limit: how many lines at most.
         :param since: an aware datetime; no older events.
-        :param tries: how often to ask at most, if the service can't answer.
+        :param attempts: how often to ask at most, if the service can't answer.
         """
         validation.whole_number("limit", limit)
-        lines = self._call(api.get_instance_events(instance_id, since), tries).get("Events") or []
+        lines = self._call(api.get_instance_events(instance_id, since), attempts).get("Events") or []
         return api.oldest_first(lines)[-limit:]
 
     def set_shutdown_timer(self, instance_id: str, *, after: float | timedelta) -> dict[str, Any]:
@@ -301,7 +305,7 @@ class DswHook(BaseHook):
         :raises ValueError: if one of these is malformed; nothing is sent then.
         """
         call = api.any_operation(action, method, path, query, body)
-        return self._call(call, 1 if call.request.changes else TRIES)
+        return self._call(call, 1 if call.request.changes else MAX_ATTEMPTS)
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -317,7 +321,7 @@ class DswHook(BaseHook):
 
     def _try_connection(self) -> tuple[bool, str]:
         try:
-            answer = self._call(api.list_instances({"page_size": 1, "workspace_id": "ALL"}), tries=1)
+            answer = self._call(api.list_instances({"page_size": 1, "workspace_id": "ALL"}), attempts=1)
         except DswAccessDeniedError as error:
             if lacks_permission(error):
                 return True, f"The credentials are valid. They may not list instances, which waits do not need. {error}"
@@ -330,15 +334,15 @@ class DswHook(BaseHook):
     # The one retry layer, around the first try of a call: tenacity takes longer than the signature, which counts where
     # a thousand waits poll.
 
-    def _call(self, call: api.Call, tries: int = TRIES, *, is_page: bool = False) -> dict[str, Any]:
+    def _call(self, call: api.ApiCall, attempts: int = MAX_ATTEMPTS, *, is_page: bool = False) -> dict[str, Any]:
         try:
-            return self._call_and_retry(call, tries, is_page)
+            return self._call_and_retry(call, attempts, is_page)
         except BaseException:
             # Whoever catches it, a task's timeout as a rule, does not expect an open connection.
             self._sender.pool.close()
             raise
 
-    def _call_and_retry(self, call: api.Call, tries: int, is_page: bool) -> dict[str, Any]:
+    def _call_and_retry(self, call: api.ApiCall, attempts: int, is_page: bool) -> dict[str, Any]:
         began, run = time.monotonic(), self._sender.run
         deadline = self._deadline(self._load())
         run(self._masker.mask(call.request.parameter_secrets))
@@ -351,15 +355,15 @@ class DswHook(BaseHook):
             outcome, first = first, None
             if outcome is None:
                 outcome = run(self._exchange(call, began, self._sender.pool), deadline)
-            return self._result_or_raise(call, outcome, retrying, tries, is_page)
+            return self._result_or_raise(call, outcome, retrying, attempts, is_page)
 
         def log_retry(state: RetryCallState) -> None:
             self.log.info(_retry_line(state))
 
-        retrying = Retrying(**self._retry_policy(tries, deadline), before_sleep=log_retry)
+        retrying = Retrying(**self._retry_policy(attempts, deadline), before_sleep=log_retry)
         return retrying(attempt)
 
-    async def _acall(self, call: api.Call, tries: int = TRIES) -> dict[str, Any]:
+    async def _acall(self, call: api.ApiCall, attempts: int = MAX_ATTEMPTS) -> dict[str, Any]:
         began = time.monotonic()
         async with self:
             sender = self._senders[asyncio.get_running_loop()].sender
@@ -374,19 +378,19 @@ class DswHook(BaseHook):
                 outcome, first = first, None
                 if outcome is None:
                     outcome = await sender.run(self._exchange(call, began, sender.pool), deadline)
-                return self._result_or_raise(call, outcome, retrying, tries)
+                return self._result_or_raise(call, outcome, retrying, attempts)
 
             async def log_retry(state: RetryCallState) -> None:
                 await self.log.ainfo(_retry_line(state))
 
-            retrying = AsyncRetrying(**self._retry_policy(tries, deadline), before_sleep=log_retry)
+            retrying = AsyncRetrying(**self._retry_policy(attempts, deadline), before_sleep=log_retry)
             try:
                 return await retrying(attempt)
             finally:
                 # Else a reference cycle a poll: Python's collector would stop the triggerer's loop to find them.
                 retrying.iter_state.reset()
 
-    def _exchange(self, call: api.Call, began: float, pool: Pool) -> Flow[Outcome]:
+    def _exchange(self, call: api.ApiCall, began: float, pool: Pool) -> Flow[Outcome]:
         """Send a request; if access is denied, once more if the connection or its credentials have changed."""
         from airflow_provider_dsw.client.transport import send
 
@@ -400,24 +404,24 @@ class DswHook(BaseHook):
             if renewed is access:
                 return outcome
             access, outcome = renewed, (yield from send(request, renewed, pool, mask))
-        if is_let_in(outcome):
-            access.let_in()
+        if shows_acceptance(outcome):
+            access.mark_accepted()
         return outcome
 
     def _deadline(self, access: Access) -> float:
         connection = access.connection
         return time.monotonic() + max(TOTAL_TIME_LIMIT, connection.connect_timeout + connection.read_timeout)
 
-    def _retry_policy(self, tries: int, deadline: float) -> dict[str, Any]:
+    def _retry_policy(self, attempts: int, deadline: float) -> dict[str, Any]:
         return {
-            "stop": stop_after_attempt(tries) | stop_before_delay(deadline - time.monotonic()),
-            "wait": _pause,
-            "retry": retry_if_exception(_may_be_repeated),
+            "stop": stop_after_attempt(attempts) | stop_before_delay(deadline - time.monotonic()),
+            "wait": _retry_wait,
+            "retry": retry_if_exception(_is_retryable),
             "reraise": True,
         }
 
     def _result_or_raise(
-        self, call: api.Call, outcome: Outcome, retrying: BaseRetrying, tries: int, is_page: bool = False
+        self, call: api.ApiCall, outcome: Outcome, retrying: BaseRetrying, attempts: int, is_page: bool = False
     ) -> dict[str, Any]:
         if isinstance(outcome, dict):
             wrong = call.check(outcome)
@@ -427,13 +431,13 @@ class DswHook(BaseHook):
         if outcome.is_too_large and is_page:
             raise _TooLargePage
         connection = self.connection
-        transient = outcome.kind is DswTransientError
+        transient = outcome.error_class is DswTransientError
         made = retrying.statistics["attempt_number"]
         raise outcome.error(
-            asked=call.asked,
+            description=call.description,
             action=call.request.action,
             endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
-            attempt=f"(try {made} of {tries})" if transient and tries > 1 else "",
+            attempt=f"(try {made} of {attempts})" if transient and attempts > 1 else "",
             changes=call.request.changes,
             secrets=(*connection.secrets, *call.request.secrets),
         )
@@ -441,10 +445,12 @@ class DswHook(BaseHook):
     # The connection, and the senders
 
     @property
-    def _look_up(self) -> Do:
-        from airflow_provider_dsw.client.steps import Do
+    def _look_up(self) -> AirflowCall:
+        from airflow_provider_dsw.client.steps import AirflowCall
 
-        return Do(partial(get_connection, self, self.dsw_conn_id), partial(aget_connection, self, self.dsw_conn_id))
+        return AirflowCall(
+            partial(get_connection, self, self.dsw_conn_id), partial(aget_connection, self, self.dsw_conn_id)
+        )
 
     def _load(self) -> Access:
         return self._access.found or self._sender.run(self._access.load(self._look_up))
@@ -465,7 +471,7 @@ class DswHook(BaseHook):
         loop = asyncio.get_running_loop()
         shared = self._senders.get(loop)
         if shared is None:
-            shared = self._senders[loop] = _Shared(AwaitingSender())
+            shared = self._senders[loop] = _SharedSender(AwaitingSender())
         shared.users += 1
         if self._access.found is None:
             try:
@@ -485,7 +491,7 @@ class DswHook(BaseHook):
 
 
 @dataclass
-class _Shared:
+class _SharedSender:
     """What all calls in one event loop share, until the last one ends."""
 
     sender: AwaitingSender
@@ -496,7 +502,7 @@ class _TooLargePage(Exception):
     """A page of a list that is larger than what is read of an answer."""
 
 
-def _may_be_repeated(error: BaseException) -> bool:
+def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, DswTransientError) and not error.may_have_been_performed
 
 
@@ -505,7 +511,7 @@ def _retry_line(state: RetryCallState) -> str:
     return f"{error} Trying again in {state.upcoming_sleep:.1f} s."
 
 
-def _pause(state: RetryCallState) -> float:
+def _retry_wait(state: RetryCallState) -> float:
     """Exponential with jitter, but never sooner than the service asks."""
     error = state.outcome.exception() if state.outcome else None
     return max(_BACKOFF(state), getattr(error, "retry_after", None) or 0.0)

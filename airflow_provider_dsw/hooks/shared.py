@@ -31,7 +31,7 @@ class _Hooks:
     users: dict[DswHook, int] = field(default_factory=dict)
 
 
-_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Hooks] = WeakKeyDictionary()
+_hooks_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Hooks] = WeakKeyDictionary()
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ async def shared_hook(dsw_conn_id: str, region: str | None = None) -> AsyncItera
     :raises DswConnectionError: where the connection lacks a field.
     :raises DswTransientError: where Airflow can't look it up now.
     """
-    hooks = _of_loop.setdefault(asyncio.get_running_loop(), _Hooks())
+    hooks = _hooks_by_loop.setdefault(asyncio.get_running_loop(), _Hooks())
     look_up = await _look_up(hooks, dsw_conn_id, region)
     loaded = look_up.hook or look_up.task.result()
     hook = next((hook for hook in hooks.users if hook.connection == loaded.connection), loaded)
@@ -78,5 +78,5 @@ async def _look_up(hooks: _Hooks, dsw_conn_id: str, region: str | None) -> _Look
         raise
     except Exception as error:
         hooks.look_ups.pop(key, None)
-        trouble = type(error).__name__
-    raise DswTransientError(f"Airflow can't look up connection {dsw_conn_id!r} now ({trouble}).")
+        error_name = type(error).__name__
+    raise DswTransientError(f"Airflow can't look up connection {dsw_conn_id!r} now ({error_name}).")

@@ -2,7 +2,7 @@
 The links on a task's page: to the instance's own pages, and to its workspace in the PAI console.
 
 Airflow's UI reads each link from an XCom. Airflow itself writes these XComs when a worker is done with the task;
-:func:`keep_links` and :func:`akeep_links` write them as soon as the service has answered, so that a task shows its
+:func:`push_links` and :func:`apush_urls` write them as soon as the service has answered, so that a task shows its
 links while it waits.
 """
 
@@ -31,7 +31,7 @@ ASSUMPTIONS = (
 )
 CONSOLE_URL = "https://pai.console.aliyun.com/?regionId={region}&workspaceId={workspace_id}"
 
-LONGEST_URL = 2048
+MAX_URL_LENGTH = 2048
 """Characters of a URL that is shown; browsers and proxies take no longer one for certain."""
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,9 @@ class _DswLink(BaseOperatorLink):
         Return the link that was kept; empty where there is none, which the UI does not show.
 
         Airflow calls it in the worker when the task has ended or defers, and writes what it returns. That holds
-        the worker up, so no link is read that the operator's ``kept_links`` has.
+        the worker up, so no link is read that the operator's ``pushed_links`` has.
         """
-        kept = getattr(operator, "kept_links", None)
+        kept = getattr(operator, "pushed_links", None)
         return (kept.get(self.xcom_key) if kept else BaseXCom.get_value(ti_key=ti_key, key=self.xcom_key)) or ""
 
 
@@ -124,7 +124,7 @@ def links_of(instance: Mapping[str, Any], region: str | None = None) -> dict[str
 
 
 def _may_be_shown(url: object) -> bool:
-    if not isinstance(url, str) or len(url) > LONGEST_URL:
+    if not isinstance(url, str) or len(url) > MAX_URL_LENGTH:
         return False
     try:
         parts = urlsplit(url)
@@ -138,7 +138,7 @@ def _may_be_shown(url: object) -> bool:
     )
 
 
-def keep_links(
+def push_links(
     context: Context,
     instance: Mapping[str, Any] | None,
     region: str | None = None,
@@ -153,14 +153,14 @@ def keep_links(
     :param instance: GetInstance's answer; None leaves the page as it is.
     :param region: the connection's region id.
     :param kept: what the last call returned: only what has changed is written.
-    :returns: what the page shows now, for ``kept`` and for the operator's ``kept_links``.
+    :returns: what the page shows now, for ``kept`` and for the operator's ``pushed_links``.
     """
-    return show_links(context, {} if instance is None else links_of(instance, region), kept)
+    return push_urls(context, {} if instance is None else links_of(instance, region), kept)
 
 
-def show_links(context: Context, links: Mapping[str, str], kept: Mapping[str, str] | None = None) -> dict[str, str]:
+def push_urls(context: Context, links: Mapping[str, str], kept: Mapping[str, str] | None = None) -> dict[str, str]:
     """
-    As :func:`keep_links`, with what :func:`links_of` returned.
+    As :func:`push_links`, with what :func:`links_of` returned.
 
     A triggerer leaves a wait's last links to the worker: it writes one XCom after the other, and where many waits
     end together its event loop would stand still meanwhile.
@@ -168,36 +168,36 @@ def show_links(context: Context, links: Mapping[str, str], kept: Mapping[str, st
     ti = context.get("ti")
     shown = dict(kept or {})
     try:
-        for key, url in _changed(ti, links, shown):
+        for key, url in _changed_links(ti, links, shown):
             # Not through a custom XCom backend: the UI reads the row as it lies in the database.
-            BaseXCom.set(key, url, **row_of(ti))
+            BaseXCom.set(key, url, **ti_fields(ti))
             shown[key] = url
     except Exception as error:
         _warn(error)
     return shown
 
 
-async def akeep_links(ti: Any, links: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
+async def apush_urls(ti: Any, links: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
     """
-    As :func:`show_links`, from a trigger.
+    As :func:`push_urls`, from a trigger.
 
     :param ti: the trigger's ``task_instance``; None where it has none, as in ``dag.test()``.
     """
     shown = dict(kept)
     try:
-        for key, url in _changed(ti, links, shown):
-            await aset_xcom(key, url, **row_of(ti))
+        for key, url in _changed_links(ti, links, shown):
+            await aset_xcom(key, url, **ti_fields(ti))
             shown[key] = url
     except Exception as error:
         _warn(error)
     return shown
 
 
-def _changed(ti: Any, links: Mapping[str, str], shown: Mapping[str, str]) -> list[tuple[str, str]]:
+def _changed_links(ti: Any, links: Mapping[str, str], shown: Mapping[str, str]) -> list[tuple[str, str]]:
     return [] if ti is None else [(key, url) for key, url in links.items() if url != shown.get(key, "")]
 
 
-def row_of(ti: Any) -> dict[str, Any]:
+def ti_fields(ti: Any) -> dict[str, Any]:
     """Return what names a task instance's XComs."""
     return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
 

@@ -26,10 +26,10 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.mixins import is_deferrable, parsing
-from airflow_provider_dsw.operators.kills import StopOnKill
-from airflow_provider_dsw.polling import end_by, pause, result
-from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, note
+from airflow_provider_dsw.mixins import argument_errors, is_deferrable
+from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
+from airflow_provider_dsw.polling import as_wait_error, next_interval, xcom_value
+from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, write_note
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
 from airflow_provider_dsw.waits.progress import (
     Operation,
@@ -51,7 +51,7 @@ TASK_LABEL = "airflow-task"
 T = TypeVar("T")
 
 
-class DswBaseOperator(StopOnKill, BaseOperator):
+class DswBaseOperator(StopOnKillMixin, BaseOperator):
     """
     Base of the operators that ask the service for a change and wait for its outcome.
 
@@ -82,7 +82,7 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.wait_for_completion = wait_for_completion
-        with parsing(self):
+        with argument_errors(self):
             self.poke_interval = validation.seconds("poke_interval", poke_interval)
             self.timeout = validation.seconds("timeout", timeout)
             self.deferrable = is_deferrable(deferrable)
@@ -94,11 +94,11 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         super()._reset()
         self._began: float | None = None
         # When this try has sent a request that was performed, or may have been.
-        self._asked_at: float | None = None
+        self._submitted_at: float | None = None
 
-    def _checks(self) -> dict[str, validation.Check]:
+    def _argument_checks(self) -> dict[str, validation.Check]:
         return {
-            **super()._checks(),
+            **super()._argument_checks(),
             "instance_id": validation.identifier,
             "wait_for_completion": validation.boolean,
         }
@@ -116,10 +116,10 @@ class DswBaseOperator(StopOnKill, BaseOperator):
             what can't work.
         """
         self._reset()
-        with self._seeing_to_its_end(context):
-            self._note_cleared()
-            self._take_arguments()
-            self._forget_polls()
+        with self._cleaning_up_on_failure(context):
+            self._note_cleared_try()
+            self._validate_arguments()
+            self._reset_poll_state()
             return self._run(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -128,18 +128,18 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         event = (next_kwargs or {}).get("event") or {}
         self._began = event.get("began")
         self.instance_id = event.get("instance_id", self.instance_id)
-        with self._seeing_to_its_end(context):
+        with self._cleaning_up_on_failure(context):
             if operation := event.get("operation"):
                 self._restore(Operation.from_json(operation))
             if self.stop_on_kill:
                 # Airflow's own deferral timeout brings no event.
-                self._is_responsible = event.get("stop_on_kill", False) or has_noted_wait(self._attempt)
-                note(self._attempt)
+                self._is_responsible = event.get("stop_on_kill", False) or has_noted_wait(self._task_try)
+                write_note(self._task_try)
             return super().resume_execution(next_method, next_kwargs, context)
 
     def _restore(self, operation: Operation) -> None:
         """Recall what was known when the task deferred itself."""
-        self._baseline, self._asked_at = operation.baseline, operation.asked_at
+        self._baseline, self._submitted_at = operation.baseline, operation.submitted_at
 
     def _run(self, context: Context) -> dict[str, Any]:
         raise NotImplementedError
@@ -148,14 +148,14 @@ class DswBaseOperator(StopOnKill, BaseOperator):
 
     def _get_instance(self, context: Context) -> dict[str, Any]:
         instance = self._call(lambda: self.hook.get_instance(self.instance_id))
-        self._keep_links(context, instance)
+        self._push_links(context, instance)
         return instance
 
     def _call(self, request: Callable[[], T]) -> T:
         try:
             return request()
         except DswError as error:
-            raise end_by(self._wait(), error) from None
+            raise as_wait_error(self._build_wait(), error) from None
 
     def _submit(
         self, action: str, request: Callable[[], Mapping[str, Any]], find: Callable[[], T | None]
@@ -172,12 +172,12 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         """
         unclear = self._is_later_try
         for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
-            if not self._may_ask:
+            if not self._may_submit:
                 raise DswOperationFailedError(
                     f"{action} of {self.instance_id or 'a new instance'} was not sent: the task has been ended."
                 )
             was_responsible, self._is_responsible = self._is_responsible, True
-            asked_at = time.time()
+            submitted_at = time.time()
             try:
                 answer = request()
             except DswError as error:
@@ -186,24 +186,24 @@ class DswBaseOperator(StopOnKill, BaseOperator):
                 if not lost:
                     self._is_responsible = was_responsible
                 if not lost and not isinstance(error, DswRequestError):
-                    raise end_by(self._wait(), error) from None
+                    raise as_wait_error(self._build_wait(), error) from None
                 unclear = unclear or lost
                 if lost:
-                    self._asked_at = self._asked_at or asked_at
+                    self._submitted_at = self._submitted_at or submitted_at
                 found, has_looked = self._confirm(find, CONFIRM_ATTEMPTS if unclear else 1)
                 if found is not None:
                     self.log.info("An earlier attempt already submitted this request; resuming. %s", error)
                     if lost:
-                        self._has_asked()
+                        self._after_submit()
                     return None, found
                 if not (lost and has_looked and attempts_left):
-                    raise end_by(self._wait(), error) from None
+                    raise as_wait_error(self._build_wait(), error) from None
                 self.log.warning("The service shows nothing of this request; sending it again. %s", error)
                 time.sleep(max(earliest - time.time(), 0.0))
             else:
-                self._asked_at = asked_at
+                self._submitted_at = submitted_at
                 self._log_request(action, answer)
-                self._has_asked()
+                self._after_submit()
                 return answer, None
         raise AssertionError("unreachable")
 
@@ -238,33 +238,33 @@ class DswBaseOperator(StopOnKill, BaseOperator):
         now = time.time()
         self._began = self._began or now
         limit_at = math.inf if limit is None else now + limit
-        with self._summed_up(context):
+        with self._log_summary(context):
             while True:
                 verdict = self._poll(context, wait, tolerate_transient=True)
                 wait = wait.after(verdict)
                 if wait.operation and not wait.operation.blocked_by:
                     self._baseline = wait.operation.baseline
                 if verdict.outcome is Outcome.SUCCESS:
-                    return result(wait.condition, verdict)
+                    return xcom_value(wait.condition, verdict)
                 if self.deferrable:
                     self._defer(context, wait, self._began, limit_at)
                 now = time.time()
                 if now >= self._began + self.timeout:
-                    raise self._out_of_time("timeout", self._poll_log.last_status)
+                    raise self._timeout_error("timeout", self._poll_log.last_status)
                 if now >= limit_at:
                     return {}
-                planned = pause(self.poke_interval, retry_after=self._retry_after)
+                planned = next_interval(self.poke_interval, retry_after=self._retry_after)
                 time.sleep(min(planned, self._began + self.timeout - now, limit_at - now))
 
     def _defer(self, context: Context, wait: Wait, began: float, limit_at: float) -> None:
         wait_id = new_wait_id() if self._stops_on_kill else None
         if wait_id is not None:
-            note(self._attempt, wait=wait_id, **self._note_of_cleared)
+            write_note(self._task_try, wait=wait_id, **self._cleared_note)
         trigger = partial(self._trigger, wait, wait_id, limit_at)
-        self._leave_to_triggerer(context, trigger, began=began)
+        self._defer_to_trigger(context, trigger, began=began)
 
     @property
-    def _is_out_of_time(self) -> bool:
+    def _has_timed_out(self) -> bool:
         return self._began is not None and time.time() >= self._began + self.timeout
 
     def _trigger(self, wait: Wait, wait_id: str | None, limit_at: float, **state: Any) -> DswInstanceTrigger:
@@ -283,12 +283,12 @@ class DswBaseOperator(StopOnKill, BaseOperator):
             **state,
         )
 
-    def _out_of_time(self, which: str, last_status: str | None = None) -> BaseException:
+    def _timeout_error(self, which: str, last_status: str | None = None) -> BaseException:
         if which == "execution_timeout":
-            return super()._out_of_time(which, last_status)
+            return super()._timeout_error(which, last_status)
         last = f"; last seen: {last_status}" if last_status else ""
         return DswTimeoutError(
-            f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._wait()}{last}. "
+            f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._build_wait()}{last}. "
             "A retry of the task resumes; if it always takes longer, give it a longer timeout."
         )
 

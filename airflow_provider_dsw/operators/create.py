@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.details import redact
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
@@ -20,10 +20,10 @@ from airflow_provider_dsw.exceptions import (
     DswOperationFailedError,
     DswRequestError,
 )
-from airflow_provider_dsw.mixins import parsing
+from airflow_provider_dsw.mixins import argument_errors
 from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL
 from airflow_provider_dsw.operators.running import DswRunningOperator
-from airflow_provider_dsw.operators.status import Next
+from airflow_provider_dsw.operators.status import NextStep
 from airflow_provider_dsw.waits.answers import time_in
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import Baseline, condition_for_target, with_label
@@ -65,7 +65,7 @@ BODY_FIELDS = (
 """The fields of CreateInstance that its page and the SDK's model know."""
 LAST_EVENTS = 10
 """How many of an instance's events are logged before it is deleted."""
-DELETE_PATIENCE = 600.0
+DELETE_TIMEOUT = 600.0
 """Seconds for a failed task to have its instance deleted, if the service wants it stopped before."""
 
 
@@ -105,7 +105,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        with parsing(self, str(kwargs.get("task_id"))):
+        with argument_errors(self, str(kwargs.get("task_id"))):
             # Airflow's own check is a TypeError.
             validation.boolean("multiple_outputs", multiple_outputs)
         super().__init__(instance_id="", multiple_outputs=multiple_outputs, **kwargs)
@@ -113,15 +113,15 @@ class DswCreateInstanceOperator(DswRunningOperator):
         self.delete_on_failure = delete_on_failure
         self._rendered_body: Any = None
         self._check_literals()
-        self._warn_of_deaf_triggers()
+        self._warn_if_kills_go_unnoticed()
 
     def _reset(self) -> None:
         super()._reset()
         self.instance_id = ""
-        self._without_task = uuid.uuid4().hex
+        self._label_outside_airflow = uuid.uuid4().hex
 
-    def _checks(self) -> dict[str, validation.Check]:
-        checks = {**super()._checks(), "body": _body, "delete_on_failure": validation.boolean}
+    def _argument_checks(self) -> dict[str, validation.Check]:
+        checks = {**super()._argument_checks(), "body": _body, "delete_on_failure": validation.boolean}
         del checks["instance_id"]
         return checks
 
@@ -138,15 +138,15 @@ class DswCreateInstanceOperator(DswRunningOperator):
     @property
     def _label(self) -> str:
         """What finds again the instance that this task instance has created."""
-        row = self._attempt.row
+        row = self._task_try.row
         parts = [row.get(name) for name in ("dag_id", "run_id", "task_id", "map_index")]
         if row.get("task_id") is None:  # outside of Airflow
-            return self._without_task
+            return self._label_outside_airflow
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     # The course of a try
 
-    def _wait(self) -> Wait:
+    def _build_wait(self) -> Wait:
         return condition_for_target(self.instance_id or "(a new one)", self.target, self._operation(Baseline()))
 
     def _run(self, context: Context) -> dict[str, Any]:
@@ -159,25 +159,25 @@ class DswCreateInstanceOperator(DswRunningOperator):
         self.log.info("An earlier attempt has created DSW instance %s; resuming.", self.instance_id)
         return self._advance(context, self._get_instance(context))
 
-    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | Next:
+    def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         if not instance or instance.get("Status") == "Deleting":
             return self._create(context)
-        return super()._step(context, instance, is_patient)
+        return super()._step(context, instance, may_wait)
 
-    def _create(self, context: Context) -> dict[str, Any] | Next:
+    def _create(self, context: Context) -> dict[str, Any] | NextStep:
         self.instance_id = ""
-        _, found = self._submit("CreateInstance", self._request_new, self._find)
+        _, found = self._submit("CreateInstance", self._request_instance, self._find)
         self._baseline = Baseline()
-        self._on_its_way(context, {})
+        self._after_request(context, {})
         if found is None:
             # It may be shown late.
             found, _ = self._confirm(lambda: self.hook.get_instance(self.instance_id), CONFIRM_ATTEMPTS)
         if found:
-            self._keep_links(context, found)
+            self._push_links(context, found)
         # It has no state from before the request.
-        return self._complete(context, self._condition(self._operation(Baseline(left=True), reversible=True)))
+        return self._await_completion(context, self._target_wait(self._operation(Baseline(left=True), reversible=True)))
 
-    def _request_new(self) -> Mapping[str, Any]:
+    def _request_instance(self) -> Mapping[str, Any]:
         body = self.body if self._rendered_body is None else self._rendered_body
         for name in body:
             if name not in BODY_FIELDS:
@@ -189,25 +189,25 @@ class DswCreateInstanceOperator(DswRunningOperator):
         self.instance_id = answer["InstanceId"]
         return answer
 
-    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | Next:
+    def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | NextStep:
         if not found.get("Status"):
             raise DswOperationFailedError(
                 f"DSW instance {self.instance_id} was deleted before it was {self.target}. A retry creates another one."
             )
-        return super()._take(context, found)
+        return super()._after_wait(context, found)
 
     # What this task instance has created
 
     def _find(self) -> Mapping[str, Any] | None:
         """Return the newest instance with the label that does not go away, and note its id."""
         never = datetime.min.replace(tzinfo=UTC)
-        own = [instance for instance in self._own() if instance.get("Status") != "Deleting"]
+        own = [instance for instance in self._list_own() if instance.get("Status") != "Deleting"]
         newest = max(own, key=lambda instance: time_in(instance, "GmtCreateTime") or never, default=None)
         if newest is not None:
             self.instance_id = newest["InstanceId"]
         return newest
 
-    def _own(self) -> list[Mapping[str, Any]]:
+    def _list_own(self) -> list[Mapping[str, Any]]:
         listed = self.hook.list_instances(workspace_id="ALL", resource_id="ALL", labels={TASK_LABEL: self._label})
         # Whatever the service makes of a filter: nobody else's is taken for this task's.
         return with_label(listed, TASK_LABEL, self._label)
@@ -224,7 +224,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
             return
         ids = {self.instance_id} - {""}
         try:
-            ids |= {instance["InstanceId"] for instance in self._own() if instance.get("Status") != "Deleting"}
+            ids |= {instance["InstanceId"] for instance in self._list_own() if instance.get("Status") != "Deleting"}
         except DswError as error:
             self.log.error("Whether the failed task leaves an instance behind is not known. %s", error)
         for instance_id in sorted(ids):
@@ -242,7 +242,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
 
     def _log_events(self, instance_id: str) -> None:
         try:
-            lines = self.hook.get_instance_events(instance_id, limit=LAST_EVENTS, tries=1)
+            lines = self.hook.get_instance_events(instance_id, limit=LAST_EVENTS, attempts=1)
         except DswError as error:
             self.log.warning("The events of DSW instance %s are not known. %s", instance_id, error)
             return
@@ -251,7 +251,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
 
     def _delete(self, instance_id: str) -> None:
         """Have an instance deleted; the service may want it stopped before, or the end of a save."""
-        give_up_at = time.time() + DELETE_PATIENCE
+        give_up_at = time.time() + DELETE_TIMEOUT
         while True:
             try:
                 answer = self.hook.delete_instance(instance_id)
@@ -264,14 +264,14 @@ class DswCreateInstanceOperator(DswRunningOperator):
             except DswInstanceNotFoundError:
                 return
             except DswError as error:
-                if self._goes_away(instance_id, error):
+                if self._is_being_deleted(instance_id, error):
                     return
                 if isinstance(error, DswAccessDeniedError) or time.time() >= give_up_at:
                     self.log.error("DSW instance %s could not be deleted. %s", instance_id, error)
                     return
             time.sleep(min(self.poke_interval, CONFIRM_PAUSE))
 
-    def _goes_away(self, instance_id: str, error: DswError) -> bool:
+    def _is_being_deleted(self, instance_id: str, error: DswError) -> bool:
         """Return whether an instance is on its way out, and stop it if the refusal may be about that it is on."""
         try:
             status = self.hook.get_instance(instance_id).get("Status")
@@ -296,5 +296,5 @@ def _is_of_task(label: Any) -> bool:
 
 
 def _hint(name: object) -> str:
-    hint = nearest(name, BODY_FIELDS)
+    hint = did_you_mean(name, BODY_FIELDS)
     return hint if "Did you mean" in hint else ""

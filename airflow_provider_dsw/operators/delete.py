@@ -7,15 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw.exceptions import DswInstanceNotFoundError, DswOperationFailedError
-from airflow_provider_dsw.operators.status import DswStatusOperator, Next
+from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import (
     Baseline,
     Operation,
     condition_for_deletion,
     condition_for_target,
-    fresher,
     is_transitional,
+    newer_answer,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class DswDeleteInstanceOperator(DswStatusOperator):
         super().__init__(**kwargs)
         self._check_literals()
 
-    def _wait(self) -> Wait:
+    def _build_wait(self) -> Wait:
         return condition_for_deletion(self.instance_id, Baseline())
 
     def _request(self) -> Mapping[str, Any]:
@@ -57,49 +57,49 @@ class DswDeleteInstanceOperator(DswStatusOperator):
             # Somebody else was quicker.
             return {"InstanceId": self.instance_id, "RequestId": error.request_id}
 
-    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | Next:
+    def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         if not instance:
             self.log.info("There is no DSW instance %s (any more).", self.instance_id)
             return {"InstanceId": self.instance_id}
         baseline = Baseline.of(instance)
         if instance.get("Status") == "Deleting":
-            return self._complete(context, condition_for_deletion(self.instance_id, baseline))
+            return self._await_completion(context, condition_for_deletion(self.instance_id, baseline))
         if instance.get("Status") in _BLOCKED:
             return self._wait_for_end_of(context, instance)
         try:
-            self._submit(self.action, self._request, self._deleted)
+            self._submit(self.action, self._request, self._find_deletion)
         except DswOperationFailedError as refusal:
             return self._after_refusal(context, instance, refusal)
-        return self._complete(context, condition_for_deletion(self.instance_id, baseline))
+        return self._await_completion(context, condition_for_deletion(self.instance_id, baseline))
 
-    def _deleted(self) -> Mapping[str, Any] | None:
+    def _find_deletion(self) -> Mapping[str, Any] | None:
         """Return the instance if it goes away, or nothing of it if it is gone; None if the service shows neither."""
-        instance = self._look()
+        instance = self._fetch_instance()
         return instance if not instance or instance.get("Status") == "Deleting" else None
 
     def _after_refusal(
         self, context: Context, instance: Mapping[str, Any], refusal: DswOperationFailedError
-    ) -> dict[str, Any] | Next:
+    ) -> dict[str, Any] | NextStep:
         """Do what the refusal is about: the instance may have to be stopped before, or it was the wrong moment."""
-        self._pace_looks()
-        now = fresher(instance, self._get_instance(context))
+        self._pace_lookups()
+        now = newer_answer(instance, self._get_instance(context))
         status = now.get("Status")
         if not now or status in (*_BLOCKED, "Deleting"):
-            return Next(now)
-        if self._is_out_of_time or status in _STOPPED:
-            if status == instance.get("Status") or self._is_out_of_time:
+            return NextStep(now)
+        if self._has_timed_out or status in _STOPPED:
+            if status == instance.get("Status") or self._has_timed_out:
                 raise refusal
-            return Next(now)
+            return NextStep(now)
         if status == "Stopping":
             return self._wait_for_end_of(context, now)
         self.log.info("DSW instance %s is stopped before it is deleted. %s", self.instance_id, refusal)
         return self._stop_first(context, now)
 
-    def _stop_first(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any] | Next:
+    def _stop_first(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any] | NextStep:
         baseline = Baseline.of(instance)
         try:
             self._submit(
-                "StopInstance", lambda: self.hook.stop_instance(self.instance_id), partial(self._stops, baseline)
+                "StopInstance", lambda: self.hook.stop_instance(self.instance_id), partial(self._find_stop, baseline)
             )
         except DswOperationFailedError:
             if is_transitional(instance):
@@ -108,12 +108,12 @@ class DswDeleteInstanceOperator(DswStatusOperator):
         wait = condition_for_target(
             self.instance_id, "Stopped", Operation(baseline, may_be_gone=True), also=("Failed", "Deleting")
         )
-        return self._take(context, self._wait_for(context, wait))
+        return self._after_wait(context, self._wait_for(context, wait))
 
-    def _stops(self, baseline: Baseline) -> Mapping[str, Any] | None:
-        instance = self._look()
+    def _find_stop(self, baseline: Baseline) -> Mapping[str, Any] | None:
+        instance = self._fetch_instance()
         is_on = baseline.is_stale(instance) or instance.get("Status") not in (*_STOPPED, "Stopping", "Deleting")
         return None if instance and is_on else instance
 
-    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | Next:
-        return self._look_again(context, found) if found.get("Status") else found
+    def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | NextStep:
+        return self._continue_after_wait(context, found) if found.get("Status") else found

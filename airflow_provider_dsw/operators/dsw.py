@@ -21,7 +21,7 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.mixins import Asking, parsing
+from airflow_provider_dsw.mixins import DswTaskMixin, argument_errors
 from airflow_provider_dsw.operators.base import (
     CONFIRM_ATTEMPTS,
     TASK_LABEL,
@@ -31,8 +31,8 @@ from airflow_provider_dsw.operators.base import (
 from airflow_provider_dsw.operators.create import DswCreateInstanceOperator
 from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
-from airflow_provider_dsw.operators.status import DswStatusOperator, Next
-from airflow_provider_dsw.polling import as_final, end_by
+from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
+from airflow_provider_dsw.polling import as_final_error, as_wait_error
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
 from airflow_provider_dsw.waits.progress import Baseline, Operation, Progress, find_by_label, with_label
 
@@ -48,11 +48,11 @@ __all__ = [
     "DswStopInstanceOperator",
 ]
 
-LONGEST_WORDS = 40
+MAX_NAME_WORDS = 40
 """How much of the names of DAG and task is in the name of a snapshot, in characters."""
 
 
-class DswGetInstanceOperator(Asking, BaseOperator):
+class DswGetInstanceOperator(DswTaskMixin, BaseOperator):
     """
     Hand chosen details of a PAI-DSW instance to the next task.
 
@@ -82,7 +82,7 @@ class DswGetInstanceOperator(Asking, BaseOperator):
         multiple_outputs: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        with parsing(self, str(kwargs.get("task_id"))):
+        with argument_errors(self, str(kwargs.get("task_id"))):
             # Airflow's own check is a TypeError.
             pushes_each = validation.optional(validation.boolean)("multiple_outputs", multiple_outputs)
         super().__init__(multiple_outputs=fields is not None if pushes_each is None else pushes_each, **kwargs)
@@ -91,12 +91,12 @@ class DswGetInstanceOperator(Asking, BaseOperator):
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         self._check_literals()
-        with parsing(self):
+        with argument_errors(self):
             self.fields = parse_fields(fields)
 
-    def _checks(self) -> dict[str, validation.Check]:
+    def _argument_checks(self) -> dict[str, validation.Check]:
         return {
-            **super()._checks(),
+            **super()._argument_checks(),
             "instance_id": validation.identifier,
             "include_sensitive": validation.boolean,
         }
@@ -108,12 +108,12 @@ class DswGetInstanceOperator(Asking, BaseOperator):
         :raises DswWaitFailedError: if there is no such instance, access is denied, or the id was rendered to what
             can't work: a retry would find the same.
         """
-        self._take_arguments()
+        self._validate_arguments()
         try:
             answer = self.hook.get_instance(self.instance_id)
         except (DswInstanceNotFoundError, DswAccessDeniedError) as error:
-            raise as_final(error) from None
-        self._keep_links(context, answer)
+            raise as_final_error(error) from None
+        self._push_links(context, answer)
         details = select(answer, self.fields, include_sensitive=self.include_sensitive)
         if isinstance(self.fields, dict):
             for warning in unknown_field_warnings(self.fields, details):
@@ -139,7 +139,7 @@ class DswStartInstanceOperator(DswRunningOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._check_literals()
-        self._warn_of_deaf_triggers()
+        self._warn_if_kills_go_unnoticed()
 
 
 class DswStopInstanceOperator(DswStatusOperator):
@@ -164,33 +164,33 @@ class DswStopInstanceOperator(DswStatusOperator):
         self.save_image = save_image
         self._check_literals()
 
-    def _checks(self) -> dict[str, validation.Check]:
-        return {**super()._checks(), "save_image": validation.boolean}
+    def _argument_checks(self) -> dict[str, validation.Check]:
+        return {**super()._argument_checks(), "save_image": validation.boolean}
 
     def _request(self) -> Mapping[str, Any]:
         return self.hook.stop_instance(self.instance_id, save_image=self.save_image)
 
-    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | Next:
+    def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         operation = self._operation(self._baseline_of_earlier_try(context, instance))
-        save = operation.save(instance) if self._is_retry else None
-        is_pushed = save is not None and save.get("Status") in ("Committing", "Pushing")
+        own_snapshot = operation.own_snapshot(instance) if self._is_retry else None
+        is_pushed = own_snapshot is not None and own_snapshot.get("Status") in ("Committing", "Pushing")
         if is_pushed and self._progress(instance) is Progress.NEEDS_REQUEST:
             # The instance may be shown as Running while an earlier try's request is in progress.
-            return self._complete(context, self._condition(operation))
-        return super()._step(context, instance, is_patient)
+            return self._await_completion(context, self._target_wait(operation))
+        return super()._step(context, instance, may_wait)
 
-    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
-        return self._condition(self._operation(self._baseline_of_earlier_try(context, instance)))
+    def _resumed_wait(self, context: Context, instance: Mapping[str, Any]) -> Wait:
+        return self._target_wait(self._operation(self._baseline_of_earlier_try(context, instance)))
 
-    def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+    def _finish(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
         """As the base's, unless an earlier try has asked for a save whose failure nobody has seen."""
         # Only the snapshot is still to be told from an older one.
         baseline = replace(self._baseline_of_earlier_try(context, instance), status=None, modified=None)
         operation = self._operation(baseline)
-        save = operation.save(instance)
-        if save is None or save.get("Status") == "Saved":
-            return super()._done(context, instance)
-        return super()._done(context, self._wait_for(context, self._condition(operation)))
+        own_snapshot = operation.own_snapshot(instance)
+        if own_snapshot is None or own_snapshot.get("Status") == "Saved":
+            return super()._finish(context, instance)
+        return super()._finish(context, self._wait_for(context, self._target_wait(operation)))
 
     def _baseline_of_earlier_try(self, context: Context, instance: Mapping[str, Any]) -> Baseline:
         """Return the present state, less a snapshot that an earlier try of this task may have asked for."""
@@ -249,23 +249,23 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         self.overwrite = overwrite
         self.exclude_paths = exclude_paths
         self.labels = labels
-        self._names_itself = snapshot_name is None
+        self._has_generated_name = snapshot_name is None
         self._check_literals()
 
-    def _checks(self) -> dict[str, validation.Check]:
+    def _argument_checks(self) -> dict[str, validation.Check]:
         name = validation.snapshot_name
         return {
-            **super()._checks(),
+            **super()._argument_checks(),
             "image_url": validation.image_url,
             # What was rendered to None is no wish for a name of its own.
-            "snapshot_name": validation.optional(name) if self._names_itself else name,
+            "snapshot_name": validation.optional(name) if self._has_generated_name else name,
             "description": validation.optional(validation.description),
             "overwrite": validation.optional(validation.boolean),
             "exclude_paths": validation.optional(validation.texts),
             "labels": validation.optional(validation.labels),
         }
 
-    def _wait(self) -> Wait:
+    def _build_wait(self) -> Wait:
         return Wait(SnapshotCondition(self.instance_id, snapshot_image=self.image_url), Operation(Baseline()))
 
     def _run(self, context: Context) -> dict[str, Any]:
@@ -278,11 +278,11 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         else:
             baseline = Baseline.of(instance)
             # Each try before may have made one that has failed.
-            besides = () if existing is None else self._call(partial(self._ids_of_own, key))
+            excluding = () if existing is None else self._call(partial(self._own_snapshot_ids, key))
             answer, found = self._submit(
                 "CreateInstanceSnapshot",
                 partial(self._request, key, name),
-                partial(self._find_new, key, besides, baseline),
+                partial(self._find_new, key, excluding, baseline),
             )
             snapshot = answer or found or {}
         snapshot_id = snapshot["SnapshotId"]
@@ -304,7 +304,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             found = self._find(key)
         except DswError as error:
             if isinstance(error, DswTransientError) or self._is_retry:
-                raise end_by(self._wait(), error) from None
+                raise as_wait_error(self._build_wait(), error) from None
             self.log.warning("A retry of this task could not find its snapshot again. %s", error)
             return None
         if found is None and self._is_retry:
@@ -312,21 +312,21 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             found, _ = self._confirm(partial(self._find, key), CONFIRM_ATTEMPTS, pauses_first=True)
         return found
 
-    def _find(self, key: str | None, besides: Collection[str] = ()) -> Mapping[str, Any] | None:
+    def _find(self, key: str | None, excluding: Collection[str] = ()) -> Mapping[str, Any] | None:
         if key is None:
             return None
-        return find_by_label(self.hook.list_instance_snapshots(self.instance_id), TASK_LABEL, key, besides=besides)
+        return find_by_label(self.hook.list_instance_snapshots(self.instance_id), TASK_LABEL, key, excluding=excluding)
 
-    def _ids_of_own(self, key: str | None) -> list[Any]:
+    def _own_snapshot_ids(self, key: str | None) -> list[Any]:
         listed = self.hook.list_instance_snapshots(self.instance_id)
         return [snapshot.get("SnapshotId") for snapshot in with_label(listed, TASK_LABEL, key or "")]
 
-    def _find_new(self, key: str | None, besides: Collection[str], baseline: Baseline) -> Mapping[str, Any] | None:
+    def _find_new(self, key: str | None, excluding: Collection[str], baseline: Baseline) -> Mapping[str, Any] | None:
         """As :meth:`_find`, but nobody can say that there is none while the instance shows one that is not listed."""
-        found = self._find(key, besides)
+        found = self._find(key, excluding)
         if found is None:
             instance = self.hook.get_instance(self.instance_id)
-            if instance.get("Status") == "Saving" or Operation(baseline, saves_image=True).save(instance):
+            if instance.get("Status") == "Saving" or Operation(baseline, saves_image=True).own_snapshot(instance):
                 raise DswTransientError(f"DSW instance {self.instance_id} makes a snapshot that is not listed yet.")
         return found
 
@@ -351,7 +351,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         if ti is None or key is None:
             return f"snapshot-{uuid.uuid4().hex[:12]}"
         words = re.sub(r"[^a-z0-9]+", "-", f"{ti.dag_id}-{ti.task_id}".lower()).strip("-")
-        return f"{words[:LONGEST_WORDS]}-{key[:12]}-{ti.try_number}".lstrip("-")
+        return f"{words[:MAX_NAME_WORDS]}-{key[:12]}-{ti.try_number}".lstrip("-")
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """End the wait as its trigger's event says."""

@@ -19,7 +19,7 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
     DswWaitFailedError,
 )
-from airflow_provider_dsw.mixins import parsing
+from airflow_provider_dsw.mixins import argument_errors
 from airflow_provider_dsw.operators.base import CONFIRM_PAUSE, SUBMIT_ATTEMPTS
 from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.waits.conditions import Wait
@@ -49,44 +49,44 @@ class DswRunningOperator(DswStatusOperator):
         self, *, stop_after: float | timedelta | None = None, stop_on_kill: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        with parsing(self):
+        with argument_errors(self):
             self.stop_after = validation.optional(validation.seconds)("stop_after", stop_after)
         self.stop_on_kill = stop_on_kill
 
-    def _checks(self) -> dict[str, validation.Check]:
-        return {**super()._checks(), "stop_on_kill": validation.boolean}
+    def _argument_checks(self) -> dict[str, validation.Check]:
+        return {**super()._argument_checks(), "stop_on_kill": validation.boolean}
 
     def _reset(self) -> None:
         super()._reset()
         self._has_timer = False
-        self._was_on_its_way = False
+        self._was_in_progress = False
 
     def _restore(self, operation: Operation) -> None:
         super()._restore(operation)
         self._has_timer = operation.has_timer
-        self._was_on_its_way = operation.blocked_by is None
+        self._was_in_progress = operation.blocked_by is None
 
     def _request(self) -> Mapping[str, Any]:
         return self.hook.start_instance(self.instance_id)
 
     def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
         operation = super()._operation(baseline, reversible=reversible)
-        return replace(operation, asked_at=self._asked_at, has_timer=self._has_timer)
+        return replace(operation, submitted_at=self._submitted_at, has_timer=self._has_timer)
 
-    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
+    def _resumed_wait(self, context: Context, instance: Mapping[str, Any]) -> Wait:
         baseline = replace(Baseline.of(instance), left=True)
         if self._is_later_try and (self.stop_on_kill or not self._is_retry):
             # What an earlier try asked for may be undone by what ended it: stop_on_kill, or the person who cleared it.
-            return self._condition(self._operation(baseline), also=("Stopping", "Stopped"))
-        return self._condition(self._operation(baseline, reversible=True))
+            return self._target_wait(self._operation(baseline), also=("Stopping", "Stopped"))
+        return self._target_wait(self._operation(baseline, reversible=True))
 
-    def _on_its_way(self, context: Context, instance: Mapping[str, Any]) -> None:
+    def _after_request(self, context: Context, instance: Mapping[str, Any]) -> None:
         """Set the timer as early as the service takes it: from here on Airflow may not live to do so."""
-        self._was_on_its_way = True
+        self._was_in_progress = True
         if self.stop_after is None:
             return
         timer = shutdown_timer(instance)
-        if timer is not None and self._asked_at is None:
+        if timer is not None and self._submitted_at is None:
             self._keep_timer(timer)
             return
         try:
@@ -94,16 +94,16 @@ class DswRunningOperator(DswStatusOperator):
         except (DswRequestError, DswTransientError, DswInstanceNotFoundError) as error:
             # Not yet, or not shown yet.
             if not self.wait_for_completion:
-                raise self._without_timer(error) from None
+                raise self._timer_error(error) from None
             self.log.warning("The shutdown timer is set when DSW instance %s is Running. %s", self.instance_id, error)
         except DswError as error:
-            raise self._without_timer(error) from None
+            raise self._timer_error(error) from None
 
-    def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+    def _finish(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
         """As the base's, once there is a timer."""
         if self.stop_after is not None:
             self._ensure_timer(context)
-        return super()._done(context, instance)
+        return super()._finish(context, instance)
 
     def _ensure_timer(self, context: Context) -> None:
         try:
@@ -113,7 +113,7 @@ class DswRunningOperator(DswStatusOperator):
                 self.log.warning("Whether the shutdown timer is still there is not known. %s", error)
                 return
             timer = None
-        if timer is not None and (self._has_timer or self._asked_at is None):
+        if timer is not None and (self._has_timer or self._submitted_at is None):
             if not self._has_timer:
                 self._keep_timer(timer)
             return
@@ -124,7 +124,7 @@ class DswRunningOperator(DswStatusOperator):
                 # It was taken before, and is only not shown yet.
                 self.log.warning("The shutdown timer was set, and can't be confirmed. %s", error)
                 return
-            raise self._without_timer(error) from None
+            raise self._timer_error(error) from None
 
     def _keep_timer(self, timer: Mapping[str, Any]) -> None:
         self._has_timer = True
@@ -150,7 +150,7 @@ class DswRunningOperator(DswStatusOperator):
                 shown = shutdown_timer(self.hook.get_instance(self.instance_id))
                 if shown is None or not attempts_left:
                     raise
-                if _names(shown) != _names(old):
+                if _timer_identity(shown) != _timer_identity(old):
                     break  # the first request's, whose answer was lost
                 self._delete_timer()
         self._has_timer = True
@@ -168,16 +168,16 @@ class DswRunningOperator(DswStatusOperator):
 
         :raises DswOperationFailedError: if it is over.
         """
-        gone = 0.0 if self._asked_at is None else time.time() - self._asked_at
+        gone = 0.0 if self._submitted_at is None else time.time() - self._submitted_at
         remaining = (self.stop_after or 0.0) - gone
         if remaining <= 0:
             raise DswOperationFailedError(f"stop_after is over: the request was made {gone:.0f} s ago.")
         return remaining
 
-    def _without_timer(self, error: DswError) -> DswError:
+    def _timer_error(self, error: DswError) -> DswError:
         """Stop the instance if this task has started it, and return what the task ends with."""
         what_became = "It was not started by this task, and is left alone"
-        if self._asked_at is not None or (self._was_on_its_way and self._is_later_try):
+        if self._submitted_at is not None or (self._was_in_progress and self._is_later_try):
             self._is_responsible = True
             is_stopped = self._stop_instance("its shutdown timer could not be set")
             what_became = "The instance was stopped" if is_stopped else "Nor could the instance be stopped"
@@ -192,6 +192,6 @@ class DswRunningOperator(DswStatusOperator):
         )
 
 
-def _names(timer: Mapping[str, Any] | None) -> tuple[Any, ...]:
+def _timer_identity(timer: Mapping[str, Any] | None) -> tuple[Any, ...]:
     """Return what tells a timer from another."""
     return () if timer is None else (timer.get("GmtCreateTime"), timer.get("DueTime"))

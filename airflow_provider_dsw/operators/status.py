@@ -15,7 +15,7 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.operators.base import DswBaseOperator
-from airflow_provider_dsw.polling import end_by, raise_for_outcome
+from airflow_provider_dsw.polling import as_wait_error, raise_for_outcome
 from airflow_provider_dsw.secrets import clean
 from airflow_provider_dsw.waits.answers import PollResult, status_in
 from airflow_provider_dsw.waits.conditions import Wait
@@ -25,24 +25,24 @@ from airflow_provider_dsw.waits.progress import (
     Progress,
     condition_for_end_of,
     condition_for_target,
-    fresher,
     is_transitional,
-    may_stay,
+    may_be_final,
+    newer_answer,
     progress,
 )
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-PATIENCE = 10
+MAX_BLOCKED_POLLS = 10
 """For how many poll intervals to wait for the end of a status that may stay, before the request is made in it."""
 
 
-class Next(NamedTuple):
+class NextStep(NamedTuple):
     """Where to go on from: the state that an instance is in, and whether to wait for the end of what may stay."""
 
     instance: Mapping[str, Any]
-    is_patient: bool = True
+    may_wait: bool = True
 
 
 class DswStatusOperator(DswBaseOperator):
@@ -56,7 +56,7 @@ class DswStatusOperator(DswBaseOperator):
 
     def _reset(self) -> None:
         super()._reset()
-        self._next_look = 0.0
+        self._next_lookup_at = 0.0
 
     def _request(self) -> Mapping[str, Any]:
         raise NotImplementedError
@@ -64,14 +64,14 @@ class DswStatusOperator(DswBaseOperator):
     def _get_instance(self, context: Context) -> dict[str, Any]:
         """As the base's; empty for an instance that is gone, if that is a state to go on from."""
         try:
-            instance = self._look()
+            instance = self._fetch_instance()
         except DswError as error:
-            raise end_by(self._wait(), error) from None
+            raise as_wait_error(self._build_wait(), error) from None
         if instance:
-            self._keep_links(context, instance)
+            self._push_links(context, instance)
         return instance
 
-    def _look(self) -> dict[str, Any]:
+    def _fetch_instance(self) -> dict[str, Any]:
         try:
             return self.hook.get_instance(self.instance_id)
         except DswInstanceNotFoundError:
@@ -79,13 +79,13 @@ class DswStatusOperator(DswBaseOperator):
                 return {}
             raise
 
-    def _wait(self) -> Wait:
-        return self._condition(self._operation(Baseline()))
+    def _build_wait(self) -> Wait:
+        return self._target_wait(self._operation(Baseline()))
 
     def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
         return Operation(baseline, reversible=reversible, saves_image=self.save_image, may_be_gone=self.may_be_gone)
 
-    def _condition(self, operation: Operation, *, also: Sequence[str] = ()) -> Wait:
+    def _target_wait(self, operation: Operation, *, also: Sequence[str] = ()) -> Wait:
         return condition_for_target(self.instance_id, self.target, operation, also=also)
 
     def _progress(self, instance: Mapping[str, Any]) -> Progress:
@@ -94,54 +94,58 @@ class DswStatusOperator(DswBaseOperator):
     def _run(self, context: Context) -> dict[str, Any]:
         return self._advance(context, self._get_instance(context))
 
-    def _advance(self, context: Context, instance: Mapping[str, Any], is_patient: bool = True) -> dict[str, Any]:
+    def _advance(self, context: Context, instance: Mapping[str, Any], may_wait: bool = True) -> dict[str, Any]:
         """Do what is to be done next, from the state that an instance is in, until the target is reached."""
-        step: dict[str, Any] | Next = Next(instance, is_patient)
-        while isinstance(step, Next):
+        step: dict[str, Any] | NextStep = NextStep(instance, may_wait)
+        while isinstance(step, NextStep):
             if step.instance and status_in(step.instance) is None:
                 # It says nothing, and so is no reason for a request.
-                self._pace_looks()
-                step = Next(self._get_instance(context), step.is_patient)
+                self._pace_lookups()
+                step = NextStep(self._get_instance(context), step.may_wait)
             else:
                 step = self._step(context, *step)
         return step
 
-    def _step(self, context: Context, instance: Mapping[str, Any], is_patient: bool) -> dict[str, Any] | Next:
+    def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         found = self._progress(instance)
         if found is Progress.DONE:
             self.log.info("DSW instance %s is %s already.", self.instance_id, self.target)
-            return self._done(context, instance)
-        if found is Progress.BLOCKED and is_patient:
+            return self._finish(context, instance)
+        if found is Progress.BLOCKED and may_wait:
             return self._wait_for_end_of(context, instance)
         if found is Progress.IN_PROGRESS:
             self._is_responsible, self._baseline = True, Baseline.of(instance)
-            self._on_its_way(context, instance)
-            return self._complete(context, self._resumed(context, instance))
+            self._after_request(context, instance)
+            return self._await_completion(context, self._resumed_wait(context, instance))
         if instance.get("Status") == "Deleting":
-            wait = self._wait()
+            wait = self._build_wait()
             raise_for_outcome(wait, wait.condition.evaluate(PollResult(instance)))
         baseline = self._baseline = Baseline.of(instance)
         try:
-            _, changed = self._submit(self.action, self._request, partial(self._changed, baseline))
+            _, changed = self._submit(self.action, self._request, partial(self._find_change, baseline))
         except DswOperationFailedError:
             # It may have been the wrong moment only.
-            self._pace_looks()
-            now = fresher(instance, self._get_instance(context))
+            self._pace_lookups()
+            now = newer_answer(instance, self._get_instance(context))
             is_another = now.get("Status") != instance.get("Status")
-            if not is_patient or self._is_out_of_time or not (is_another or is_transitional(now)):
+            if not may_wait or self._has_timed_out or not (is_another or is_transitional(now)):
                 raise
-            return Next(now) if is_another else self._wait_for_end_of(context, now)
+            return NextStep(now) if is_another else self._wait_for_end_of(context, now)
         if changed is not None and not self._shows_own_request(changed, baseline):
-            return Next(changed)
-        self._on_its_way(context, instance)
-        return self._complete(context, self._condition(self._operation(baseline, reversible=self.target == "Running")))
+            return NextStep(changed)
+        self._after_request(context, instance)
+        return self._await_completion(
+            context, self._target_wait(self._operation(baseline, reversible=self.target == "Running"))
+        )
 
     def _shows_own_request(self, instance: Mapping[str, Any], baseline: Baseline) -> bool:
         """Return whether a request is in progress whose answer this try has lost: its baseline is from before it."""
         is_in_progress = self._progress(instance) is Progress.IN_PROGRESS
-        return self._asked_at is not None and (is_in_progress or self._operation(baseline).save(instance) is not None)
+        return self._submitted_at is not None and (
+            is_in_progress or self._operation(baseline).own_snapshot(instance) is not None
+        )
 
-    def _on_its_way(self, context: Context, instance: Mapping[str, Any]) -> None:
+    def _after_request(self, context: Context, instance: Mapping[str, Any]) -> None:
         """
         Do what is to be done before the wait for what was asked for, or was found in progress.
 
@@ -149,26 +153,26 @@ class DswStatusOperator(DswBaseOperator):
         :param instance: GetInstance's answer, from before the request.
         """
 
-    def _done(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+    def _finish(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
         """Return the details of an instance that has reached the target."""
         return redact(default_details(instance))
 
-    def _resumed(self, context: Context, instance: Mapping[str, Any]) -> Wait:
+    def _resumed_wait(self, context: Context, instance: Mapping[str, Any]) -> Wait:
         """Return the wait for what is in progress already."""
-        return self._condition(self._operation(Baseline.of(instance)))
+        return self._target_wait(self._operation(Baseline.of(instance)))
 
-    def _changed(self, baseline: Baseline) -> dict[str, Any] | None:
+    def _find_change(self, baseline: Baseline) -> dict[str, Any] | None:
         instance = self.hook.get_instance(self.instance_id)
         if status_in(instance) is None:
             raise DswTransientError("The service's answer has no status.")
-        if self._operation(baseline).save(instance) is not None:
+        if self._operation(baseline).own_snapshot(instance) is not None:
             return instance
         is_unchanged = baseline.is_stale(instance) or self._progress(instance) is Progress.NEEDS_REQUEST
         return None if is_unchanged else instance
 
-    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> Next:
+    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> NextStep:
         """Wait until the instance has left its present status, and look again."""
-        limit = PATIENCE * self.poke_interval if may_stay(instance) else None
+        limit = MAX_BLOCKED_POLLS * self.poke_interval if may_be_final(instance) else None
         self.log.info(
             "DSW instance %s is %s; waiting for the end of it before %s.",
             self.instance_id,
@@ -177,21 +181,21 @@ class DswStatusOperator(DswBaseOperator):
         )
         present = {**instance, "InstanceId": self.instance_id}
         wait = condition_for_end_of(present, may_be_gone=self.may_be_gone)
-        return self._look_again(context, self._wait_for(context, wait, limit=limit))
+        return self._continue_after_wait(context, self._wait_for(context, wait, limit=limit))
 
-    def _look_again(self, context: Context, ended: Mapping[str, Any]) -> Next:
+    def _continue_after_wait(self, context: Context, ended: Mapping[str, Any]) -> NextStep:
         """Go on after a wait, which has seen the instance so at its end, or was given up."""
-        self._pace_looks()
+        self._pace_lookups()
         try:
             instance = self._get_instance(context)
         except DswTransientError as error:
             if not ended:
                 raise
             self.log.warning("Going on from what was seen last. %s", error)
-            return Next(ended)
-        return Next(fresher(ended, instance), is_patient=bool(ended))
+            return NextStep(ended)
+        return NextStep(newer_answer(ended, instance), may_wait=bool(ended))
 
-    def _pace_looks(self) -> None:
+    def _pace_lookups(self) -> None:
         """
         Let a poll interval pass between a second look and each one after it.
 
@@ -199,23 +203,23 @@ class DswStatusOperator(DswBaseOperator):
         """
         now = time.time()
         self._began = self._began or now
-        if self._next_look > now:
-            time.sleep(min(self._next_look, max(self._began + self.timeout, now)) - now)
-        if self._is_out_of_time and self._next_look:
-            raise self._out_of_time("timeout", self._poll_log.last_status)
-        self._next_look = time.time() + self.poke_interval
+        if self._next_lookup_at > now:
+            time.sleep(min(self._next_lookup_at, max(self._began + self.timeout, now)) - now)
+        if self._has_timed_out and self._next_lookup_at:
+            raise self._timeout_error("timeout", self._poll_log.last_status)
+        self._next_lookup_at = time.time() + self.poke_interval
 
-    def _complete(self, context: Context, wait: Wait) -> dict[str, Any] | Next:
+    def _await_completion(self, context: Context, wait: Wait) -> dict[str, Any] | NextStep:
         """Wait for what was asked for, or found in progress."""
         if not self.wait_for_completion:
             return self._details_now(context)
-        return self._take(context, self._wait_for(context, wait))
+        return self._after_wait(context, self._wait_for(context, wait))
 
-    def _take(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | Next:
+    def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | NextStep:
         if found.get("Status") == self.target:
-            return self._done(context, found)
-        self._is_responsible, self._asked_at = False, None
-        return self._look_again(context, found)
+            return self._finish(context, found)
+        self._is_responsible, self._submitted_at = False, None
+        return self._continue_after_wait(context, found)
 
     def _details_now(self, context: Context) -> dict[str, Any]:
         try:
@@ -226,8 +230,8 @@ class DswStatusOperator(DswBaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on as the trigger's event says: there may be more to do before the target is reached."""
-        if event["outcome"] == "timeout" and not self._is_out_of_time:
-            step: dict[str, Any] | Next = self._look_again(context, {})
+        if event["outcome"] == "timeout" and not self._has_timed_out:
+            step: dict[str, Any] | NextStep = self._continue_after_wait(context, {})
         else:
-            step = self._take(context, super().execute_complete(context, event))
-        return self._advance(context, *step) if isinstance(step, Next) else step
+            step = self._after_wait(context, super().execute_complete(context, event))
+        return self._advance(context, *step) if isinstance(step, NextStep) else step

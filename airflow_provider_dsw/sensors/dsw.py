@@ -16,8 +16,8 @@ from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.mixins import Waiting, is_deferrable, parsing
-from airflow_provider_dsw.polling import PollLog, result
+from airflow_provider_dsw.mixins import DswWaitMixin, argument_errors, is_deferrable
+from airflow_provider_dsw.polling import PollLog, xcom_value
 from airflow_provider_dsw.version_compat import (
     STARTS_FROM_TRIGGER,
     AirflowFailException,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
 
-class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
+class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
     """
     Wait until a PAI-DSW instance has a status, satisfies an expression, or has finished to push its image snapshot.
 
@@ -89,29 +89,29 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         given = locals()
-        with parsing(self, str(kwargs.get("task_id"))):
+        with argument_errors(self, str(kwargs.get("task_id"))):
             if kwargs.get("timeout", 0) is None:
                 del kwargs["timeout"]  # Airflow's own default, from 3.3 on
             for name, value in {**(kwargs.get("default_args") or {}), **kwargs}.items():
                 # What Airflow itself would take: an infinity, and an endless pause, are OverflowErrors in its depth.
                 if name == "poke_interval" or (name in ("timeout", "max_wait") and value is not None):
-                    validation.seconds(name, value, may_be_0=True)
+                    validation.seconds(name, value, allow_zero=True)
             super().__init__(**kwargs)
-        self.take_wait_arguments(given)
+        self.set_wait_arguments(given)
         self.dsw_conn_id = dsw_conn_id
         self.region = region
-        with parsing(self):
+        with argument_errors(self):
             self.check_wait_arguments(given)
             validation.boolean("start_from_trigger", start_from_trigger)
             self.deferrable = is_deferrable(deferrable) or start_from_trigger
             for name in ("soft_fail", "silent_fail", "never_fail", "exponential_backoff"):
                 validation.boolean(name, getattr(self, name))
         self._check_literals()
-        self._warn_of_short_reschedules()
+        self._warn_if_rescheduled_too_often()
         if start_from_trigger:
             self._start_from_trigger()
 
-    def _warn_of_short_reschedules(self) -> None:
+    def _warn_if_rescheduled_too_often(self) -> None:
         shortest = 2 * conf.getint("workers", "min_heartbeat_interval", fallback=5)
         if self.reschedule and not self.deferrable and self.poke_interval < shortest:
             warnings.warn(
@@ -171,9 +171,9 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
         # As in poke mode, where only the pauses of exponential_backoff are cut short at the timeout.
         return self.timeout + (0.0 if self.exponential_backoff else self.poke_interval)
 
-    def _wait(self) -> Wait:
+    def _build_wait(self) -> Wait:
         """Return the wait that the rendered arguments ask for."""
-        self._take_arguments()
+        self._validate_arguments()
         try:
             return Wait(self.condition())
         except ValueError as error:
@@ -186,7 +186,7 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
         :raises DswWaitFailedError: where the wait can't succeed any more.
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
-        wait, before = self._wait(), self._poll_log.as_json()
+        wait, before = self._build_wait(), self._poll_log.as_json()
         is_later_poll = self._poll_log.has_worked or bool(context.get("task_reschedule_count"))
         try:
             verdict = self._poll(context, wait, tolerate_transient=is_later_poll)
@@ -195,7 +195,7 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
                 self._keep_poll_log(context)
         if verdict.outcome is not Outcome.SUCCESS:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=result(wait.condition, verdict))
+        return PokeReturnValue(is_done=True, xcom_value=xcom_value(wait.condition, verdict))
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         """Return Airflow's own pause, or the longer one that the service asked for."""
@@ -203,13 +203,13 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait as ``mode`` says; with ``deferrable``, poll once and leave the rest to the triggerer."""
-        self._forget_polls()
+        self._reset_poll_state()
         self._poll_log = self._recall_poll_log(context)
-        with self._summed_up(context):
+        with self._log_summary(context):
             try:
                 return self._defer(context) if self.deferrable else super().execute(context)
             except AirflowSensorTimeout as timeout:
-                raise self._out_of_time("timeout", self._poll_log.last_status) from timeout
+                raise self._timeout_error("timeout", self._poll_log.last_status) from timeout
 
     def _recall_poll_log(self, context: Context) -> PollLog:
         """Go on as the try before a reschedule has ended, as far as Airflow remembers it (3.3+)."""
@@ -240,7 +240,7 @@ class DswInstanceSensor(Waiting, WaitArguments, BaseSensorOperator):
             else:
                 if met:
                     return met.xcom_value
-        self._leave_to_triggerer(context, self._trigger, began=began)
+        self._defer_to_trigger(context, self._trigger, began=began)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral, with the effects that poke mode has."""

@@ -21,12 +21,12 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow_provider_dsw.exceptions import DswError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
-from airflow_provider_dsw.polling import afetch, pause
+from airflow_provider_dsw.polling import afetch, next_interval
 from airflow_provider_dsw.version_compat import AirflowException
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.arguments import RUNNING, WaitArguments, as_json
 
-SHORTEST_PAUSE = 1.0
+MIN_INTERVAL = 1.0
 """Seconds between two polls at least: a sensor's poke_interval may be 0, and a triggerer has no time for that."""
 
 
@@ -61,7 +61,7 @@ _readers: defaultdict[Hashable, list[object]] = defaultdict(list)
 
 
 @contextmanager
-def reading(key: Hashable | None, reader: object) -> Iterator[None]:
+def register_reader(key: Hashable | None, reader: object) -> Iterator[None]:
     """
     Let a shared poll know who will read it.
 
@@ -103,7 +103,7 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
         given = locals()
         super().__init__()
         # Not checked here: an error would end the triggerer.
-        self.take_wait_arguments(given)
+        self.set_wait_arguments(given)
         self.dsw_conn_id = dsw_conn_id
         self.region = region
         self.poke_interval = poke_interval.total_seconds() if isinstance(poke_interval, timedelta) else poke_interval
@@ -149,8 +149,8 @@ def _is_of_own_snapshot(kwargs: dict[str, Any]) -> bool:
 
 def _poll_at_intervals(kwargs: dict[str, Any], readers: Callable[[], Iterable[object]] = tuple) -> AsyncGenerator[Poll]:
     interval = kwargs["poke_interval"]
-    first = pause(interval * random.uniform(0.5, 1.0)) if kwargs.get("polled") else 0.0  # noqa: S311 - not for secrets
-    return poll_stream(kwargs, first, partial(pause, interval), readers)
+    first = next_interval(interval * random.uniform(0.5, 1.0)) if kwargs.get("has_polled") else 0.0  # noqa: S311 - not for secrets
+    return poll_stream(kwargs, first, partial(next_interval, interval), readers)
 
 
 async def poll_stream(
@@ -193,14 +193,14 @@ async def poll_stream(
         except AirflowException as error:
             # One without a field; or Airflow knows no such connection.
             yield Poll(error.with_traceback(None), readers())
-        await asyncio.sleep(max(seconds(), SHORTEST_PAUSE))
+        await asyncio.sleep(max(seconds(), MIN_INTERVAL))
 
 
 async def _wait_for_next(
     seconds: Callable[[], float], retry_after: float | None, readers: Callable[[], Iterable[object]]
 ) -> None:
     """Wait until the next poll is due: no sooner than the service allows, unless somebody joins who knows nothing."""
-    usual = max(seconds(), SHORTEST_PAUSE)
+    usual = max(seconds(), MIN_INTERVAL)
     left = max(usual, retry_after or 0.0)
     known = set(map(id, readers()))
     while left > 0 and known.issuperset(map(id, readers())):

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_dsw.exceptions import DswError, DswWaitArgumentError
-from airflow_provider_dsw.links.dsw import akeep_links, links_of
-from airflow_provider_dsw.polling import Line, PollLog, error_key, event_of, result
+from airflow_provider_dsw.links.dsw import apush_urls, links_of
+from airflow_provider_dsw.polling import LogLine, PollLog, error_key, event_from_error, xcom_value
 from airflow_provider_dsw.triggers.base import Poll
 from airflow_provider_dsw.version_compat import AirflowException
 from airflow_provider_dsw.waits.answers import PollResult
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
 
-class End(NamedTuple):
+class WaitEnd(NamedTuple):
     """What ended a wait: a part of its event, and a line for the log, if any."""
 
     event: dict[str, Any]
-    line: Line | None = None
+    line: LogLine | None = None
 
 
 class DeferredWait:
@@ -33,78 +33,78 @@ class DeferredWait:
         self._poll_log = PollLog(trigger.last_status)
         self._links = trigger.links
         # Either it starts again or it starts late: there may have been polls before.
-        self._more_polls = trigger.polled and trigger.starts_in_triggerer
+        self._more_polls = trigger.has_polled and trigger.starts_in_triggerer
         self._more_polls |= time.time() - trigger.began > trigger.poke_interval
-        self._polls = int(trigger.polled)
-        self._tolerates_transient = trigger.polled or trigger.silent_fail or self._more_polls
+        self._poll_count = int(trigger.has_polled)
+        self._tolerates_transient = trigger.has_polled or trigger.silent_fail or self._more_polls
         self._wait: Wait | None = None
 
-    async def until_it_ends(self, stream: AsyncIterator[Any]) -> End:
+    async def run(self, stream: AsyncIterator[Any]) -> WaitEnd:
         """Take one poll after the other; the sensor's timeout is looked at after each."""
         trigger = self._trigger
         while True:
-            end = await self.take(await anext(stream))
+            end = await self.handle(await anext(stream))
             if end is not None:
                 return end
             elapsed = time.time() - trigger.began
             if trigger.timeout is not None and elapsed > trigger.timeout and not trigger.last_poll_at_timeout:
-                return End({"outcome": "timeout"})
+                return WaitEnd({"outcome": "timeout"})
 
-    async def take(self, poll: Poll) -> End | None:
+    async def handle(self, poll: Poll) -> WaitEnd | None:
         """Take one poll, and return the end of the wait, if it is one."""
         trigger = self._trigger
         found = poll.read(trigger)
         if found is None:
             return None
-        self._polls += 1
+        self._poll_count += 1
         if not isinstance(found, (PollResult, DswError)):
-            return await self._take_error(found)
+            return await self._handle_connection_error(found)
         if isinstance(found, PollResult) and found.instance is not None:
             self._links = links_of(found.instance, found.region)
         try:
-            wait = self._wait = self._wait or await trigger.recalled_wait()
+            wait = self._wait = self._wait or await trigger.restore_wait()
             verdict, line = self._poll_log.record(wait, found, tolerate_transient=self._tolerates_transient)
         except DswError as error:
-            return End(event_of(error))
+            return WaitEnd(event_from_error(error))
         except ValueError as error:
-            return End(event_of(DswWaitArgumentError(str(error))))
+            return WaitEnd(event_from_error(DswWaitArgumentError(str(error))))
         if verdict.outcome is Outcome.SUCCESS:
-            return End({"outcome": "met", "result": result(wait.condition, verdict)}, line)
+            return WaitEnd({"outcome": "met", "result": xcom_value(wait.condition, verdict)}, line)
         has_worked = isinstance(found, PollResult)
         self._wait = wait.after(verdict)
         del found, verdict  # not to be held until the next poll
         if self._wait.operation is not None and self._wait.operation != wait.operation:
-            await trigger.keep_seen(self._wait.operation)
+            await trigger.save_operation(self._wait.operation)
         if line:
             await trigger.log.alog(*line)
         if has_worked:
             self._tolerates_transient = True
-            await trigger.keep_polled()
-            trigger.links = await akeep_links(trigger.task_instance, self._links, trigger.links)
+            await trigger.save_has_polled()
+            trigger.links = await apush_urls(trigger.task_instance, self._links, trigger.links)
             if self._links == trigger.links:
                 self._links = trigger.links  # not to hold them twice
         return None
 
-    async def _take_error(self, error: AirflowException) -> End | None:
+    async def _handle_connection_error(self, error: AirflowException) -> WaitEnd | None:
         """Airflow knows no such connection, which is no matter of the service."""
         if not self._trigger.silent_fail:
-            return End(event_of(error))
+            return WaitEnd(event_from_error(error))
         if error_key(error) != self._poll_log.last_error:
             self._poll_log.last_error = error_key(error)
             await self._trigger.log.aerror("The poll failed: %s", error)
         return None
 
-    def event(self, end: End) -> dict[str, Any]:
+    def event(self, end: WaitEnd) -> dict[str, Any]:
         """Return the event that the task resumes with."""
         return {
             **end.event,
             "instance_id": self._trigger.instance_id,
             "last_status": self._poll_log.last_status,
             "began": self._trigger.began,
-            "polls": self._polls,
+            "polls": self._poll_count,
             "more_polls": self._more_polls,
             "links": self._links,
-            "shown_links": self._trigger.links,
+            "pushed_links": self._trigger.links,
             "stop_on_kill": self._trigger.stop_on_kill,
             "operation": self._trigger.operation,
         }

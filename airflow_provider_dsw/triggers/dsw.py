@@ -24,12 +24,12 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
-from airflow_provider_dsw.links.dsw import row_of
-from airflow_provider_dsw.polling import event_of, next_due, pause, result
-from airflow_provider_dsw.task_end import amay_stop, anote_end
-from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, reading
-from airflow_provider_dsw.triggers.deferred_wait import DeferredWait, End
-from airflow_provider_dsw.triggers.watcher import Watcher, right_after_next_cancel, to_its_end
+from airflow_provider_dsw.links.dsw import ti_fields
+from airflow_provider_dsw.polling import event_from_error, next_interval, remaining_interval, xcom_value
+from airflow_provider_dsw.task_end import amay_stop_instance, awrite_end_note
+from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, register_reader
+from airflow_provider_dsw.triggers.deferred_wait import DeferredWait, WaitEnd
+from airflow_provider_dsw.triggers.watcher import Watcher, run_to_completion, wait_past_next_cancel
 from airflow_provider_dsw.version_compat import (
     QUEUES_WATCHERS,
     TaskQueueMixin,
@@ -49,9 +49,9 @@ polls may. Airflow fails a task that resumes before its scheduler has seen that 
 STOP_ATTEMPTS = 3
 """How often a killed task's request for a stop is sent, if its answer is lost and the instance does not stop."""
 # The XCom that says which try of a task was polled: where a wait begins in the triggerer, nothing else could.
-_POLLED = "dsw_polled"
+_HAS_POLLED_KEY = "dsw_polled"
 # The XCom that says what a try of a task knows of its operation since it was deferred.
-_SEEN = "dsw_seen"
+_OPERATION_KEY = "dsw_seen"
 
 
 class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
@@ -70,7 +70,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         poll, as in poke mode.
     :param last_poll_at_timeout: whether ``timeout`` ends the wait when it is over, with a last poll.
     :param execution_timeout: seconds from the beginning of the wait until the task's ``execution_timeout`` ends it.
-    :param polled: whether a poll has worked before, so that a transient error doesn't end the wait.
+    :param has_polled: whether a poll has worked before, so that a transient error doesn't end the wait.
     :param last_status: the status that was logged last.
     :param links: the links that the task's page shows already.
     :param operation: the operation whose outcome is waited for, as
@@ -90,7 +90,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         timeout: float | None = None,
         last_poll_at_timeout: bool = False,
         execution_timeout: float | None = None,
-        polled: bool = False,
+        has_polled: bool = False,
         last_status: str | None = None,
         links: dict[str, str] | None = None,
         operation: dict[str, Any] | None = None,
@@ -107,7 +107,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         self.timeout = timeout
         self.last_poll_at_timeout = last_poll_at_timeout
         self.execution_timeout = execution_timeout
-        self.polled = polled
+        self.has_polled = has_polled
         self.last_status = last_status
         self.links = links or {}
         self.operation = operation
@@ -125,7 +125,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
             "timeout": self.timeout,
             "last_poll_at_timeout": self.last_poll_at_timeout,
             "execution_timeout": self.execution_timeout,
-            "polled": self.polled,
+            "has_polled": self.has_polled,
             "last_status": self.last_status,
             "links": self.links,
             "operation": self.operation,
@@ -152,12 +152,12 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
             return
         # Airflow 3.3.2 cancels a trigger anew every second until it is gone, and with it what this awaits.
         stop = asyncio.create_task(self._stop_if_ended_by_person())
-        _stops.add(stop)
-        stop.add_done_callback(_stops.discard)
+        _running_stops.add(stop)
+        stop.add_done_callback(_running_stops.discard)
         await asyncio.shield(stop)
 
     async def _stop_if_ended_by_person(self) -> None:
-        if not await amay_stop(self.task_instance, self.wait_id, self.log):
+        if not await amay_stop_instance(self.task_instance, self.wait_id, self.log):
             await self.log.ainfo("DSW instance %s is left alone: the task goes on elsewhere.", self.instance_id)
             return
         try:
@@ -207,9 +207,9 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """As the base does, but with all closed before the one event: whoever takes it looks no further."""
         if (error := self._argument_error()) is not None:
-            yield TriggerEvent(DeferredWait(self).event(End(event_of(error))))
+            yield TriggerEvent(DeferredWait(self).event(WaitEnd(event_from_error(error))))
             return
-        await self._recall_polled()
+        await self._load_has_polled()
         async with (
             aclosing(self._own_stream()) as stream,
             aclosing(self.filter_shared_stream(stream)) as events,
@@ -219,22 +219,22 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncGenerator[TriggerEvent]:
         """Evaluate each poll's answers until one ends the wait."""
-        with reading(self.shared_stream_key(), self):
-            await self._recall_polled()
+        with register_reader(self.shared_stream_key(), self):
+            await self._load_has_polled()
             earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
             wait = DeferredWait(self)
             limit, which = self._hard_limit()
             try:
                 async with asyncio.timeout(None if limit is None else max(self.began + limit - time.time(), 0.0)):
-                    end = await wait.until_it_ends(shared_stream)
+                    end = await wait.run(shared_stream)
             except TimeoutError:
-                last = await wait.take(await self._poll_once()) if which == "timeout" else None
-                end = last or End({"outcome": which})
+                last = await wait.handle(await self._poll_once()) if which == "timeout" else None
+                end = last or WaitEnd({"outcome": which})
         if end.line:
             await self.log.alog(*end.line)
         await asyncio.sleep(earliest - time.time())
         if self.stop_on_kill:
-            await anote_end(self.task_instance, self.log)
+            await awrite_end_note(self.task_instance, self.log)
         yield TriggerEvent(wait.event(end))
 
     @cached_property
@@ -253,28 +253,28 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         """Whether no worker has polled before."""
         return self.started_at is None and self.task_instance is not None
 
-    async def _recall_polled(self) -> None:
+    async def _load_has_polled(self) -> None:
         """Find out whether a wait that began in a triggerer was polled by another one before."""
         ti: Any = self.task_instance
-        if not self.starts_in_triggerer or self.polled:
+        if not self.starts_in_triggerer or self.has_polled:
             return
         try:
-            self.polled = await aget_xcom(_POLLED, **row_of(ti)) == ti.try_number
+            self.has_polled = await aget_xcom(_HAS_POLLED_KEY, **ti_fields(ti)) == ti.try_number
         except Exception as error:
             await self.log.awarning("Airflow can't say whether the wait was polled before (%s).", type(error).__name__)
 
-    async def keep_polled(self) -> None:
+    async def save_has_polled(self) -> None:
         """Let whichever triggerer takes the wait over know that a poll has worked."""
         ti: Any = self.task_instance
-        if not self.starts_in_triggerer or self.polled:
+        if not self.starts_in_triggerer or self.has_polled:
             return
-        self.polled = True
+        self.has_polled = True
         try:
-            await aset_xcom(_POLLED, ti.try_number, **row_of(ti))
+            await aset_xcom(_HAS_POLLED_KEY, ti.try_number, **ti_fields(ti))
         except Exception as error:
             await self.log.awarning("Airflow can't keep that the wait was polled (%s).", type(error).__name__)
 
-    async def recalled_wait(self) -> Wait:
+    async def restore_wait(self) -> Wait:
         """
         Return what is waited for, with what another triggerer has seen of it before.
 
@@ -285,16 +285,16 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         if ti is None or wait.operation is None or wait.operation.baseline.left or wait.condition.returns_snapshot:
             return wait
         try:
-            kept = await aget_xcom(_SEEN, **row_of(ti))
+            kept = await aget_xcom(_OPERATION_KEY, **ti_fields(ti))
             if kept and kept["try"] == ti.try_number:
                 operation = Operation.from_json(kept["operation"])
-                if wait.operation.is_known_better_by(operation):
+                if wait.operation.is_refined_by(operation):
                     return Wait(wait.condition, operation)
         except Exception as error:
             await self.log.awarning("Airflow can't say what was seen of the operation (%s).", type(error).__name__)
         return wait
 
-    async def keep_seen(self, operation: Operation) -> None:
+    async def save_operation(self, operation: Operation) -> None:
         """
         Let whichever triggerer takes the wait over know what an answer has told of the operation.
 
@@ -304,7 +304,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         if ti is None:
             return
         try:
-            await aset_xcom(_SEEN, {"try": ti.try_number, "operation": operation.as_json()}, **row_of(ti))
+            await aset_xcom(_OPERATION_KEY, {"try": ti.try_number, "operation": operation.as_json()}, **ti_fields(ti))
         except Exception as error:
             await self.log.awarning("Airflow can't keep what was seen of the operation (%s).", type(error).__name__)
 
@@ -315,13 +315,15 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         return min(limits, default=(None, ""))
 
     async def _poll_once(self) -> Poll:
-        async with aclosing(poll_stream(self.serialize()[1], 0.0, partial(pause, self.poke_interval))) as stream:
+        async with aclosing(
+            poll_stream(self.serialize()[1], 0.0, partial(next_interval, self.poke_interval))
+        ) as stream:
             return await anext(stream)
 
     def _own_stream(self) -> AsyncGenerator[Poll]:
-        def next_interval() -> float:
+        def planned_interval() -> float:
             elapsed = time.time() - self.began
-            planned = pause(
+            planned = next_interval(
                 self.poke_interval,
                 elapsed=elapsed,
                 exponential_backoff=self.exponential_backoff,
@@ -333,15 +335,19 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
             return planned
 
         first = 0.0
-        if self.polled:
+        if self.has_polled:
             # What is left of the pause that a restart of the triggerer broke off, not a new one.
-            due = next_due(self.poke_interval, time.time() - self.began) if self.exponential_backoff else math.inf
-            first = min(next_interval(), due)
-        return poll_stream(self.serialize()[1], first, next_interval)
+            due = (
+                remaining_interval(self.poke_interval, time.time() - self.began)
+                if self.exponential_backoff
+                else math.inf
+            )
+            first = min(planned_interval(), due)
+        return poll_stream(self.serialize()[1], first, planned_interval)
 
 
 # What on_kill has begun: the event loop itself keeps no task alive.
-_stops: set[asyncio.Task[None]] = set()
+_running_stops: set[asyncio.Task[None]] = set()
 
 
 class DswInstanceEventTrigger(DswBaseTrigger):
@@ -400,14 +406,14 @@ class DswInstanceEventTrigger(DswBaseTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Compare each poll's answers with what was seen last."""
         watcher = Watcher(self.condition(), asset_state_store(self))
-        with reading(self.shared_stream_key(), self):
+        with register_reader(self.shared_stream_key(), self):
             async for poll in shared_stream:
                 # A change that is written down as fired has to be fired, also if the watcher moves at that moment.
-                (entered, line), cancelled = await to_its_end(watcher.take(poll.read(self)))
+                (entered, line), cancelled = await run_to_completion(watcher.handle(poll.read(self)))
                 if cancelled and entered:
-                    await right_after_next_cancel()
+                    await wait_past_next_cancel()
                 for verdict in entered:
-                    yield TriggerEvent(result(watcher.condition, verdict))
+                    yield TriggerEvent(xcom_value(watcher.condition, verdict))
                 if cancelled:
                     raise cancelled
                 if line:

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from airflow_provider_dsw.polling import Line, error_key
+from airflow_provider_dsw.polling import LogLine, error_key
 from airflow_provider_dsw.secrets import clean
 from airflow_provider_dsw.version_compat import AirflowException
 from airflow_provider_dsw.waits.answers import PollResult
@@ -26,7 +26,7 @@ CANCEL_PERIOD = 1.5
 """Seconds within which Airflow 3.3.2 cancels a trigger again, and again, until it is gone."""
 
 
-async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
+async def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
     """Return what a coroutine returns, and with what the caller was cancelled meanwhile, once or several times."""
     task = asyncio.create_task(coroutine)
     cancelled = None
@@ -40,7 +40,7 @@ async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> tuple[T, asyncio.Canc
     return task.result(), cancelled
 
 
-async def right_after_next_cancel() -> None:
+async def wait_past_next_cancel() -> None:
     """
     Return when the next cancellation is as far off as it can be.
 
@@ -67,7 +67,7 @@ class Watcher:
         self._last_seen: LastSeen | None = None
         self._last_error: str | None = None
 
-    async def take(self, found: PollResult | AirflowException | None) -> tuple[list[Verdict], Line | None]:
+    async def handle(self, found: PollResult | AirflowException | None) -> tuple[list[Verdict], LogLine | None]:
         """Take one poll, and return the changes to fire for, and a line for the log, if any."""
         if found is None:
             return [], None
@@ -79,30 +79,30 @@ class Watcher:
             # Not to fire twice, the change waits for the next poll.
             return [], self._warning(type(error).__name__, f"Airflow's memory does not work ({error}).")
 
-    async def _compare(self, found: PollResult) -> tuple[list[Verdict], Line | None]:
+    async def _compare(self, found: PollResult) -> tuple[list[Verdict], LogLine | None]:
         if self._last_seen is None:
-            await self._recall()
-        elif self._changes(found)[0] is not self._last_seen and await self._recall():
+            await self._load()
+        elif self._changes(found)[0] is not self._last_seen and await self._load():
             # Another triggerer runs the same watcher, for a while. What it saw may be newer than this answer.
             self._ignored_before = time.time()
         seen, entered = self._changes(found)
         self._last_error = None
-        if seen is None or seen is self._last_seen or found.asked_at < self._ignored_before:
+        if seen is None or seen is self._last_seen or found.requested_at < self._ignored_before:
             return [], None
         if entered and not await self._claim():
             self._ignored_before = time.time() + CLAIM_PAUSE
             return [], None
         # Before the event: after a crash between the two, a lost event rather than a second one.
-        await self._keep(seen)
+        await self._save(seen)
         self._last_seen = seen
         status = clean(self.condition.evaluate(found).last_status)
         text = f"DSW instance {self.condition.instance_id}: {status} (watching for {self.condition})"
-        return entered, Line(logging.INFO, text)
+        return entered, LogLine(logging.INFO, text)
 
     def _changes(self, found: PollResult) -> tuple[LastSeen | None, list[Verdict]]:
         return detect_transitions(self.condition, found, self._last_seen)
 
-    async def _recall(self) -> bool:
+    async def _load(self) -> bool:
         """Adopt what is in the store, and return whether somebody else has put it there."""
         kept = [found for store in self._stores if isinstance(found := await store.aget(self._key), dict)]
         # Another asset may have been without this watcher for a while, and remember what was before.
@@ -123,14 +123,14 @@ class Watcher:
             await store.aset(self._claim_key, claim)
         await asyncio.sleep(CLAIM_PAUSE if self._stores else 0.0)
         claims = [await store.aget(self._claim_key) for store in self._stores]
-        return set(claims) <= {claim} and not await self._recall()
+        return set(claims) <= {claim} and not await self._load()
 
-    async def _keep(self, last_seen: LastSeen) -> None:
+    async def _save(self, last_seen: LastSeen) -> None:
         # Known before it is written: if the answer is lost, it is recognised as its own.
         self._kept_at = time.time()
         for store in self._stores:
             await store.aset(self._key, {"at": self._kept_at, "last_seen": last_seen})
 
-    def _warning(self, error: str, text: str) -> Line | None:
+    def _warning(self, error: str, text: str) -> LogLine | None:
         is_known, self._last_error = self._last_error == error, error
-        return None if is_known else Line(logging.WARNING, f"Still watching for {self.condition}. {text}")
+        return None if is_known else LogLine(logging.WARNING, f"Still watching for {self.condition}. {text}")

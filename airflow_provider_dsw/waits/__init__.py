@@ -6,7 +6,7 @@ Every way to wait (poke, reschedule, deferred, from the trigger, as a watcher) c
 
 To wait for something new:
 
-1. Add a class to ``conditions.py`` and to its ``KINDS``. Its fields are the arguments that it takes; ``named_by`` says
+1. Add a class to ``conditions.py`` and to its ``KINDS``. Its fields are the arguments that it takes; ``chosen_by`` says
    which of them mean it. ``evaluate`` sees the service's whole answer.
 2. Declare each new argument in ``arguments.py``: how ``validation.py`` checks it, and whether it is templated.
 3. Add the argument, under the same name, to the signatures of ``DswInstanceSensor``, of the base of the triggers and,

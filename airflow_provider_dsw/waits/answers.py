@@ -14,13 +14,13 @@ class PollResult(NamedTuple):
     :param instance: GetInstance's answer; None if the snapshot had decided already.
     :param snapshot: GetInstanceSnapshot's answer, if a snapshot is awaited by its id.
     :param region: the connection's region id, which the service's answers don't hold.
-    :param asked_at: POSIX time of the request.
+    :param requested_at: POSIX time of the request.
     """
 
     instance: Mapping[str, Any] | None
     snapshot: Mapping[str, Any] | None = None
     region: str | None = None
-    asked_at: float = 0.0
+    requested_at: float = 0.0
 
 
 def status_in(answer: Mapping[str, Any]) -> str | None:

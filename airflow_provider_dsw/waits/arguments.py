@@ -56,7 +56,7 @@ ARGUMENTS = (
 )
 
 
-def condition_of(values: Mapping[str, Any]) -> WaitCondition:
+def build_condition(values: Mapping[str, Any]) -> WaitCondition:
     """
     Return the condition that a wait's arguments mean.
 
@@ -65,14 +65,14 @@ def condition_of(values: Mapping[str, Any]) -> WaitCondition:
     """
     given = {name: value for name, value in values.items() if value is not None and value is not False}
     kind = _kind_of(given)
-    check_together(given)
+    check_compatible(given)
     parsed = {each.name: each.parse(each.name, given[each.name]) for each in ARGUMENTS if each.name in given}
     if "instance_id" not in parsed:
         validation.identifier("instance_id", values.get("instance_id"))
     return kind(**parsed)
 
 
-def check_together(given: Collection[str]) -> None:
+def check_compatible(given: Collection[str]) -> None:
     """
     Check that no two arguments contradict each other.
 
@@ -81,14 +81,14 @@ def check_together(given: Collection[str]) -> None:
     """
     kind = _kind_of(given)
     for name in given:
-        if not kind.takes(name):
+        if not kind.accepts(name):
             raise ValueError(
                 f"{name}: a wait for {kind.noun} has no {name.replace('_', ' ')}. Leave one of the two out."
             )
 
 
 def _kind_of(given: Collection[str]) -> type[WaitCondition]:
-    return next((kind for kind in KINDS if any(name in given for name in kind.named_by)), KINDS[-1])
+    return next((kind for kind in KINDS if any(name in given for name in kind.chosen_by)), KINDS[-1])
 
 
 class WaitArguments:
@@ -100,7 +100,7 @@ class WaitArguments:
 
     instance_id: Any
 
-    def take_wait_arguments(self, values: Mapping[str, Any]) -> None:
+    def set_wait_arguments(self, values: Mapping[str, Any]) -> None:
         """
         Set each argument's attribute.
 
@@ -111,7 +111,7 @@ class WaitArguments:
         for argument in ARGUMENTS:
             value = values[argument.name]
             if argument.name not in self._given:
-                value = argument.default if kind.takes(argument.name) or not argument.default else None
+                value = argument.default if kind.accepts(argument.name) or not argument.default else None
             setattr(self, argument.name, value)
 
     def wait_arguments(self) -> dict[str, Any]:
@@ -122,10 +122,10 @@ class WaitArguments:
         """
         Check what is known where the DAG is parsed.
 
-        :param values: as :meth:`take_wait_arguments`'s.
-        :raises ValueError: as :func:`condition_of`.
+        :param values: as :meth:`set_wait_arguments`'s.
+        :raises ValueError: as :func:`build_condition`.
         """
-        check_together(self._given)
+        check_compatible(self._given)
         for argument in ARGUMENTS:
             value = values[argument.name]
             # None means "not given" only to what has no other default.
@@ -138,7 +138,7 @@ class WaitArguments:
         """
         Return the condition that the rendered arguments mean.
 
-        :raises ValueError: as :func:`condition_of`, and on an argument that was rendered to None.
+        :raises ValueError: as :func:`build_condition`, and on an argument that was rendered to None.
         """
         values = self.wait_arguments()
         for argument in ARGUMENTS:
@@ -149,7 +149,7 @@ class WaitArguments:
                 raise ValueError(f"{argument.name}: rendered to {value}.")
             if argument.templated:
                 values[argument.name] = validation.rendered(value)
-        return condition_of(values)
+        return build_condition(values)
 
 
 def as_json(value: Any) -> Any:

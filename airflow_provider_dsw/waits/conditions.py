@@ -90,7 +90,7 @@ class WaitCondition:
 
     noun: ClassVar[str] = ""
     """What is waited for, in words."""
-    named_by: ClassVar[tuple[str, ...]] = ()
+    chosen_by: ClassVar[tuple[str, ...]] = ()
     """The arguments each of which means this kind of wait."""
     returns_snapshot: ClassVar[bool] = False
     """Whether the payload is a snapshot; else it is the instance."""
@@ -100,7 +100,7 @@ class WaitCondition:
     failure_statuses: tuple[str, ...] | None = None
 
     @classmethod
-    def takes(cls, argument: str) -> bool:
+    def accepts(cls, argument: str) -> bool:
         """Return whether an argument means anything to this kind of wait."""
         return any(each.name == argument for each in fields(cls))
 
@@ -126,7 +126,7 @@ class WaitCondition:
         outcome = Outcome.PENDING if problem is Problem.TRANSIENT else Outcome.FAILURE
         return Verdict(outcome, problem.value, has_evidence=outcome is Outcome.FAILURE)
 
-    def failure(self, verdict: Verdict) -> str:
+    def describe_failure(self, verdict: Verdict) -> str:
         """Say in words what a failure has come to."""
         return f"DSW instance {self.instance_id} is {verdict.last_status}: {self} can no longer be."
 
@@ -135,7 +135,9 @@ class WaitCondition:
             return frozenset(self.failure_statuses)
         return default_failure_statuses(targets)
 
-    def _of_instance(self, instance: Mapping[str, Any], targets: Iterable[str], failures: Iterable[str]) -> Verdict:
+    def _evaluate_instance(
+        self, instance: Mapping[str, Any], targets: Iterable[str], failures: Iterable[str]
+    ) -> Verdict:
         status = status_in(instance)
         if status is None:
             return Verdict(Outcome.PENDING, "no status", instance, has_evidence=False)
@@ -144,7 +146,7 @@ class WaitCondition:
             outcome = Outcome.SUCCESS
         elif status in tuple(failures):
             outcome = Outcome.FAILURE
-        return Verdict(outcome, _named(status, INSTANCE_STATUSES), instance)
+        return Verdict(outcome, _status_text(status, INSTANCE_STATUSES), instance)
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class StatusCondition(WaitCondition):
     """
 
     noun: ClassVar[str] = "a status"
-    named_by: ClassVar[tuple[str, ...]] = ("target_status",)
+    chosen_by: ClassVar[tuple[str, ...]] = ("target_status",)
 
     target_status: tuple[str, ...] = ("Running",)
 
@@ -170,9 +172,9 @@ class StatusCondition(WaitCondition):
 
     def evaluate(self, found: PollResult) -> Verdict:
         """As the base's."""
-        return self._of_instance(found.instance or {}, self.target_status, self.failures)
+        return self._evaluate_instance(found.instance or {}, self.target_status, self.failures)
 
-    def failure(self, verdict: Verdict) -> str:
+    def describe_failure(self, verdict: Verdict) -> str:
         """As the base's."""
         found = f"DSW instance {self.instance_id} is {verdict.last_status}"
         # A stop may be over, but not have done what was asked of it.
@@ -190,7 +192,7 @@ class ExpressionCondition(WaitCondition):
     """
 
     noun: ClassVar[str] = "an expression"
-    named_by: ClassVar[tuple[str, ...]] = ("until",)
+    chosen_by: ClassVar[tuple[str, ...]] = ("until",)
 
     until: str = ""
 
@@ -204,7 +206,7 @@ class ExpressionCondition(WaitCondition):
 
     def evaluate(self, found: PollResult) -> Verdict:
         """As the base's."""
-        verdict = self._of_instance(found.instance or {}, (), self.failures)
+        verdict = self._evaluate_instance(found.instance or {}, (), self.failures)
         try:
             is_met = is_true(search(self.until, found.instance or {}))
         except ValueError as error:
@@ -215,13 +217,13 @@ class ExpressionCondition(WaitCondition):
             return replace(verdict, last_status=last_status, has_evidence=False, remark=remark)
         return replace(verdict, outcome=Outcome.SUCCESS) if is_met else verdict
 
-    def failure(self, verdict: Verdict) -> str:
+    def describe_failure(self, verdict: Verdict) -> str:
         """As the base's."""
         return f"DSW instance {self.instance_id} is {verdict.last_status} and can no longer satisfy {self.until!r}"
 
 
 @dataclass(frozen=True)
-class _OfSnapshot(WaitCondition):
+class _SnapshotPushCondition(WaitCondition):
     """
     The end of a snapshot's push.
 
@@ -239,28 +241,28 @@ class _OfSnapshot(WaitCondition):
 
     def evaluate(self, found: PollResult) -> Verdict:
         """As the base's."""
-        verdict = self._of_push(found)
+        verdict = self._evaluate_push(found)
         if found.instance is None:
             return verdict
         if verdict.outcome is Outcome.FAILURE:
             return replace(verdict, payload={"RequestId": found.instance.get("RequestId"), **verdict.payload})
         if verdict.outcome is Outcome.SUCCESS:
             return verdict
-        of_instance = self._of_instance(found.instance, (), self.failures)
+        of_instance = self._evaluate_instance(found.instance, (), self.failures)
         return of_instance if of_instance.outcome is Outcome.FAILURE else verdict
 
-    def failure(self, verdict: Verdict) -> str:
+    def describe_failure(self, verdict: Verdict) -> str:
         """As the base's."""
         if verdict.is_of_snapshot:
             return f"The snapshot of DSW instance {self.instance_id} is {verdict.payload.get('Status')}"
         return f"DSW instance {self.instance_id} is {verdict.last_status} and its snapshot can no longer be Saved"
 
-    def _of_push(self, found: PollResult) -> Verdict:
+    def _evaluate_push(self, found: PollResult) -> Verdict:
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class SnapshotByIdCondition(_OfSnapshot):
+class SnapshotByIdCondition(_SnapshotPushCondition):
     """
     The end of one snapshot's push.
 
@@ -268,21 +270,21 @@ class SnapshotByIdCondition(_OfSnapshot):
     """
 
     noun: ClassVar[str] = "a snapshot by its snapshot_id"
-    named_by: ClassVar[tuple[str, ...]] = ("snapshot_id",)
+    chosen_by: ClassVar[tuple[str, ...]] = ("snapshot_id",)
 
     snapshot_id: str = ""
 
     def __str__(self) -> str:
         return f"the snapshot {self.snapshot_id} of DSW instance {self.instance_id} to be Saved"
 
-    def _of_push(self, found: PollResult) -> Verdict:
+    def _evaluate_push(self, found: PollResult) -> Verdict:
         if found.snapshot is None:
             return Verdict(Outcome.PENDING, "no such snapshot yet", has_evidence=False)
         return evaluate_snapshot(found.snapshot, self.instance_id)
 
 
 @dataclass(frozen=True)
-class SnapshotCondition(_OfSnapshot):
+class SnapshotCondition(_SnapshotPushCondition):
     """
     The end of the push of the newest snapshot that GetInstance shows.
 
@@ -291,7 +293,7 @@ class SnapshotCondition(_OfSnapshot):
     """
 
     noun: ClassVar[str] = "a snapshot"
-    named_by: ClassVar[tuple[str, ...]] = ("wait_for_snapshot", "snapshot_image", "snapshot_created_after")
+    chosen_by: ClassVar[tuple[str, ...]] = ("wait_for_snapshot", "snapshot_image", "snapshot_created_after")
 
     snapshot_image: str | None = None
     snapshot_created_after: datetime | None = None
@@ -311,17 +313,17 @@ class SnapshotCondition(_OfSnapshot):
         return [
             snapshot
             for snapshot in snapshots_in(instance)
-            if (not self.snapshot_image or self.snapshot_image in _names(snapshot))
+            if (not self.snapshot_image or self.snapshot_image in _image_names(snapshot))
             and (after is None or created_at(snapshot) >= after)
         ]
 
-    def _of_push(self, found: PollResult) -> Verdict:
+    def _evaluate_push(self, found: PollResult) -> Verdict:
         instance = found.instance or {}
         # max() keeps the first of equals: LatestSnapshot before its twin in the list, unless it lacks the status.
         newest = max(self.matching(instance), key=recency, default=None)
-        return self._of_absence(instance) if newest is None else evaluate_snapshot(newest, self.instance_id)
+        return self._evaluate_absence(instance) if newest is None else evaluate_snapshot(newest, self.instance_id)
 
-    def _of_absence(self, instance: Mapping[str, Any]) -> Verdict:
+    def _evaluate_absence(self, instance: Mapping[str, Any]) -> Verdict:
         """Say how far the newest is from being the one: the clock that set the limit may be ahead of the service's."""
         last_status = "no such snapshot yet"
         if self.snapshot_created_after is not None:
@@ -394,14 +396,14 @@ def evaluate_snapshot(snapshot: Mapping[str, Any], instance_id: str) -> Verdict:
     if status is None:
         return Verdict(Outcome.PENDING, "snapshot without a status", payload, has_evidence=False)
     outcome = {"Saved": Outcome.SUCCESS, "Failed": Outcome.FAILURE}.get(status, Outcome.PENDING)
-    return Verdict(outcome, f"snapshot {_named(status, SNAPSHOT_STATUSES)}", payload)
+    return Verdict(outcome, f"snapshot {_status_text(status, SNAPSHOT_STATUSES)}", payload)
 
 
-def _named(status: str, known: Iterable[str]) -> str:
+def _status_text(status: str, known: Iterable[str]) -> str:
     return status if status in known else f"{status} (a status that this provider does not know)"
 
 
-def _names(snapshot: Mapping[str, Any]) -> tuple[Any, ...]:
+def _image_names(snapshot: Mapping[str, Any]) -> tuple[Any, ...]:
     return snapshot.get("ImageId"), snapshot.get("ImageName"), snapshot.get("ImageUrl")
 
 

@@ -54,7 +54,7 @@ _BLOCKED = {
 # What ends by itself.
 _TRANSITIONAL = (*_IN_PROGRESS["Running"], "Saving", "Stopping", "Updating", "Recovering")
 # What may be the last word on a save, or a step on the way: the documentation does not say what follows.
-_OUTCOMES_OF_A_SAVE = ("Saved", "SaveFailed")
+_SAVE_OUTCOMES = ("Saved", "SaveFailed")
 # What stays behind when a start is undone.
 _REVERSALS = ("Stopping", "Stopped")
 
@@ -172,7 +172,7 @@ class Operation:
     :param blocked_by: the status whose end is waited for, before the request can be made.
     :param may_be_gone: whether the wait ends, other than as failed, if the service knows no such instance any more.
     :param until_gone: whether nothing else is the end that is waited for.
-    :param asked_at: POSIX time at which this try has made the request; None if it has found it in progress.
+    :param submitted_at: POSIX time at which this try has made the request; None if it has found it in progress.
     :param has_timer: whether the instance was given a shutdown timer, or had one.
     """
 
@@ -182,7 +182,7 @@ class Operation:
     blocked_by: str | None = None
     may_be_gone: bool = False
     until_gone: bool = False
-    asked_at: float | None = None
+    submitted_at: float | None = None
     has_timer: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class Operation:
         baseline = self.baseline.after(instance)
         return self if baseline is self.baseline else replace(self, baseline=baseline)
 
-    def is_known_better_by(self, other: Operation) -> bool:
+    def is_refined_by(self, other: Operation) -> bool:
         """
         Return whether another differs from this one in nothing but what was read since.
 
@@ -223,7 +223,7 @@ class Operation:
         """
         return self.reversible and instance.get("Status") in _REVERSALS and self.baseline.is_left(instance)
 
-    def save(self, instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def own_snapshot(self, instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """
         Return the snapshot that this operation has made; None if there is none.
 
@@ -249,10 +249,12 @@ class Operation:
             return verdict
         if condition.returns_snapshot:
             decided_by_instance = verdict.outcome is Outcome.FAILURE and verdict.payload is instance
-            if decided_by_instance and (self.baseline.is_stale(instance) or not _tells_of(found.snapshot, instance)):
+            if decided_by_instance and (
+                self.baseline.is_stale(instance) or not _is_evidence_on(found.snapshot, instance)
+            ):
                 return condition.evaluate(found._replace(instance=None))
             return verdict
-        return self._of_instance(condition, verdict, instance)
+        return self._evaluate_instance(condition, verdict, instance)
 
     def evaluate_problem(self, condition: WaitCondition, problem: Problem) -> Verdict:
         """
@@ -265,10 +267,10 @@ class Operation:
             return Verdict(Outcome.SUCCESS, "gone", {"InstanceId": condition.instance_id})
         return condition.evaluate_problem(problem)
 
-    def _of_instance(self, condition: WaitCondition, verdict: Verdict, instance: Mapping[str, Any]) -> Verdict:
-        save = self.save(instance)
-        if save is not None and save.get("Status") == "Failed":
-            payload = {"RequestId": instance.get("RequestId"), **save, "InstanceId": condition.instance_id}
+    def _evaluate_instance(self, condition: WaitCondition, verdict: Verdict, instance: Mapping[str, Any]) -> Verdict:
+        own_snapshot = self.own_snapshot(instance)
+        if own_snapshot is not None and own_snapshot.get("Status") == "Failed":
+            payload = {"RequestId": instance.get("RequestId"), **own_snapshot, "InstanceId": condition.instance_id}
             return Verdict(Outcome.FAILURE, f"{verdict.last_status}, snapshot Failed", payload)
         if self.baseline.is_stale(instance):
             # Of one that would decide nothing anyway the log need not say why it does not.
@@ -276,11 +278,11 @@ class Operation:
             is_old = would_decide and not self.blocked_by and not self.baseline.left
             last_status = f"{verdict.last_status}, as before the request" if is_old else verdict.last_status
             return Verdict(Outcome.PENDING, last_status, instance, is_stale=True)
-        if verdict.outcome is Outcome.SUCCESS and save is not None and save.get("Status") != "Saved":
+        if verdict.outcome is Outcome.SUCCESS and own_snapshot is not None and own_snapshot.get("Status") != "Saved":
             return replace(
                 verdict,
                 outcome=Outcome.PENDING,
-                last_status=f"{verdict.last_status}, snapshot {save.get('Status')}",
+                last_status=f"{verdict.last_status}, snapshot {own_snapshot.get('Status')}",
             )
         if verdict.outcome is Outcome.SUCCESS and self.until_gone:
             return replace(verdict, outcome=Outcome.PENDING)
@@ -314,7 +316,7 @@ def progress(target: str, instance: Mapping[str, Any], *, saves_image: bool = Fa
     if status in _IN_PROGRESS[target]:
         return Progress.IN_PROGRESS
     # The save may be part of the stop that was asked for, or somebody else's: its end will tell.
-    if status in _BLOCKED[target] or (saves_image and status in _OUTCOMES_OF_A_SAVE):
+    if status in _BLOCKED[target] or (saves_image and status in _SAVE_OUTCOMES):
         return Progress.BLOCKED
     return Progress.NEEDS_REQUEST
 
@@ -324,9 +326,9 @@ def is_transitional(instance: Mapping[str, Any]) -> bool:
     return instance.get("Status") in _TRANSITIONAL
 
 
-def may_stay(instance: Mapping[str, Any]) -> bool:
+def may_be_final(instance: Mapping[str, Any]) -> bool:
     """Return whether an instance's status blocks an operation, but perhaps for ever."""
-    return instance.get("Status") in _OUTCOMES_OF_A_SAVE
+    return instance.get("Status") in _SAVE_OUTCOMES
 
 
 def has_nothing_to_stop(instance: Mapping[str, Any], baseline: Baseline | None) -> bool:
@@ -353,7 +355,7 @@ def shutdown_timer(instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None if isinstance(remaining, (int, float)) and remaining <= 0 else timer
 
 
-def fresher(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+def newer_answer(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return which of two answers of GetInstance shows the later state; the second, if that can't be told."""
     first, second = time_in(one, "GmtModifiedTime"), time_in(other, "GmtModifiedTime")
     return one if first is not None and second is not None and second < first else other
@@ -407,7 +409,7 @@ def condition_for_deletion(instance_id: str, baseline: Baseline) -> Wait:
 
 
 def find_by_label(
-    snapshots: Iterable[Mapping[str, Any]], key: str, value: str, *, besides: Collection[str] = ()
+    snapshots: Iterable[Mapping[str, Any]], key: str, value: str, *, excluding: Collection[str] = ()
 ) -> Mapping[str, Any] | None:
     """
     Return the newest snapshot with this label that has not failed, or else the newest with it; None without any.
@@ -415,9 +417,9 @@ def find_by_label(
     :param snapshots: ListInstanceSnapshot's.
     :param key: the label's ``Key``.
     :param value: its ``Value``.
-    :param besides: each ``SnapshotId`` that is not looked for.
+    :param excluding: each ``SnapshotId`` that is not looked for.
     """
-    found = [snapshot for snapshot in with_label(snapshots, key, value) if snapshot.get("SnapshotId") not in besides]
+    found = [snapshot for snapshot in with_label(snapshots, key, value) if snapshot.get("SnapshotId") not in excluding]
     never = datetime.min.replace(tzinfo=UTC)
     return max(
         found,
@@ -441,7 +443,7 @@ def _is_label(label: Any, key: str, value: str) -> bool:
     return isinstance(label, Mapping) and label.get("Key") == key and label.get("Value") == value
 
 
-def _tells_of(snapshot: Mapping[str, Any] | None, instance: Mapping[str, Any]) -> bool:
+def _is_evidence_on(snapshot: Mapping[str, Any] | None, instance: Mapping[str, Any]) -> bool:
     """Return whether an instance's status, which was read after it, says anything about a snapshot's push."""
     created, modified = time_in(snapshot or {}, "GmtCreateTime"), time_in(instance, "GmtModifiedTime")
     if created is not None and modified is not None and modified < created:

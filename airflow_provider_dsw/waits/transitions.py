@@ -46,13 +46,13 @@ def detect_transitions(
         change: one for a status, one for each snapshot that was finished, in the order in which they were.
     """
     if isinstance(condition, SnapshotCondition):
-        return _of_snapshots(condition, found.instance or {}, last_seen)
+        return _snapshot_transitions(condition, found.instance or {}, last_seen)
     if isinstance(condition, StatusCondition):
-        return _of_status(condition, found, last_seen)
-    return _of_truth(condition, found, last_seen)
+        return _status_transitions(condition, found, last_seen)
+    return _expression_transitions(condition, found, last_seen)
 
 
-def _of_truth(
+def _expression_transitions(
     condition: WaitCondition, found: PollResult, last_seen: LastSeen | None
 ) -> tuple[LastSeen | None, list[Verdict]]:
     verdict = condition.evaluate(found)
@@ -66,7 +66,7 @@ def _of_truth(
     return seen, [verdict] if seen["met"] else []
 
 
-def _of_status(
+def _status_transitions(
     condition: StatusCondition, found: PollResult, last_seen: LastSeen | None
 ) -> tuple[LastSeen | None, list[Verdict]]:
     status = status_in(found.instance or {})
@@ -90,7 +90,7 @@ def _is_behind(seen: LastSeen, last_seen: LastSeen) -> bool:
     return bool(seen["since"]) and seen["since"] < (last_seen.get("since") or "")
 
 
-def _of_snapshots(
+def _snapshot_transitions(
     condition: SnapshotCondition, instance: Mapping[str, Any], last_seen: LastSeen | None
 ) -> tuple[LastSeen | None, list[Verdict]]:
     """

@@ -67,7 +67,7 @@ def provider(instance_id: str, plan: Plan, server: Server) -> Any:
         poke_interval=plan.interval,
         started_at=now,
         timeout=86400,
-        polled=True,
+        has_polled=True,
         last_status="Starting",
     )
 

@@ -65,7 +65,7 @@ def make(waits: list[tuple[str, dict[str, Any]]]) -> None:
             session.add(instance)
 
 
-async def show_links(waits: list[tuple[str, dict[str, Any]]]) -> None:
+async def push_urls(waits: list[tuple[str, dict[str, Any]]]) -> None:
     """Note the links that a worker has put on the task's page before it defers."""
     async with DswHook() as hook:
         links: dict[str, dict[str, str]] = {}
@@ -80,5 +80,5 @@ async def show_links(waits: list[tuple[str, dict[str, Any]]]) -> None:
 
 if __name__ == "__main__":
     deferred = json.load(sys.stdin)
-    asyncio.run(show_links(deferred))
+    asyncio.run(push_urls(deferred))
     make(deferred)

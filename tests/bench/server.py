@@ -9,15 +9,15 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.emulator.signature import Received
+from airflow_provider_dsw.emulator.signature import SignedRequest
 
 
 class LenientEmulator(DswEmulator):
     """Answers unsigned requests too."""
 
-    def _authorize(self, received: Received, action: str | None) -> None:
-        if "authorization" in received.headers:
-            super()._authorize(received, action)
+    def _authorize(self, signed_request: SignedRequest, action: str | None) -> None:
+        if "authorization" in signed_request.headers:
+            super()._authorize(signed_request, action)
 
 
 class Server:

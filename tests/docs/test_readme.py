@@ -279,8 +279,8 @@ def test_each_auth_type_needs_and_takes_what_the_table_says() -> None:
     table = {row[0].strip(" `"): [[*filter(None, part.strip().split(", "))] for part in row[2:]] for row in rows[2:]}
 
     assert table == {
-        name: [cell(needed), cell(connection_fields.TAKEN.get(name, ()))]
-        for name, needed in connection_fields.NEEDED.items()
+        name: [cell(needed), cell(connection_fields.OPTIONAL_FIELDS.get(name, ()))]
+        for name, needed in connection_fields.REQUIRED_FIELDS.items()
     }
 
 

@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.hooks.dsw import TRIES
+from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from tests.support.stalls import longest_stall
 
@@ -77,7 +77,7 @@ def wait_for(instance_id: str, interval: float, timeout: float = 3600) -> DswIns
         poke_interval=interval,
         started_at=now,
         timeout=timeout,
-        polled=True,
+        has_polled=True,
         last_status="Starting",
     )
 
@@ -169,7 +169,7 @@ def test_a_service_that_throttles_is_not_asked_more_often_than_usual(service: Em
 
     async def story() -> None:
         task = asyncio.create_task(alone(wait_for("dsw-0", 0.5)))
-        await until(lambda: len(service.requests) >= TRIES)  # of the first poll
+        await until(lambda: len(service.requests) >= MAX_ATTEMPTS)  # of the first poll
         before = len(service.requests)
         await asyncio.sleep(1.2)
         task.cancel()

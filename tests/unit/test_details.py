@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.details import (
     DOCUMENTED_FIELDS,
     default_details,
@@ -162,7 +162,7 @@ def test_no_fields_at_all_is_fine():
     [("statu", " Did you mean 'Status'?"), ("xyz", " Known are: Status, Image."), (None, " Known are: Status, Image.")],
 )
 def test_a_suggestion_is_the_nearest_name_or_all_of_them(word, hint):
-    assert nearest(word, ("Status", "Image")) == hint
+    assert did_you_mean(word, ("Status", "Image")) == hint
 
 
 # What is secret

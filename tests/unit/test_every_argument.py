@@ -150,7 +150,7 @@ SPECIAL: dict[tuple[str, str], Kind] = {
     ("call", "body"): Kind({"A": 1}, ["None", "dict", "empty dict"]),
 }
 # Not a DAG author's: who polls says how often to ask.
-INTERNAL = {"tries"}
+INTERNAL = {"attempts"}
 # Airflow's own arguments of a sensor whose wrong values Airflow itself would take.
 OF_AIRFLOW = ("poke_interval", "timeout", "max_wait", "soft_fail", "silent_fail", "never_fail", "exponential_backoff")
 PACKAGE = "airflow_provider_dsw"

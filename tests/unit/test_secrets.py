@@ -16,7 +16,7 @@ from airflow.sdk import log as sdk_log
 from airflow_provider_dsw.client import connection_fields
 from airflow_provider_dsw.exceptions import DswError, DswWaitFailedError
 from airflow_provider_dsw.links.dsw import links_of
-from airflow_provider_dsw.secrets import MAX_TEXT, clean, know
+from airflow_provider_dsw.secrets import MAX_TEXT, clean, register_secrets
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from tests.support import modes
 from tests.support.hooks import KEY, ask_async, ask_sync, connect, connect_to
@@ -162,7 +162,9 @@ def test_what_a_wait_reads_is_scrubbed_one_line_and_cut_in_its_log_and_error(mod
 @pytest.mark.parametrize("status", ["Running", "Failed"])
 def test_what_a_trigger_sends_is_scrubbed_one_line_and_cut(status, monkeypatch):
     async def first_event() -> Any:
-        trigger = DswInstanceTrigger(instance_id=ID, poke_interval=1, started_at=time.time(), timeout=60, polled=True)
+        trigger = DswInstanceTrigger(
+            instance_id=ID, poke_interval=1, started_at=time.time(), timeout=60, has_polled=True
+        )
         monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.asyncio.sleep", _at_once)
         return (await anext(aiter(trigger.run()))).payload
 
@@ -187,7 +189,7 @@ def test_the_hook_s_own_answer_is_the_service_s_word_for_word(monkeypatch):
 
 
 def test_a_url_that_holds_what_is_secret_is_no_link():
-    know([SECURITY_TOKEN])
+    register_secrets([SECURITY_TOKEN])
     urls = {
         "JupyterlabUrl": f"https://dsw.example/{quote(SECURITY_TOKEN, safe='')}/lab",
         "WebIDEUrl": "https://a.example/",
@@ -220,7 +222,7 @@ def test_the_sdk_s_client_logs_no_sharing_token(token, monkeypatch, caplog, capf
 
 def test_a_secret_is_hidden_in_every_form_that_a_service_may_echo():
     secret = 'a+secret/with="odd"&<signs>'
-    know([secret])
+    register_secrets([secret])
 
     for form in (
         secret,
@@ -238,18 +240,18 @@ def test_a_secret_is_hidden_in_every_form_that_a_service_may_echo():
 
 
 def test_a_secret_that_the_cut_goes_through_is_hidden():
-    know(["the-secret-in-the-middle"])
+    register_secrets(["the-secret-in-the-middle"])
 
     assert "the-secret" not in clean("x" * (MAX_TEXT - 10) + "the-secret-in-the-middle")
 
 
 def test_words_are_not_taken_for_secrets():
-    know(["", "Run", "Stop"])
+    register_secrets(["", "Run", "Stop"])
 
     assert clean("Running") == "Running"
 
 
 def test_a_secret_that_is_part_of_another_leaves_nothing_of_it():
-    know(["the-first", "the-first-and-the-second"])
+    register_secrets(["the-first", "the-first-and-the-second"])
 
     assert clean("It is the-first-and-the-second.") == "It is ***."

@@ -28,7 +28,7 @@ class Name(str, Enum):  # noqa: UP042 - as DAG authors write it
         (validation.seconds, 30, 30.0),
         (validation.seconds, 0.5, 0.5),
         (validation.seconds, timedelta(minutes=1), 60.0),
-        (validation.seconds, validation.LONGEST, validation.LONGEST.total_seconds()),
+        (validation.seconds, validation.MAX_DURATION, validation.MAX_DURATION.total_seconds()),
         (validation.whole_number, 1, 1),
         (validation.text, " as it is ", " as it is "),
         (validation.text, Name.ONE, "dsw-1"),

@@ -138,7 +138,7 @@ def test_each_check_is_tried() -> None:
     tried = {check.__name__ for check in CHECKS}
     assert {name for name in public if name[0] != "_"} - tried == {
         *("optional", "rendered"),  # of which the others are made
-        *("items", "is_several", "shown", "json_value"),
+        *("items", "is_collection", "shown", "json_value"),
     }
 
 
@@ -231,7 +231,7 @@ def test_a_watcher_is_the_same_on_the_other_side_of_the_database(statuses: Any) 
 @quickly
 @with_tough_values
 @given(value=SCALARS | VALUES)
-def test_a_request_is_one_that_can_be_sent_or_is_refused(call: Callable[[Any], api.Call], value: Any) -> None:
+def test_a_request_is_one_that_can_be_sent_or_is_refused(call: Callable[[Any], api.ApiCall], value: Any) -> None:
     made, error = outcome_of(call, value)
     if error is not None:
         assert type(error) is ValueError

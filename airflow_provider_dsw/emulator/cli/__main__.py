@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dsw.arguments import nearest
+from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
 from airflow_provider_dsw.emulator.cli.run import DagRun
-from airflow_provider_dsw.emulator.cli.scenario import SceneEmulator, Steps
+from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator, Steps
 from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options, check_option
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
@@ -102,11 +102,11 @@ def add_emulator_options(parser: argparse.ArgumentParser, *, port: int, speed: f
     add("--region", default="cn-hangzhou", help="shown in URLs (default: %(default)s)")
 
 
-def make_emulator(arguments: argparse.Namespace, *, begins_when_asked: bool = False) -> SceneEmulator:
+def make_emulator(arguments: argparse.Namespace, *, starts_on_request: bool = False) -> ScenarioEmulator:
     """The emulator that the options describe; not started."""
-    emulator = SceneEmulator(
+    emulator = ScenarioEmulator(
         arguments.instances,
-        begins_when_asked=begins_when_asked,
+        starts_on_request=starts_on_request,
         port=arguments.port,
         tls=arguments.tls,
         speed=arguments.speed,
@@ -116,7 +116,7 @@ def make_emulator(arguments: argparse.Namespace, *, begins_when_asked: bool = Fa
         clock=Clock(arguments.clock_offset),
         **dict(arguments.options),
     )
-    if not begins_when_asked:
+    if not starts_on_request:
         emulator.begin()
     return emulator
 
@@ -126,7 +126,7 @@ def doubtful_statuses(instances: Sequence[tuple[str, Steps]] | None) -> Iterator
     for instance_id, steps in instances or ():
         for status, *_ in steps:
             if status not in INSTANCE_STATUSES:
-                told = f"{status!r} is no status of an instance.{nearest(status, INSTANCE_STATUSES)}"
+                told = f"{status!r} is no status of an instance.{did_you_mean(status, INSTANCE_STATUSES)}"
                 yield f"--instance {instance_id}: {told} It is served as it is.\n"
 
 
@@ -143,14 +143,14 @@ def serve(arguments: argparse.Namespace) -> int:
         say(introduction(emulator))
         for line in doubtful_statuses(arguments.instances):
             say(line)
-        watch(emulator, stop)
+        print_changes(emulator, stop)
     finally:
         emulator.stop()
     return 0
 
 
 def run(arguments: argparse.Namespace) -> int:
-    emulator = make_emulator(arguments, begins_when_asked=True)
+    emulator = make_emulator(arguments, starts_on_request=True)
     dag_run = DagRun(
         emulator,
         arguments.dag_file,
@@ -164,7 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in doubtful_statuses(arguments.instances):
         say(line)
     try:
-        return dag_run.carry_out()
+        return dag_run.run()
     finally:
         emulator.stop()
 
@@ -197,11 +197,11 @@ def introduction(emulator: DswEmulator) -> str:
     return "\n".join([*lines, ""])
 
 
-def watch(emulator: SceneEmulator, stop: threading.Event) -> None:
+def print_changes(emulator: ScenarioEmulator, stop: threading.Event) -> None:
     """Show each change of a status until `stop` is set."""
     before = emulator.statuses()
     while not stop.wait(0.1):
-        emulator.go_on()
+        emulator.advance()
         now = emulator.statuses()
         for _, line in changes(before, now):
             say_now(line)
@@ -227,7 +227,7 @@ def _speed(text: str) -> float:
 def _option(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     if name not in ASSUMABLE:
-        raise argparse.ArgumentTypeError(f"there is no {name!r} to assume.{nearest(name, sorted(ASSUMABLE))}")
+        raise argparse.ArgumentTypeError(f"there is no {name!r} to assume.{did_you_mean(name, sorted(ASSUMABLE))}")
     default = getattr(Options, name)
     try:
         if isinstance(default, bool):

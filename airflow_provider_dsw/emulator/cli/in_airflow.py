@@ -25,7 +25,7 @@ def main(dag_file: str, dag_id: str | None = None) -> None:
     try:
         dag = load(copy, dag_id)
     except ProblemError as problem:
-        _tell("problem", text=str(problem).replace(str(copy), dag_file))
+        _send_event("problem", text=str(problem).replace(str(copy), dag_file))
         return
     _watch_tasks()
 
@@ -34,7 +34,7 @@ def main(dag_file: str, dag_id: str | None = None) -> None:
     initdb()
     serialize_dags()
     dag_run = dag.test()
-    _tell("end", state=str(dag_run.state), tasks=_results(dag_run))
+    _send_event("end", state=str(dag_run.state), tasks=_results(dag_run))
 
 
 class ProblemError(Exception):
@@ -84,20 +84,20 @@ class _Listener:
 
     @hookimpl
     def on_task_instance_running(self, previous_state: Any, task_instance: Any) -> None:
-        _tell("task", task=_name(task_instance), state="running")
+        _send_event("task", task=_name(task_instance), state="running")
 
     @hookimpl
     def on_task_instance_success(self, previous_state: Any, task_instance: Any) -> None:
-        _tell("task", task=_name(task_instance), state="success")
+        _send_event("task", task=_name(task_instance), state="success")
 
     @hookimpl
     def on_task_instance_skipped(self, previous_state: Any, task_instance: Any) -> None:
-        _tell("task", task=_name(task_instance), state="skipped")
+        _send_event("task", task=_name(task_instance), state="skipped")
 
     @hookimpl
     def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
         kind = f"{type(error).__name__}: " if isinstance(error, BaseException) else ""
-        _tell("task", task=_name(task_instance), state="failed", error=f"{kind}{error}")
+        _send_event("task", task=_name(task_instance), state="failed", error=f"{kind}{error}")
 
 
 def _watch_tasks() -> None:
@@ -109,7 +109,7 @@ def _name(task_instance: Any) -> str:
     return f"{task_instance.task_id}{f'[{index}]' if index is not None and index >= 0 else ''}"
 
 
-def _tell(event: str, **content: Any) -> None:
+def _send_event(event: str, **content: Any) -> None:
     with open(os.environ["DSW_EMULATOR_EVENTS"], "a", encoding="utf-8") as events:
         events.write(json.dumps({"event": event, **content}, ensure_ascii=False, default=str) + "\n")
 

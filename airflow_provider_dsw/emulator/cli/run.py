@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
-from airflow_provider_dsw.emulator.cli.scenario import SceneEmulator
+from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
 from airflow_provider_dsw.emulator.record import Request
 
 GRACE = 3.0  # seconds that Airflow has to end by itself
@@ -42,7 +42,7 @@ class DagRun:
 
     def __init__(
         self,
-        emulator: SceneEmulator,
+        emulator: ScenarioEmulator,
         dag_file: Path,
         *,
         dag_id: str | None = None,
@@ -76,7 +76,7 @@ class DagRun:
             return f"Airflow {airflow} is installed here; 3.1 or later is needed"
         return None
 
-    def carry_out(self) -> int:
+    def run(self) -> int:
         """Run it and show what happens; return the exit status of the command."""
         with _signals() as received, _home() as home:
             (home / "dags").mkdir()
@@ -89,7 +89,7 @@ class DagRun:
             if received:
                 say(f"\nStopped by {received[0].name}.")
                 return 128 + received[0]
-            return self._conclude(home / "log")
+            return self._report_outcome(home / "log")
 
     @contextmanager
     def _airflow(self, home: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -143,7 +143,7 @@ class DagRun:
             while not ended and not received and self._state is None:
                 time.sleep(0.1)
                 ended = process.poll() is not None
-                self.emulator.go_on()
+                self.emulator.advance()
                 now = self.emulator.statuses()
                 for name, line in changes(before, now):
                     if name.partition("/")[0] in self._asked:
@@ -185,7 +185,7 @@ class DagRun:
                     say(f"    {line}".rstrip())
             say("")
 
-    def _conclude(self, log: Path) -> int:
+    def _report_outcome(self, log: Path) -> int:
         if self._problem is not None:
             return fail(f"{self.dag_file}: {self._problem}")
         if self._state is None:

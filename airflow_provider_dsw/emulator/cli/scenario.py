@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_dsw.emulator.faults import Answer, Fault
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.server import DswEmulator
-from airflow_provider_dsw.emulator.signature import Received
+from airflow_provider_dsw.emulator.signature import SignedRequest
 from airflow_provider_dsw.emulator.timeline import FAILED_STATUSES
 
 Steps = Sequence[tuple[Any, ...]]
@@ -41,28 +41,28 @@ EVERY = 90.0  # seconds from one snapshot to the next
 COMMITTING = 1 / 3  # of the time that a save takes
 
 
-class SceneEmulator(DswEmulator):
+class ScenarioEmulator(DswEmulator):
     """An emulator with instances that keep their first status until `begin()`.
 
     instances: ids and timelines, in place of the default ones; each Saving in them makes a snapshot, which fails where
-    the instance's next status is a failure. begins_when_asked: with the first request.
+    the instance's next status is a failure. starts_on_request: with the first request.
     """
 
     def __init__(
         self,
         instances: Sequence[tuple[str, Steps]] | None = None,
         *,
-        begins_when_asked: bool = False,
+        starts_on_request: bool = False,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        self._begins_when_asked = begins_when_asked
-        self._scene = list(instances or DEFAULT)
+        self._starts_on_request = starts_on_request
+        self._scenario = list(instances or DEFAULT)
         self._saves = not instances
         self._pushes = 0
         self._next_push = float("inf")
         self._saves_to_come: list[tuple[float, str, Steps]] = []
-        for instance_id, steps in self._scene:
+        for instance_id, steps in self._scenario:
             status, _, *fields = steps[0]
             self.add_instance(instance_id, timeline=[(status, None, *fields)])
         if self._saves:
@@ -70,8 +70,8 @@ class SceneEmulator(DswEmulator):
 
     def begin(self) -> None:
         """From now on time passes."""
-        self._begins_when_asked = False
-        for instance_id, steps in self._scene:
+        self._starts_on_request = False
+        for instance_id, steps in self._scenario:
             if len(steps) > 1:
                 self.set_instance(instance_id, timeline=steps)
             self._saves_to_come += [
@@ -79,9 +79,9 @@ class SceneEmulator(DswEmulator):
             ]
         if self._saves:
             self._next_push = self.clock.now()
-        self.go_on()
+        self.advance()
 
-    def go_on(self) -> None:
+    def advance(self) -> None:
         """Take the snapshots that it is time for, and that nobody kept an instance from."""
         with self._lock:  # the first request and the command may both come here
             self._take_snapshots()
@@ -100,10 +100,10 @@ class SceneEmulator(DswEmulator):
         self.add_snapshot(SAVING, f"{SNAPSHOT}{number}", timeline=PUSHING)
         self.set_instance(SAVING, timeline=WHILE_PUSHING)
 
-    def answer(self, received: Received) -> tuple[Answer, Fault | None, Request]:
-        if self._begins_when_asked:
+    def answer(self, signed_request: SignedRequest) -> tuple[Answer, Fault | None, Request]:
+        if self._starts_on_request:
             self.begin()
-        return super().answer(received)
+        return super().answer(signed_request)
 
 
 def _saves_in(steps: Steps) -> Iterator[tuple[float, Steps]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.exceptions import DswRequestError, DswTransientError
-from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
+from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
 from tests.support.hooks import KEY, connect, connect_to
 from tests.support.raw_server import RawServer, http, in_turn, sends
 
@@ -142,7 +142,7 @@ def test_an_operation_s_query_and_body_are_sent_as_given(monkeypatch):
     assert json.loads(received.body) == {"MaxIdleTimeInMinutes": 30}
 
 
-@pytest.mark.parametrize(("method", "requests"), [("GET", TRIES), ("POST", 1), ("PUT", 1), ("DELETE", 1)])
+@pytest.mark.parametrize(("method", "requests"), [("GET", MAX_ATTEMPTS), ("POST", 1), ("PUT", 1), ("DELETE", 1)])
 @pytest.mark.parametrize("answer", [http(503, {"Code": "Busy"}), http(429, {"Code": "Throttling"})])
 @pytest.mark.usefixtures("no_pauses")
 def test_only_a_get_operation_is_repeated(method, requests, answer, monkeypatch):
@@ -378,11 +378,11 @@ def test_a_change_that_may_have_been_made_is_not_asked_for_again(change, fault, 
 @pytest.mark.usefixtures("no_pauses")
 def test_a_change_that_was_certainly_not_made_is_asked_for_again(change, fault, dsw_default):
     dsw_default.add_instance(ID, "Stopped" if change == "StartInstance" else "Running")
-    dsw_default.fault(change.split(",")[0], times=TRIES - 1, **fault)
+    dsw_default.fault(change.split(",")[0], times=MAX_ATTEMPTS - 1, **fault)
 
     CHANGES[change](DswHook())
 
-    assert len(dsw_default.requests) == TRIES
+    assert len(dsw_default.requests) == MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -391,7 +391,7 @@ def test_a_change_that_was_certainly_not_made_is_asked_for_again(change, fault, 
 def test_a_change_that_never_got_to_the_service_was_not_made(change, where, monkeypatch):
     hook = connect(monkeypatch, **KEY, **where, extra={"protocol": "http"})
 
-    with pytest.raises(DswTransientError, match=rf"\(try {TRIES} of {TRIES}\)") as raised:
+    with pytest.raises(DswTransientError, match=rf"\(try {MAX_ATTEMPTS} of {MAX_ATTEMPTS}\)") as raised:
         CHANGES[change](hook)
 
     assert not raised.value.may_have_been_performed
@@ -405,7 +405,7 @@ def test_a_question_never_changes_anything(ask, dsw_default):
         ask(DswHook())
 
     assert not raised.value.may_have_been_performed
-    assert len(dsw_default.requests) == TRIES
+    assert len(dsw_default.requests) == MAX_ATTEMPTS
 
 
 def test_what_the_service_does_not_allow_now_is_a_refusal(dsw_default):

@@ -278,7 +278,7 @@ def test_a_burst_of_first_calls_opens_few_connections(monkeypatch):
 
     async def work(hook: DswHook) -> None:
         async with hook:
-            await asyncio.gather(*(hook.aget_instance(f"dsw-{number}", tries=1) for number in range(500)))
+            await asyncio.gather(*(hook.aget_instance(f"dsw-{number}", attempts=1) for number in range(500)))
 
     with RawServer(answer) as server:
         asyncio.run(work(connect_to(monkeypatch, server.port)))

@@ -52,7 +52,7 @@ ID = "dsw-abc"
 
 
 @dataclass
-class World:
+class Servers:
     """The emulator, and where credentials for it come from."""
 
     emulator: DswEmulator
@@ -92,12 +92,12 @@ class Kind:
     """
 
     name: str
-    fields: Callable[[World], dict[str, Any]]
+    fields: Callable[[Servers], dict[str, Any]]
     needs: dict[str, str]
-    refuse: Callable[[World], None]
+    refuse: Callable[[Servers], None]
     refused: list[str]
     fetched: bool = True
-    hands_out: Callable[[World], Source | None] = field(default=lambda world: None)
+    hands_out: Callable[[Servers], Source | None] = field(default=lambda servers: None)
 
     def __str__(self) -> str:
         return self.name
@@ -107,50 +107,50 @@ KEY = {"login": KEY_ID, "password": KEY_SECRET}
 LOGIN = {"login": "login (the AccessKey id)", "password": "password (the AccessKey secret)"}
 
 
-def refuse_key(world: World) -> None:
-    world.emulator.add_credential(KEY_ID, "the-new-key-secret")
+def refuse_key(servers: Servers) -> None:
+    servers.emulator.add_credential(KEY_ID, "the-new-key-secret")
 
 
-def refuse_token(world: World) -> None:
-    world.emulator.add_credential(KEY_ID, KEY_SECRET, security_token="the-other-token")
+def refuse_token(servers: Servers) -> None:
+    servers.emulator.add_credential(KEY_ID, KEY_SECRET, security_token="the-other-token")
 
 
-def use_token(world: World) -> dict[str, Any]:
-    expires = datetime.now(UTC) + world.grants.lifetime
-    world.emulator.add_credential(KEY_ID, KEY_SECRET, security_token="the-static-token", expires=expires)
+def use_token(servers: Servers) -> dict[str, Any]:
+    expires = datetime.now(UTC) + servers.grants.lifetime
+    servers.emulator.add_credential(KEY_ID, KEY_SECRET, security_token="the-static-token", expires=expires)
     return {**KEY, "extra": {"security_token": "the-static-token"}}
 
 
-def use_environment(world: World) -> dict[str, Any]:
-    use_token(world)
-    world.environment |= {"access_key_id": KEY_ID, "access_key_secret": KEY_SECRET}
-    world.environment["security_token"] = "the-static-token"
+def use_environment(servers: Servers) -> dict[str, Any]:
+    use_token(servers)
+    servers.environment |= {"access_key_id": KEY_ID, "access_key_secret": KEY_SECRET}
+    servers.environment["security_token"] = "the-static-token"
     return {}
 
 
-def role(world: World) -> dict[str, Any]:
-    return {**KEY, "extra": {"role_arn": ROLE, "sts_endpoint": world.sts.endpoint}}
+def role(servers: Servers) -> dict[str, Any]:
+    return {**KEY, "extra": {"role_arn": ROLE, "sts_endpoint": servers.sts.endpoint}}
 
 
-def oidc(world: World) -> dict[str, Any]:
-    extra = {"role_arn": ROLE, "oidc_provider_arn": OIDC_PROVIDER, "sts_endpoint": world.sts.endpoint}
-    return {"extra": {**extra, "oidc_token_file_path": str(world.token_file)}}
+def oidc(servers: Servers) -> dict[str, Any]:
+    extra = {"role_arn": ROLE, "oidc_provider_arn": OIDC_PROVIDER, "sts_endpoint": servers.sts.endpoint}
+    return {"extra": {**extra, "oidc_token_file_path": str(servers.token_file)}}
 
 
-def uri(world: World) -> dict[str, Any]:
-    return {"extra": {"credentials_uri": f"http://{world.uri.endpoint}/credentials?for=airflow"}}
+def uri(servers: Servers) -> dict[str, Any]:
+    return {"extra": {"credentials_uri": f"http://{servers.uri.endpoint}/credentials?for=airflow"}}
 
 
-def outdate_token_file(world: World) -> None:
-    world.token_file.write_text("the-outdated-token")
+def outdate_token_file(servers: Servers) -> None:
+    servers.token_file.write_text("the-outdated-token")
 
 
-def hand_out_nothing(world: World) -> None:
-    world.uri.answer = lambda asked: (403, {"Code": "Forbidden", "Message": "the-root-key-secret"})
+def hand_out_nothing(servers: Servers) -> None:
+    servers.uri.answer = lambda asked: (403, {"Code": "Forbidden", "Message": "the-root-key-secret"})
 
 
 ACCESS_KEY = Kind(
-    "access_key", lambda world: dict(KEY), LOGIN, refuse_key, ["SignatureDoesNotMatch", "password"], False
+    "access_key", lambda servers: dict(KEY), LOGIN, refuse_key, ["SignatureDoesNotMatch", "password"], False
 )
 STS = Kind(
     "sts",
@@ -164,9 +164,11 @@ RAM_ROLE = Kind(
     "ram_role_arn",
     role,
     {**LOGIN, "role_arn": "extra 'role_arn'"},
-    lambda world: setattr(world.sts, "answer", lambda asked: (403, {"Code": "NoPermission", "Message": KEY_SECRET})),
+    lambda servers: setattr(
+        servers.sts, "answer", lambda asked: (403, {"Code": "NoPermission", "Message": KEY_SECRET})
+    ),
     ["could not be fetched (NoPermission)", "auth_type 'ram_role_arn'", "role_arn"],
-    hands_out=lambda world: world.sts,
+    hands_out=lambda servers: servers.sts,
 )
 OIDC = Kind(
     "oidc_role_arn",
@@ -174,15 +176,15 @@ OIDC = Kind(
     {name: f"extra {name!r}" for name in ("role_arn", "oidc_provider_arn", "oidc_token_file_path")},
     outdate_token_file,
     ["could not be fetched (AuthenticationFail.OIDCToken.Invalid)", "oidc_token_file_path"],
-    hands_out=lambda world: world.sts,
+    hands_out=lambda servers: servers.sts,
 )
 ECS = Kind(
     "ecs_ram_role",
-    lambda world: {},
+    lambda servers: {},
     {},
-    lambda world: setattr(world.metadata, "answer", Metadata(world.grants, role="")),
+    lambda servers: setattr(servers.metadata, "answer", Metadata(servers.grants, role="")),
     ["could not be fetched", "HTTP 404", "the ECS instance", "needs a RAM role"],
-    hands_out=lambda world: world.metadata,
+    hands_out=lambda servers: servers.metadata,
 )
 URI = Kind(
     "credentials_uri",
@@ -190,7 +192,7 @@ URI = Kind(
     {"credentials_uri": "extra 'credentials_uri'"},
     hand_out_nothing,
     ["could not be fetched (Forbidden)", "credentials_uri"],
-    hands_out=lambda world: world.uri,
+    hands_out=lambda servers: servers.uri,
 )
 DEFAULT = Kind(
     "default", use_environment, {}, refuse_token, ["InvalidSecurityToken", "ALIBABA_CLOUD_SECURITY_TOKEN"], False
@@ -209,7 +211,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def world(tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def servers(tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
     monkeypatch.setattr(DswEmulator, "_server_context", lambda self: tls)
     environment: dict[str, str | None] = {}
     token_file = tmp_path / "oidc-token"
@@ -229,7 +231,7 @@ def world(tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
             is_ecs = fields["extra"]["auth_type"] == "ecs_ram_role"
             monkeypatch.setenv("HTTP_PROXY", f"http://{metadata.endpoint}" if is_ecs else "")
 
-        yield World(emulator, grants, sts, metadata, uri, environment, set_connection, token_file)
+        yield Servers(emulator, grants, sts, metadata, uri, environment, set_connection, token_file)
 
 
 def no_secret_in(*texts: object) -> bool:
@@ -240,21 +242,21 @@ def no_secret_in(*texts: object) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_it_works(kind: Kind, world: World, ask: Ask) -> None:
-    assert ask(world.hook(kind))["InstanceId"] == ID
+def test_it_works(kind: Kind, servers: Servers, ask: Ask) -> None:
+    assert ask(servers.hook(kind))["InstanceId"] == ID
 
-    [request] = world.emulator.requests
-    assert request.access_key_id == (world.grants.issued[-1] if kind.fetched else KEY_ID)
+    [request] = servers.emulator.requests
+    assert request.access_key_id == (servers.grants.issued[-1] if kind.fetched else KEY_ID)
     # Only this kind's own source was asked.
-    assert [source for source in world.sources if source.asked] == [kind.hands_out(world)] * kind.fetched
+    assert [source for source in servers.sources if source.asked] == [kind.hands_out(servers)] * kind.fetched
 
 
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
 def test_no_log_shows_what_is_secret_while_they_are_fetched(
-    kind: Kind, world: World, ask: Ask, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    kind: Kind, servers: Servers, ask: Ask, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        ask(world.hook(kind))
+        ask(servers.hook(kind))
 
     assert "urllib3" in caplog.text or kind is DEFAULT
     assert no_secret_in(caplog.text, capfd.readouterr())
@@ -263,76 +265,76 @@ def test_no_log_shows_what_is_secret_while_they_are_fetched(
 @pytest.mark.parametrize(
     ("kind", "missing"), [(kind, name) for kind in KINDS for name in kind.needs], ids=lambda part: str(part)
 )
-def test_a_missing_field_is_named_and_nothing_is_asked(kind: Kind, missing: str, world: World, ask: Ask) -> None:
-    hook = world.hook(kind, without=missing)
+def test_a_missing_field_is_named_and_nothing_is_asked(kind: Kind, missing: str, servers: Servers, ask: Ask) -> None:
+    hook = servers.hook(kind, without=missing)
 
     with pytest.raises(DswConnectionError) as raised:
         ask(hook)
 
     assert f"{kind.needs[missing]} is not set; auth_type {kind.name!r} needs it" in str(raised.value)
     assert no_secret_in(repr(raised.value))
-    assert world.emulator.requests == []
-    assert not any(source.asked for source in world.sources)
+    assert servers.emulator.requests == []
+    assert not any(source.asked for source in servers.sources)
 
 
 @pytest.mark.parametrize("kind", [STS, DEFAULT], ids=str)
-def test_an_expired_token_that_nothing_renews_is_a_denial(kind: Kind, world: World, ask: Ask) -> None:
-    world.grants.lifetime = -HOUR
+def test_an_expired_token_that_nothing_renews_is_a_denial(kind: Kind, servers: Servers, ask: Ask) -> None:
+    servers.grants.lifetime = -HOUR
 
     with pytest.raises(DswAccessDeniedError, match=r"InvalidSecurityToken\.Expired") as raised:
-        ask(world.hook(kind))
+        ask(servers.hook(kind))
 
     assert kind.refused[-1] in str(raised.value)
-    assert len(world.emulator.requests) == 1
+    assert len(servers.emulator.requests) == 1
 
 
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
-def test_what_the_service_calls_expired_is_renewed_and_the_call_works(kind: Kind, world: World, ask: Ask) -> None:
-    hook = world.hook(kind)
-    world.grants.good_for = timedelta(0)
-    source = kind.hands_out(world)
+def test_what_the_service_calls_expired_is_renewed_and_the_call_works(kind: Kind, servers: Servers, ask: Ask) -> None:
+    hook = servers.hook(kind)
+    servers.grants.good_for = timedelta(0)
+    source = kind.hands_out(servers)
     assert source is not None
     hand_out = source.answer
 
     def good_from_now_on(asked: Any) -> Any:
         answer = hand_out(asked)
-        world.grants.good_for = None if world.grants.issued else timedelta(0)
+        servers.grants.good_for = None if servers.grants.issued else timedelta(0)
         return answer
 
     source.answer = good_from_now_on
     assert ask(hook)["InstanceId"] == ID
 
-    assert world.grants.issued == ["STS.1", "STS.2"]
-    assert [request.status for request in world.emulator.requests] == [400, 200]
+    assert servers.grants.issued == ["STS.1", "STS.2"]
+    assert [request.status for request in servers.emulator.requests] == [400, 200]
 
 
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
-def test_what_is_expired_again_after_a_renewal_is_a_denial(kind: Kind, world: World, ask: Ask) -> None:
-    world.grants.good_for = timedelta(0)
+def test_what_is_expired_again_after_a_renewal_is_a_denial(kind: Kind, servers: Servers, ask: Ask) -> None:
+    servers.grants.good_for = timedelta(0)
 
     with pytest.raises(DswAccessDeniedError, match=r"InvalidSecurityToken\.Expired"):
-        ask(world.hook(kind))
+        ask(servers.hook(kind))
 
-    assert len(world.emulator.requests) == 2
+    assert len(servers.emulator.requests) == 2
 
 
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
-def test_what_is_handed_out_expired_is_a_denial(kind: Kind, world: World, ask: Ask) -> None:
-    world.grants.lifetime = -HOUR
+def test_what_is_handed_out_expired_is_a_denial(kind: Kind, servers: Servers, ask: Ask) -> None:
+    servers.grants.lifetime = -HOUR
 
     with pytest.raises(DswAccessDeniedError, match=r"could not be fetched \(they have expired already\)") as raised:
-        ask(world.hook(kind))
+        ask(servers.hook(kind))
 
     assert kind.name in str(raised.value)
-    assert world.emulator.requests == []
+    assert servers.emulator.requests == []
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_refused_is_a_denial_that_says_by_whom_and_no_secret(
-    kind: Kind, world: World, ask: Ask, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    kind: Kind, servers: Servers, ask: Ask, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    hook = world.hook(kind)
-    kind.refuse(world)
+    hook = servers.hook(kind)
+    kind.refuse(servers)
 
     with pytest.raises(DswAccessDeniedError) as raised:
         ask(hook)
@@ -345,73 +347,73 @@ def test_refused_is_a_denial_that_says_by_whom_and_no_secret(
 
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
 @pytest.mark.usefixtures("no_pauses")
-@pytest.mark.parametrize("trouble", ["down", "HTML", "503", "half a JSON"])
-def test_a_source_in_trouble_is_transient_and_named(kind: Kind, trouble: str, world: World) -> None:
-    hook, source = world.hook(kind), kind.hands_out(world)
+@pytest.mark.parametrize("broken", ["down", "HTML", "503", "half a JSON"])
+def test_a_source_in_trouble_is_transient_and_named(kind: Kind, broken: str, servers: Servers) -> None:
+    hook, source = servers.hook(kind), kind.hands_out(servers)
     assert source is not None
-    if trouble == "down":
+    if broken == "down":
         source.__exit__()
     answers = {"HTML": (200, "<html>"), "503": (503, "busy"), "half a JSON": (200, '{"Credentials": {')}
-    source.answer = lambda asked: answers[trouble]
+    source.answer = lambda asked: answers[broken]
 
     with pytest.raises(DswTransientError, match=r"the credentials could not be fetched") as raised:
         ask_async(hook)
 
     assert f"auth_type {kind.name!r}" in str(raised.value)
-    assert world.emulator.requests == []
+    assert servers.emulator.requests == []
 
 
 # What is sent to STS
 
 
-def test_a_role_is_asked_for_as_the_connection_says(world: World, ask: Ask) -> None:
+def test_a_role_is_asked_for_as_the_connection_says(servers: Servers, ask: Ask) -> None:
     policy = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "paidsw:Get*", "Resource": "*"}]}
     for form in (policy, json.dumps(policy, indent=2)):
         session = {"role_session_name": "airflow@dsw", "role_session_expiration": "1800", "external_id": "e=1+1"}
-        assert ask(world.hook(RAM_ROLE, policy=form, **session))["InstanceId"] == ID
+        assert ask(servers.hook(RAM_ROLE, policy=form, **session))["InstanceId"] == ID
 
-        asked = world.sts.asked[-1].query
+        asked = servers.sts.asked[-1].query
         assert json.loads(asked["Policy"]) == policy
         assert (asked["RoleSessionName"], asked["DurationSeconds"]) == ("airflow@dsw", "1800")
         assert (asked["ExternalId"], asked["RoleArn"]) == ("e=1+1", ROLE)
 
 
-def test_a_temporary_key_may_assume_the_role(world: World, ask: Ask) -> None:
-    sts = world.sts.answer
+def test_a_temporary_key_may_assume_the_role(servers: Servers, ask: Ask) -> None:
+    sts = servers.sts.answer
     assert isinstance(sts, Sts)
     sts.tokens[KEY_ID] = "the-static-token"
 
-    assert ask(world.hook(RAM_ROLE, security_token="the-static-token"))["InstanceId"] == ID
+    assert ask(servers.hook(RAM_ROLE, security_token="the-static-token"))["InstanceId"] == ID
 
 
-def test_a_policy_that_is_none_is_refused_before_any_request(world: World, ask: Ask) -> None:
+def test_a_policy_that_is_none_is_refused_before_any_request(servers: Servers, ask: Ask) -> None:
     for policy in ("ReadOnly", "[]", 7):
         with pytest.raises(DswConnectionError, match="extra 'policy' is not a RAM policy"):
-            ask(world.hook(RAM_ROLE, policy=policy))
-    assert world.sts.asked == []
+            ask(servers.hook(RAM_ROLE, policy=policy))
+    assert servers.sts.asked == []
 
 
-def test_a_role_of_an_ecs_instance_can_be_named(world: World, ask: Ask) -> None:
-    assert ask(world.hook(ECS, role_name="the-instance-s-role"))["InstanceId"] == ID
-    assert not [asked for asked in world.metadata.asked if asked.path.endswith("/security-credentials/")]
+def test_a_role_of_an_ecs_instance_can_be_named(servers: Servers, ask: Ask) -> None:
+    assert ask(servers.hook(ECS, role_name="the-instance-s-role"))["InstanceId"] == ID
+    assert not [asked for asked in servers.metadata.asked if asked.path.endswith("/security-credentials/")]
 
 
-def test_a_token_file_that_is_not_there_is_named(world: World, ask: Ask) -> None:
+def test_a_token_file_that_is_not_there_is_named(servers: Servers, ask: Ask) -> None:
     with pytest.raises(DswAccessDeniedError, match=r"/no/such/file: No such file.*oidc_token_file_path"):
-        ask(world.hook(OIDC, oidc_token_file_path="/no/such/file"))
+        ask(servers.hook(OIDC, oidc_token_file_path="/no/such/file"))
 
 
 # Renewal
 
 
 @pytest.mark.parametrize("kind", [ECS, DEFAULT], ids=str)
-def test_fetching_leaves_no_thread_and_no_signal_handler(kind: Kind, world: World, ask: Ask) -> None:
+def test_fetching_leaves_no_thread_and_no_signal_handler(kind: Kind, servers: Servers, ask: Ask) -> None:
     def state() -> tuple[int, Any, Any]:
         schedulers = [thread for thread in threading.enumerate() if thread.name == "APScheduler"]
         return len(schedulers), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
     before = state()
-    hook = world.hook(kind)
+    hook = servers.hook(kind)
     assert hook.get_conn()._credential.get_credential()  # in the main thread
     ask(hook)
 
@@ -419,24 +421,24 @@ def test_fetching_leaves_no_thread_and_no_signal_handler(kind: Kind, world: Worl
 
 
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
-def test_credentials_are_asked_for_once_for_many_calls(kind: Kind, world: World, ask: Ask) -> None:
+def test_credentials_are_asked_for_once_for_many_calls(kind: Kind, servers: Servers, ask: Ask) -> None:
     # So short a life that the library itself would ask at each call.
-    world.grants.lifetime = timedelta(minutes=10)
-    hook = world.hook(kind)
+    servers.grants.lifetime = timedelta(minutes=10)
+    hook = servers.hook(kind)
 
     for _ in range(5):
         ask(hook)
 
-    assert world.grants.issued == ["STS.1"]
+    assert servers.grants.issued == ["STS.1"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
 def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_the_loop(
-    kind: Kind, world: World
+    kind: Kind, servers: Servers
 ) -> None:
-    world.hook(kind)
-    source = kind.hands_out(world)
+    servers.hook(kind)
+    source = kind.hands_out(servers)
     assert source is not None
     found: list[Any] = []
 
@@ -450,7 +452,7 @@ def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_t
 
             # All connections are open when the renewal comes: TLS is not what is measured.
             await asyncio.gather(*(poll() for _ in range(100)))
-            world.grants.expire("STS.1")
+            servers.grants.expire("STS.1")
             source.delay = 1.0 if kind is RAM_ROLE else 0.1
             stalls.append(await longest_stall(asyncio.gather(*(poll() for _ in range(100)))))
 
@@ -458,11 +460,11 @@ def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_t
     asyncio.run(polls())
 
     assert len(found) == 200
-    assert world.grants.issued == ["STS.1", "STS.2"]
+    assert servers.grants.issued == ["STS.1", "STS.2"]
     assert stalls[0] < 0.7  # on a busy machine; who waits for the source in the loop stands still for longer
 
 
-def test_fetched_secrets_reach_airflow_s_masker(world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetched_secrets_reach_airflow_s_masker(servers: Servers, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk import log
 
     masked: list[Any] = []
@@ -472,7 +474,7 @@ def test_fetched_secrets_reach_airflow_s_masker(world: World, ask: Ask, monkeypa
         masked.append(secret)
 
     monkeypatch.setattr(log, "amask_secret", amask_secret, raising=False)
-    ask(world.hook(RAM_ROLE))
+    ask(servers.hook(RAM_ROLE))
 
     assert {"the-fetched-secret-1", "the-fetched-token-1", KEY_SECRET} <= {
         secret for secret in masked if isinstance(secret, str)
@@ -481,13 +483,13 @@ def test_fetched_secrets_reach_airflow_s_masker(world: World, ask: Ask, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
-def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, world: World) -> None:
+def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, servers: Servers) -> None:
     from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
-    world.grants.good_for = timedelta(seconds=0.6)
-    world.hook(RAM_ROLE)
-    world.emulator.add_instance("dsw-slow", timeline=[("Starting", 1.5), ("Running", None)])
+    servers.grants.good_for = timedelta(seconds=0.6)
+    servers.hook(RAM_ROLE)
+    servers.emulator.add_instance("dsw-slow", timeline=[("Starting", 1.5), ("Running", None)])
     began = time.monotonic()
     sensor = DswInstanceSensor(task_id="wait", instance_id="dsw-slow", poke_interval=0.2, timeout=30)
     if mode == "poke":
@@ -508,18 +510,18 @@ def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, wor
         assert asyncio.run(first_event()).payload
 
     assert time.monotonic() - began > 1.3
-    assert len(world.grants.issued) >= 2
-    assert {request.status for request in world.emulator.requests} == {200, 400}
+    assert len(servers.grants.issued) >= 2
+    assert {request.status for request in servers.emulator.requests} == {200, 400}
 
 
-def test_the_sdk_s_own_client_uses_the_same_credentials(world: World) -> None:
+def test_the_sdk_s_own_client_uses_the_same_credentials(servers: Servers) -> None:
     from alibabacloud_pai_dsw20220101.models import GetInstanceRequest
 
-    hook = world.hook(RAM_ROLE)
+    hook = servers.hook(RAM_ROLE)
     hook.get_instance(ID)
 
     assert hook.get_conn().get_instance(ID, GetInstanceRequest()).body.instance_id == ID
-    assert world.grants.issued == ["STS.1"]
+    assert servers.grants.issued == ["STS.1"]
 
 
 # The environment itself

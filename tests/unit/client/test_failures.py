@@ -19,7 +19,7 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
     DswTransientError,
 )
-from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
+from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
 from tests.support.hooks import KEY, Ask, connect, connect_to
 from tests.support.raw_server import Answer, RawServer, Received, breaks_off, closes, http, keeps_silent, resets, sends
 
@@ -181,7 +181,7 @@ def test_each_wrong_answer_is_one_error_after_so_many_requests_and_leaks_nothing
         error = raised_by(ask, connect_to(monkeypatch, server.port, read_timeout=0.15, **STS), token=SHARING_TOKEN)
 
     assert type(error) is kind, error
-    assert len(server.received) == (TRIES if kind is TRANSIENT else 1)
+    assert len(server.received) == (MAX_ATTEMPTS if kind is TRANSIENT else 1)
     assert error.code == code
     if status is not None:
         assert error.status_code == status
@@ -222,7 +222,7 @@ def test_each_failure_of_the_network_is_transient_says_what_it_was_and_leaks_not
 
     assert type(error) is DswTransientError
     assert words in str(error)
-    assert f"(try {TRIES} of {TRIES})" in str(error)
+    assert f"(try {MAX_ATTEMPTS} of {MAX_ATTEMPTS})" in str(error)
     assert (error.code, error.status_code, error.request_id, error.message) == (None, None, None, None)
     assert leaks(error) == []
     assert error.__cause__ is None
@@ -272,7 +272,7 @@ def test_status_and_code_together_say_what_it_is(status, code, kind, dsw_default
 
     error = raised.value
     assert type(error) is kind
-    assert len(dsw_default.requests) == (TRIES if kind is TRANSIENT else 1)
+    assert len(dsw_default.requests) == (MAX_ATTEMPTS if kind is TRANSIENT else 1)
     assert (error.status_code, error.code, error.request_id) == (status, code, REQUEST_ID)
     # A message about a signature shows what was signed.
     assert error.message == (None if code == "SignatureDoesNotMatch" else "Because.")

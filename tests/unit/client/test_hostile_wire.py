@@ -127,7 +127,7 @@ def test_one_hostile_answer_of_a_hundred_holds_up_nobody(name, monkeypatch):
 
     async def hostile(hook: DswHook) -> None:
         with pytest.raises(DswTransientError):
-            await hook.aget_instance("dsw-hostile", tries=1)
+            await hook.aget_instance("dsw-hostile", attempts=1)
 
     async def work(hook: DswHook, took: list[float]) -> None:
         async with hook:
@@ -155,7 +155,7 @@ def test_a_large_answer_leaves_its_connection_usable(ask, monkeypatch):
         async def twice() -> None:
             async with hook:
                 for _ in range(3):
-                    await hook.aget_instance(ID, tries=1)
+                    await hook.aget_instance(ID, attempts=1)
 
         asyncio.run(twice())
         assert server.connections == 1
@@ -210,7 +210,7 @@ def test_a_list_whose_smallest_page_is_too_large_is_a_transient_error(monkeypatc
 def test_an_answer_of_millions_of_values_is_a_transient_error(ask, monkeypatch):
     many = http(200, b'{"InstanceId": "dsw-abc", "List": [' + b"1," * 1_000_000 + b"1]}")
     with RawServer(sends(many)) as server, pytest.raises(DswTransientError, match="more than 500,000 values"):
-        ask(connect_to(monkeypatch, server.port), tries=1)
+        ask(connect_to(monkeypatch, server.port), attempts=1)
 
 
 @pytest.mark.parametrize("size", [0, -1, "many", 1.5, True])
@@ -359,7 +359,7 @@ def test_connections_whose_credentials_hang_hold_up_no_other(monkeypatch):
 
         async def fails(hook: DswHook) -> None:
             with pytest.raises(DswTransientError, match="credentials could not be fetched"):
-                await hook.aget_instance(ID, tries=1)
+                await hook.aget_instance(ID, attempts=1)
 
         assert asyncio.run(asyncio.wait_for(work(), 20)) < 1
 

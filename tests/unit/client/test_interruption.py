@@ -387,7 +387,7 @@ def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used(ask, monk
     with RawServer(and_close) as server:
         hook = connect_to(monkeypatch, server.port)
         for _ in range(3):
-            assert ask(hook, tries=1)["Status"] == "Running"
+            assert ask(hook, attempts=1)["Status"] == "Running"
             time.sleep(0.05)
 
 

@@ -20,7 +20,7 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
     DswTransientError,
 )
-from airflow_provider_dsw.hooks.dsw import TRIES
+from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS
 from tests.support.hooks import connect_to
 from tests.support.raw_server import Answer, RawServer, Received, breaks_off, closes, http, keeps_silent, resets, sends
 
@@ -333,7 +333,7 @@ def test_an_answer_means_the_same_for_both_ways(row, monkeypatch, caplog, capfd)
 
     assert outcomes[0] == outcomes[1]
     kind, *_, requests = outcomes[0]
-    assert (kind, requests) == (expected, TRIES if expected is TRANSIENT else 1)
+    assert (kind, requests) == (expected, MAX_ATTEMPTS if expected is TRANSIENT else 1)
     said = f"{outcomes} {caplog.text} {capfd.readouterr()}"
     # An instance's own fields are handed on as they came; nothing of this table has a secret in them.
     assert [secret for secret in ECHO.split() if secret in said] == []

@@ -19,7 +19,7 @@ from airflow_provider_dsw.exceptions import (
     DswConnectionError,
     DswTransientError,
 )
-from airflow_provider_dsw.hooks.dsw import TRIES, DswHook
+from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.version_compat import AirflowException
 
@@ -219,7 +219,7 @@ def test_a_connection_that_can_t_be_looked_up_anew_now_is_no_denial(error, ask, 
             ask(hook)
         assert "the-old-secret" not in str(raised.value)
     assert look_ups.count == 2
-    assert len(look_ups.emulator.requests) == 1 + 2 * TRIES
+    assert len(look_ups.emulator.requests) == 1 + 2 * MAX_ATTEMPTS
 
     look_ups.error = None
     monkeypatch.setattr(access.time, "monotonic", after(access.RENEWAL_PAUSE))
@@ -317,7 +317,7 @@ def test_a_watcher_and_a_deferred_wait_see_what_happens_after_a_rotation(look_up
         return await asyncio.wait_for(rotation(), 20)
 
     async def rotation() -> list[Any]:
-        wait = DswInstanceTrigger(instance_id=ID, poke_interval=0.05, polled=True)
+        wait = DswInstanceTrigger(instance_id=ID, poke_interval=0.05, has_polled=True)
         watcher = DswInstanceEventTrigger(instance_id=ID, poke_interval=0.05)
         events = [asyncio.create_task(first_event(trigger)) for trigger in (wait, watcher)]
         while len(look_ups.emulator.requests) < 4:  # noqa: ASYNC110

@@ -55,7 +55,7 @@ def test_pauses_grow_and_no_two_calls_make_the_same(ask, dsw_default, pauses):
         fails(ask, hook)
         calls.append(tuple(pauses))
 
-    assert {len(call) for call in calls} == {dsw.TRIES - 1}
+    assert {len(call) for call in calls} == {dsw.MAX_ATTEMPTS - 1}
     for number, least in enumerate((0.5, 1.0, 2.0)):
         tried = [call[number] for call in calls]
         assert all(least <= pause <= least + 0.5 for pause in tried)
@@ -87,7 +87,7 @@ def test_a_refusal_with_a_retry_after_is_tried_again(status, dsw_default, pauses
 
     error = fails(ask_async, DswHook())
 
-    assert len(pauses) == dsw.TRIES - 1
+    assert len(pauses) == dsw.MAX_ATTEMPTS - 1
     assert "The service asks to wait 3 s." in str(error)
 
 
@@ -202,7 +202,7 @@ def test_each_of_several_calls_keeps_its_own_read_timeout(monkeypatch):
         await asyncio.sleep(after)
         began = time.monotonic()
         with pytest.raises(DswTransientError):
-            await hook.aget_instance(ID, tries=1)
+            await hook.aget_instance(ID, attempts=1)
         return time.monotonic() - began
 
     async def work() -> list[float]:

@@ -355,7 +355,7 @@ def test_killed_right_after_the_request(create: Make, emulator: DswEmulator, mon
     def killed(*arguments: Any, **more: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr(task, "_on_its_way", killed)
+    monkeypatch.setattr(task, "_after_request", killed)
     monkeypatch.setattr(task, "_clean_up", killed)
     with pytest.raises(Killed):
         task.execute(context())

@@ -44,7 +44,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_dsw.task_end.CLAIM_PAUSE", 0.02)
-    monkeypatch.setattr("airflow_provider_dsw.task_end.ASK_AGAIN", 0.2)
+    monkeypatch.setattr("airflow_provider_dsw.task_end.STATE_RETRY_PAUSE", 0.2)
 
 
 def stops(emulator: DswEmulator) -> int:
@@ -254,7 +254,7 @@ def end_by_alarm(task: Any) -> None:
     poll = task._poll
 
     def interrupted(*arguments: Any, **more: Any) -> Any:
-        if task._polls > 3:
+        if task._poll_count > 3:
             raise AirflowTaskTimeout
         return poll(*arguments, **more)
 
@@ -526,7 +526,7 @@ def test_what_the_try_after_a_clear_has_brought_about_is_its_own(
     else:
         deferred(supervisor, context(**CLEARED))
     if then == "began long ago":
-        monkeypatch.setattr("airflow_provider_dsw.task_end.LATEST_STOP", -1.0)
+        monkeypatch.setattr("airflow_provider_dsw.task_end.STOP_WINDOW", -1.0)
     supervisor.states["t"] = "success" if then == "ends" else "running"
 
     asyncio.run(trigger.on_kill())
@@ -539,7 +539,7 @@ def test_nor_does_one_that_a_worker_has_resumed_whose_trigger_could_not_note_it(
     trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor
 ) -> None:
     event = {"outcome": "failed", "error": "DswOperationFailedError", "text": "Failed", "polls": 0, "links": {}}
-    carried = dict.fromkeys(("code", "status_code", "request_id", "message")) | {"shown_links": {}}
+    carried = dict.fromkeys(("code", "status_code", "request_id", "message")) | {"pushed_links": {}}
     with pytest.raises(DswOperationFailedError):
         start(deferrable=True).resume_execution("execute_complete", {"event": {**event, **carried}}, context())
     supervisor.states["t"] = "up_for_retry"
@@ -705,7 +705,7 @@ def test_so_it_is_by_the_trigger(
     async def ended_by_person(*_: Any) -> bool:
         return True
 
-    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.amay_stop", ended_by_person)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.amay_stop_instance", ended_by_person)
     dsw_default.add_instance(ID, "Starting")
     dsw_default.stop_timeline = [("Stopping", 60), ("Stopped", None)]
     dsw_default.fault("StopInstance", **fault)

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError, DswWaitArgumentError, DswWaitFailedError
-from airflow_provider_dsw.hooks.dsw import TRIES
+from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.version_compat import (
     AirflowException,
@@ -202,7 +202,7 @@ def test_each_later_poll_of_a_service_that_is_down_is_one_request(
     # A poll that works, then one with all of its tries if it is known that the last one worked, then one try each.
     log = "".join(capsys.readouterr())
     (polls,) = re.findall(r"and (?:at least )?(\d+) polls for", log)
-    assert len(emulator.requests) == 1 + (1 if forgets else TRIES) + int(polls) - 2
+    assert len(emulator.requests) == 1 + (1 if forgets else MAX_ATTEMPTS) + int(polls) - 2
     if not forgets:
         assert log.count("Still waiting for") == 1
 
@@ -216,13 +216,13 @@ def test_the_next_poll_is_not_before_the_service_allows_it(
 
     def throttle_after_first(request: Any) -> None:
         if len(emulator.requests) == 1:
-            emulator.fault(times=TRIES, status=429, code="Throttling.User", retry_after_ms=int(asked * 1000))
+            emulator.fault(times=MAX_ATTEMPTS, status=429, code="Throttling.User", retry_after_ms=int(asked * 1000))
 
     emulator.on_request = throttle_after_first
 
     assert run(timeout=3600, poke_interval=interval)["Status"] == "Running"
 
-    assert len(emulator.requests) == 1 + TRIES + 1
+    assert len(emulator.requests) == 1 + MAX_ATTEMPTS + 1
     assert 0.9 * interval + min(kept, max(asked, 0.9 * interval)) <= clock.now - began <= interval + kept + 0.1
 
 

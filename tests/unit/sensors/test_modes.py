@@ -188,7 +188,7 @@ def test_a_trouble_is_one_line_in_the_log_until_it_is_another_or_over() -> None:
     polls = (starting, down, down, throttled, throttled, starting, starting, down)
     lines = [poll_log.record(wait, found, tolerate_transient=True)[1] for found in polls]
 
-    # A line at first, for each new trouble, and when the service answers again.
+    # A line at first, for each new error, and when the service answers again.
     levels = [line and line.level for line in lines]
     assert levels == [INFO, WARNING, None, WARNING, None, INFO, None, WARNING]
     assert all(str(found) in line.text for found, line in zip(polls, lines, strict=True) if line and found != starting)
@@ -216,19 +216,19 @@ def test_an_answer_without_a_status_is_no_line_in_the_log_between_two_that_have_
 
 def test_whoever_takes_the_event_leaves_nothing_open(dsw_default: DswEmulator) -> None:
     dsw_default.add_instance(ID, status="Running")
-    troubles: list[Any] = []
+    errors: list[Any] = []
 
     async def wait() -> Any:
-        asyncio.get_running_loop().set_exception_handler(lambda _, trouble: troubles.append(trouble))
+        asyncio.get_running_loop().set_exception_handler(lambda _, broken: errors.append(broken))
         # As dag.test() does: it looks at no second event, and ends the loop at once.
-        return await anext(aiter(DswInstanceTrigger(instance_id=ID, polled=True, poke_interval=0.01).run()))
+        return await anext(aiter(DswInstanceTrigger(instance_id=ID, has_polled=True, poke_interval=0.01).run()))
 
     assert asyncio.run(wait()).payload["outcome"] == "met"
-    assert troubles == []
+    assert errors == []
 
 
 def test_a_wait_that_joins_others_polls_lets_its_worker_leave_first() -> None:
-    trigger = DswInstanceTrigger(instance_id=ID, polled=True, poke_interval=0.3, started_at=time.time())
+    trigger = DswInstanceTrigger(instance_id=ID, has_polled=True, poke_interval=0.3, started_at=time.time())
 
     async def others_polls() -> Any:
         yield Poll(PollResult({"InstanceId": ID, "Status": "Running"}))

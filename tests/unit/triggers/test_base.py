@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError
 from airflow_provider_dsw.triggers import base
-from airflow_provider_dsw.triggers.base import Poll, reading
+from airflow_provider_dsw.triggers.base import Poll, register_reader
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.progress import Baseline, Operation
@@ -111,7 +111,7 @@ def test_whoever_joins_while_the_service_wants_a_pause_is_not_held_up(dsw_defaul
     dsw_default.fault(times=1, status=503, code="ServiceUnavailable", retry_after_ms=99999999999999)
 
     async def join(number: int) -> asyncio.Future[Any]:
-        trigger = wait(polled=True)
+        trigger = wait(has_polled=True)
         stream = streams.subscribe(trigger_id=number, trigger=trigger, key=trigger.shared_stream_key())
         return asyncio.ensure_future(anext(aiter(trigger.filter_shared_stream(stream))))
 
@@ -133,7 +133,7 @@ def test_whoever_joins_while_the_service_wants_a_pause_is_not_held_up(dsw_defaul
 
 def test_a_poll_is_held_until_the_slowest_has_read_it() -> None:
     one, other, late = object(), object(), object()
-    with reading("key", one), reading("key", other):
+    with register_reader("key", one), register_reader("key", other):
         poll = Poll(PollResult({"InstanceId": ID}), base._readers["key"])
     assert poll.read(one) is not None
     assert poll.read(one) is not None
@@ -152,7 +152,7 @@ def test_one_who_joins_too_late_for_a_poll_waits_for_the_next() -> None:
         yield Poll(PollResult({"InstanceId": ID, "Status": "Running"}))
 
     async def story() -> Any:
-        return (await anext(aiter(wait(poke_interval=0.01, polled=True).filter_shared_stream(polls())))).payload
+        return (await anext(aiter(wait(poke_interval=0.01, has_polled=True).filter_shared_stream(polls())))).payload
 
     event = asyncio.run(story())
     assert (event["outcome"], event["polls"]) == ("met", 3)

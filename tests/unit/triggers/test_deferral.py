@@ -65,7 +65,7 @@ def test_a_deadline_is_the_same_after_a_restart(dsw_default: DswEmulator, passed
         DswInstanceTrigger(
             instance_id=ID,
             poke_interval=0.1,
-            polled=True,
+            has_polled=True,
             started_at=now - 60,
             timeout=60 + passed,
             last_status="Starting",

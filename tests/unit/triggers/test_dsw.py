@@ -213,13 +213,13 @@ class Watcher:
             await asyncio.sleep(self.log_takes)  # as Airflow does, which queues the event after that
             self.fired.append(event.payload["Status"])
 
-    def begins_to_see(self, status: str, asked_at: float | None = None) -> None:
+    def begins_to_see(self, status: str, requested_at: float | None = None) -> None:
         self._taken.clear()
-        at = time.time() if asked_at is None else asked_at
-        self._polls.put_nowait(Poll(PollResult({"InstanceId": ID, "Status": status}, asked_at=at)))
+        at = time.time() if requested_at is None else requested_at
+        self._polls.put_nowait(Poll(PollResult({"InstanceId": ID, "Status": status}, requested_at=at)))
 
-    async def sees(self, status: str, asked_at: float | None = None) -> None:
-        self.begins_to_see(status, asked_at)
+    async def sees(self, status: str, requested_at: float | None = None) -> None:
+        self.begins_to_see(status, requested_at)
         await asyncio.wait_for(self._taken.wait(), 5)
         assert not self.task.done()
 
@@ -376,13 +376,13 @@ def test_an_answer_from_before_a_triggerer_stood_still_does_not_undo_what_anothe
     supervisor: Supervisor,
 ) -> None:
     async def story() -> tuple[list[str], list[str]]:
-        one, asked_at = Watcher(), time.time()
+        one, requested_at = Watcher(), time.time()
         await one.sees("Queuing")
         other = Watcher()
         await other.sees("Queuing")
         await other.sees("Running")
-        await one.sees("Starting", asked_at)  # asked for before it stood still
-        await one.sees("Starting", asked_at)
+        await one.sees("Starting", requested_at)  # asked for before it stood still
+        await one.sees("Starting", requested_at)
         await one.sees("Running")
         await other.sees("Running")
         return one.fired, other.fired

@@ -43,7 +43,7 @@ def deferred_start(emulator: DswEmulator, status: str, time: dict[str, str]) -> 
     return trigger
 
 
-def polled(trigger: DswInstanceTrigger, answers: Answers, try_number: int = 1) -> dict[str, Any] | None:
+def run_polls(trigger: DswInstanceTrigger, answers: Answers, try_number: int = 1) -> dict[str, Any] | None:
     """Let a triggerer poll, and be killed if that does not end the wait."""
     moved = carried_over(trigger)
     moved.task_instance = context(try_number)["ti"]
@@ -82,9 +82,9 @@ def test_what_one_triggerer_has_seen_the_next_one_knows(
 ) -> None:
     trigger = deferred_start(dsw_default, status, time)
     if moves:
-        assert polled(trigger, before) is None
+        assert run_polls(trigger, before) is None
 
-    event = polled(trigger, after if moves else [*before, *after])
+    event = run_polls(trigger, after if moves else [*before, *after])
 
     assert event is not None
     assert (event["outcome"], event["error"]) == ("failed", "DswOperationFailedError")
@@ -92,18 +92,18 @@ def test_what_one_triggerer_has_seen_the_next_one_knows(
 
 def test_another_try_does_not_take_it_for_its_own(dsw_default: DswEmulator, supervisor: Supervisor) -> None:
     trigger = deferred_start(dsw_default, "Failed", UNTIMED)
-    polled(trigger, [("Queuing", UNTIMED)])
+    run_polls(trigger, [("Queuing", UNTIMED)])
 
-    event = polled(trigger, [("Failed", UNTIMED), RUNNING], try_number=2)
+    event = run_polls(trigger, [("Failed", UNTIMED), RUNNING], try_number=2)
 
     assert event is not None
     assert event["outcome"] == "met"
 
 
 def test_another_request_of_the_same_try_does_not_either(dsw_default: DswEmulator, supervisor: Supervisor) -> None:
-    polled(deferred_start(dsw_default, "Failed", UNTIMED), [("Queuing", UNTIMED)])
+    run_polls(deferred_start(dsw_default, "Failed", UNTIMED), [("Queuing", UNTIMED)])
 
-    event = polled(deferred_start(dsw_default, "Failed", UNTIMED), [("Failed", UNTIMED), RUNNING])
+    event = run_polls(deferred_start(dsw_default, "Failed", UNTIMED), [("Failed", UNTIMED), RUNNING])
 
     assert event is not None
     assert event["outcome"] == "met"
@@ -113,7 +113,7 @@ def test_where_airflow_has_no_answer_the_wait_goes_on(dsw_default: DswEmulator, 
     trigger = deferred_start(dsw_default, "Stopped", T0)
     supervisor.broken = True
 
-    event = polled(trigger, [("Stopped", T0), ("Starting", T1), RUNNING])
+    event = run_polls(trigger, [("Stopped", T0), ("Starting", T1), RUNNING])
 
     assert event is not None
     assert event["outcome"] == "met"
@@ -121,8 +121,8 @@ def test_where_airflow_has_no_answer_the_wait_goes_on(dsw_default: DswEmulator, 
 
 def test_nothing_is_kept_before_anything_has_changed(dsw_default: DswEmulator, supervisor: Supervisor) -> None:
     trigger = deferred_start(dsw_default, "Stopped", T0)
-    polled(trigger, [("Stopped", T0), ("Stopped", T0)])
+    run_polls(trigger, [("Stopped", T0), ("Stopped", T0)])
     assert "dsw_seen" not in supervisor.xcoms
 
-    polled(trigger, [("Starting", T1)])
+    run_polls(trigger, [("Starting", T1)])
     assert "dsw_seen" in supervisor.xcoms

@@ -408,4 +408,4 @@ def test_a_poll_without_an_answer_means_one_thing_too(condition, problem, outcom
 )
 def test_a_condition_says_which_arguments_mean_it(condition):
     assert type(condition)(**condition.arguments()) == condition
-    assert next(kind for kind in KINDS if set(kind.named_by) & set(condition.arguments())) is type(condition)
+    assert next(kind for kind in KINDS if set(kind.chosen_by) & set(condition.arguments())) is type(condition)

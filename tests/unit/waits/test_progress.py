@@ -18,8 +18,8 @@ from airflow_provider_dsw.waits.progress import (
     condition_for_end_of,
     condition_for_target,
     find_by_label,
-    fresher,
     has_nothing_to_stop,
+    newer_answer,
     progress,
     shutdown_timer,
 )
@@ -190,8 +190,8 @@ def test_whatever_follows_a_status_is_the_end_of_it(status: str) -> None:
 def test_of_two_answers_the_later_state_counts() -> None:
     old, new, undated = instance("Running", 1), instance("Stopped", 2), instance("Saved")
 
-    assert fresher(old, new) is fresher(new, old) is new
-    assert fresher(old, undated) is undated
+    assert newer_answer(old, new) is newer_answer(new, old) is new
+    assert newer_answer(old, undated) is undated
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_snapshot_is_found_by_its_label_and_a_failed_one_only_if_there_is_no_o
 
     assert find_by_label([*others, failed, newer, older], "made-by", "a") == newer
     assert find_by_label([*others, failed], "made-by", "a") == failed
-    assert find_by_label([*others, failed], "made-by", "a", besides=["snp-3"]) is None
+    assert find_by_label([*others, failed], "made-by", "a", excluding=["snp-3"]) is None
     assert find_by_label(others, "made-by", "a") is None
 
 

@@ -23,7 +23,7 @@ class ToyCondition(WaitCondition):
     """An instance with a toy."""
 
     noun: ClassVar[str] = "a toy"
-    named_by: ClassVar[tuple[str, ...]] = ("toy",)
+    chosen_by: ClassVar[tuple[str, ...]] = ("toy",)
 
     toy: str = ""
 

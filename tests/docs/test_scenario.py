@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.emulator.cli import scenario
-from airflow_provider_dsw.emulator.cli.scenario import SAVING, SceneEmulator
+from airflow_provider_dsw.emulator.cli.scenario import SAVING, ScenarioEmulator
 from airflow_provider_dsw.hooks.dsw import DswHook
 
 
@@ -23,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.slow
 def test_nothing_moves_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    with SceneEmulator(begins_when_asked=True, speed=20) as emulator:
+    with ScenarioEmulator(starts_on_request=True, speed=20) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
         time.sleep(0.5)
         hook = DswHook()
@@ -38,11 +38,11 @@ def test_nothing_moves_before_the_first_request(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_one_instance_is_saved_again_and_again(clock: list[float]) -> None:
-    emulator = SceneEmulator(speed=2)
+    emulator = ScenarioEmulator(speed=2)
     emulator.begin()
     seen: list[Any] = []
     for _ in range(100):
-        emulator.go_on()
+        emulator.advance()
         seen.append(emulator.status(SAVING))
         clock[0] += 1
 
@@ -52,33 +52,33 @@ def test_one_instance_is_saved_again_and_again(clock: list[float]) -> None:
 
 
 def test_an_instance_that_somebody_stopped_is_not_saved(clock: list[float]) -> None:
-    emulator = SceneEmulator()
+    emulator = ScenarioEmulator()
     emulator.begin()
     emulator.set_instance(SAVING, "Stopped")
 
     clock[0] += 1000
-    emulator.go_on()
+    emulator.advance()
 
     assert emulator.status(SAVING) == "Stopped"
     assert f"{SAVING}/snp-saving-2" not in emulator.statuses()
 
 
 def test_named_instances_take_the_place_of_the_default_ones() -> None:
-    emulator = SceneEmulator([("dsw-abc", [("Starting", 1.0), ("Running", None)])])
+    emulator = ScenarioEmulator([("dsw-abc", [("Starting", 1.0), ("Running", None)])])
     emulator.begin()
-    emulator.go_on()
+    emulator.advance()
 
     assert {name.partition("/")[0] for name in emulator.statuses()} == {"dsw-abc"}
 
 
 @pytest.mark.parametrize(("then", "end"), [("Running", "Saved"), ("Failed", "Failed")])
 def test_an_instance_that_is_told_to_be_saving_makes_a_snapshot(clock: list[float], then: str, end: str) -> None:
-    emulator = SceneEmulator([("dsw-abc", [("Running", 4.0), ("Saving", 9.0), (then, None)])], speed=2)
+    emulator = ScenarioEmulator([("dsw-abc", [("Running", 4.0), ("Saving", 9.0), (then, None)])], speed=2)
     before = set(emulator.statuses())
     emulator.begin()
     seen: list[str | None] = []
     for _ in range(10):
-        emulator.go_on()
+        emulator.advance()
         seen += [status for name, status in emulator.statuses().items() if name not in before]
         clock[0] += 1
 
@@ -87,12 +87,12 @@ def test_an_instance_that_is_told_to_be_saving_makes_a_snapshot(clock: list[floa
 
 
 def test_an_instance_that_was_stopped_before_its_saving_makes_no_snapshot(clock: list[float]) -> None:
-    emulator = SceneEmulator([("dsw-abc", [("Running", 4.0), ("Saving", 9.0), ("Running", None)])])
+    emulator = ScenarioEmulator([("dsw-abc", [("Running", 4.0), ("Saving", 9.0), ("Running", None)])])
     before = set(emulator.statuses())
     emulator.begin()
     emulator.set_instance("dsw-abc", "Stopped")
 
     clock[0] += 5
-    emulator.go_on()
+    emulator.advance()
 
     assert set(emulator.statuses()) == before

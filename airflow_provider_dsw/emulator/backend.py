@@ -19,7 +19,7 @@ from airflow_provider_dsw.emulator.timeline import Step, Timeline, parse_steps
 from airflow_provider_dsw.emulator.timers import IdleCuller, ShutdownTimer
 
 
-class World(Options):
+class Backend(Options):
     """All instances. The public methods take the lock; those with an underscore expect it to be held."""
 
     def __init__(
@@ -209,7 +209,7 @@ class World(Options):
             self._catch_up()
             instance = self._known(instance_id)
             instance.record(self.clock.now())
-            instance.history.tell(self.clock.now(), text, level)
+            instance.history.add_event(self.clock.now(), text, level)
 
     def history(self, instance_id: str) -> History:
         """Its statuses with their times, and its events, also of one that was deleted."""
@@ -257,7 +257,7 @@ class World(Options):
             moment = max(moment, instance.timeline.entered)
         if status in CAN_STOP:
             instance.record(moment)
-            instance.history.tell(moment, f"{why}: the instance is stopped.")
+            instance.history.add_event(moment, f"{why}: the instance is stopped.")
             self._stop(instance, moment)
         elif status in NOTHING_TO_STOP:
             instance.timer = None

@@ -15,8 +15,8 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
     DswWaitArgumentError,
 )
-from airflow_provider_dsw.mixins import Waiting
-from airflow_provider_dsw.task_end import Attempt, note
+from airflow_provider_dsw.mixins import DswWaitMixin
+from airflow_provider_dsw.task_end import TaskTry, write_note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
 from airflow_provider_dsw.waits.progress import Baseline, Progress, has_nothing_to_stop, progress
 
@@ -27,7 +27,7 @@ STOP_ATTEMPTS = 3
 """How often a stop is sent whose answer is lost, if the instance does not show that it stops."""
 
 
-class StopOnKill(Waiting):
+class StopOnKillMixin(DswWaitMixin):
     """What a task needs to see to its end; to be mixed into an operator, before its base."""
 
     instance_id: str
@@ -36,14 +36,14 @@ class StopOnKill(Waiting):
 
     def _reset(self) -> None:
         """Begin anew: a task's object may be executed more than once."""
-        self._attempt = Attempt.of({})
+        self._task_try = TaskTry.of({})
         self._baseline: Baseline | None = None
         # Whether something goes on in the service that this task has asked for, or has found in progress.
         self._is_responsible = False
         self._is_deferred = False
         self._was_killed = False
-        self._may_ask = True
-        self._note_of_cleared: dict[str, Any] = {}
+        self._may_submit = True
+        self._cleared_note: dict[str, Any] = {}
 
     @property
     def _stops_on_kill(self) -> bool:
@@ -59,14 +59,14 @@ class StopOnKill(Waiting):
 
     @property
     def _is_later_try(self) -> bool:
-        return self._attempt.number > 1
+        return self._task_try.number > 1
 
     @property
     def _is_retry(self) -> bool:
         """Whether an earlier try, since the task was cleared last, has failed."""
-        return self._attempt.is_retry(self.retries or 0)
+        return self._task_try.is_retry(self.retries or 0)
 
-    def _warn_of_deaf_triggers(self) -> None:
+    def _warn_if_kills_go_unnoticed(self) -> None:
         if self.stop_on_kill and self.deferrable and not CALLS_ON_KILL:
             warnings.warn(
                 f"{self.task_id}: stop_on_kill=True does nothing while the task is deferred: only Airflow 3.3 tells a "
@@ -77,9 +77,9 @@ class StopOnKill(Waiting):
             )
 
     @contextmanager
-    def _seeing_to_its_end(self, context: Context) -> Iterator[None]:
+    def _cleaning_up_on_failure(self, context: Context) -> Iterator[None]:
         """Stop the instance, if ``stop_on_kill`` says so, when a try fails that Airflow does not repeat."""
-        self._attempt = Attempt.of(context)
+        self._task_try = TaskTry.of(context)
         try:
             yield
         except TaskDeferred:
@@ -87,13 +87,13 @@ class StopOnKill(Waiting):
             raise
         except BaseException as error:
             if self._cleans_up and (self._is_later_try or not isinstance(error, DswWaitArgumentError)):
-                if self._attempt.is_last(error, self, context):
+                if self._task_try.is_last(error, self, context):
                     self._clean_up_if_possible()
                 elif self._is_responsible:
                     self.log.info("DSW instance %s is left alone: a retry of the task resumes.", self.instance_id)
-            self._has_ended()
+            self._end_try()
             raise
-        self._has_ended()
+        self._end_try()
 
     def _clean_up_if_possible(self) -> None:
         try:
@@ -102,23 +102,23 @@ class StopOnKill(Waiting):
             # An argument that was rendered to what can't work, which is why the task has failed.
             self.log.error("What an earlier try may have left behind can't be looked for. %s", error)
 
-    def _has_ended(self) -> None:
+    def _end_try(self) -> None:
         # After an execution_timeout Airflow calls on_kill, and with another signal it may too.
         self._is_responsible = False
-        if self._note_of_cleared:
-            note(self._attempt)
+        if self._cleared_note:
+            write_note(self._task_try)
 
-    def _note_cleared(self) -> None:
+    def _note_cleared_try(self) -> None:
         """Let a triggerer that is late stop the instance for the try that a person has ended: this one will see it."""
-        if self.stop_on_kill and self.deferrable and self._attempt.is_cleared(self.retries or 0):
-            self._note_of_cleared = {"is_cleared": True, "began": time.time()}
-            note(self._attempt, **self._note_of_cleared)
+        if self.stop_on_kill and self.deferrable and self._task_try.is_cleared(self.retries or 0):
+            self._cleared_note = {"is_cleared": True, "began": time.time()}
+            write_note(self._task_try, **self._cleared_note)
 
-    def _has_asked(self) -> None:
+    def _after_submit(self) -> None:
         """Take over what goes on from now on: it is not an earlier try's to stop."""
-        if self._note_of_cleared:
-            self._note_of_cleared = {}
-            note(self._attempt)
+        if self._cleared_note:
+            self._cleared_note = {}
+            write_note(self._task_try)
         if self._was_killed:
             self._is_responsible = True
             self._stop_instance("the task was ended while it asked for this")
@@ -126,14 +126,14 @@ class StopOnKill(Waiting):
     def on_kill(self) -> None:
         """Stop the instance if ``stop_on_kill`` says so and Airflow does not repeat the task by itself."""
         # Airflow lets the task go on for up to five seconds.
-        self._may_ask = False
+        self._may_submit = False
         if not self._is_responsible:
             return
         if not self.stop_on_kill:
             self.log.info("DSW instance %s is left alone.", self.instance_id)
             return
-        is_last = not self._is_deferred and not self._attempt.may_be_repeated
-        if is_last or self._attempt.was_ended_by_person():
+        is_last = not self._is_deferred and not self._task_try.may_be_repeated
+        if is_last or self._task_try.was_ended_by_person():
             self._was_killed = True
             self._stop_instance("the task was ended")
         else:
