@@ -1,137 +1,119 @@
-"""The bytes of one connection in an event loop."""
+"""
+The bytes of one connection in an event loop.
+
+Not by asyncio's own transports: for TLS they hold a quarter of a mebibyte a connection.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import socket
+import ssl
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from airflow_provider_dsw.client.deadlines import Deadlines
+from airflow_provider_dsw.client.socket_connection import SocketConnection
 from airflow_provider_dsw.client.steps import Exchange, Open, StartTls
 
+T = TypeVar("T")
 _PART = 16 * 1024
 
 
-class AwaitedConnection(asyncio.Protocol):
-    """A connection of an event loop. It counts against those that may be open at one time."""
+class AwaitedConnection(SocketConnection):
+    """
+    A connection of an event loop.
 
-    def __init__(self, free: asyncio.Semaphore, deadlines: Deadlines) -> None:
+    :param connected: its socket.
+    :param free: how many more may be open at one time; it is one of them until it is aborted.
+    :param deadlines: of the event loop.
+    """
+
+    def __init__(self, connected: socket.socket, free: asyncio.Semaphore, deadlines: Deadlines) -> None:
+        super().__init__(connected)
         self._free = free
         self._deadlines = deadlines
-        self._transport: Any = None
-        self._step: Exchange | None = None
-        self._answer: asyncio.Future[None] | None = None
-        self._deadline = math.inf
-        self._unread = bytearray()
         self._is_open = True
-        self._is_lost = False
+        self._is_expired: asyncio.Future[bool] | None = None
 
     @classmethod
     async def open(cls, step: Open, free: asyncio.Semaphore, deadlines: Deadlines) -> AwaitedConnection:
         family, socket_type, protocol, _, address = step.address
-        loop = asyncio.get_running_loop()
         await free.acquire()
-        connected = socket.socket(family, socket_type, protocol)
         try:
-            connected.setblocking(False)
-            await loop.sock_connect(connected, address)
-            made: AwaitedConnection
-            _, made = await loop.create_connection(lambda: cls(free, deadlines), sock=connected)
+            made = cls(socket.socket(family, socket_type, protocol), free, deadlines)
         except BaseException:
-            connected.close()
             free.release()
+            raise
+        try:
+            made._socket.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(made._socket, address)
+            made._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            made.abort()
             raise
         return made
 
     async def start_tls(self, step: StartTls) -> None:
-        self._transport = await asyncio.get_running_loop().start_tls(
-            self._transport,
-            self,
-            step.context,
-            server_hostname=step.server_name,
-            ssl_handshake_timeout=step.timeout + 1,  # the step's own limit comes first
-        )
+        tls = step.context.wrap_socket(self._socket, server_hostname=step.server_name, do_handshake_on_connect=False)
+        self._socket = tls
+        await self._unblocked(math.inf, tls.do_handshake)
 
     async def exchange(self, step: Exchange, deadline: float) -> None:
-        self._step, self._deadline = step, deadline
-        self._answer = answer = asyncio.get_running_loop().create_future()
+        def left() -> float:
+            return min(step.read_timeout, deadline - time.monotonic())
+
+        unsent = memoryview(step.http.request)
         try:
-            if self._is_lost:
-                raise ConnectionResetError
-            self._expect()
-            self._transport.write(step.http.request)
-            await answer
+            while unsent:
+                unsent = unsent[await self._unblocked(left(), self._socket.send, unsent, sends=True) :]
+            while True:
+                step.http.feed(await self._unblocked(left(), self._socket.recv, _PART))
+                if step.http.is_complete:
+                    return
+                # An answer of a million tiny chunks must not keep the loop.
+                await asyncio.sleep(0)
         finally:
             self._deadlines.drop(self)
-            self._step = self._answer = None
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # else asyncio complains of it where the caller was cancelled at the same time
-
-    def is_usable(self) -> bool:
-        return self._is_open and not self._is_lost and not self._unread
 
     def abort(self) -> None:
+        super().abort()
         if self._is_open:
             self._is_open = False
             self._free.release()
-            self._transport.abort()
-            self._transport.close()  # else asyncio warns of TLS that is not closed
 
     def expire(self) -> None:
-        self._end(TimeoutError())
+        self._wake(is_expired=True)
 
-    def _expect(self) -> None:
-        if self._step is not None:
-            left = self._deadline - time.monotonic()
-            self._deadlines.set(self, min(self._step.read_timeout, left))
+    async def _unblocked(self, seconds: float, function: Callable[..., T], *arguments: Any, sends: bool = False) -> T:
+        """Call a function of the socket as soon as it does not block, but for so many seconds at most."""
+        if seconds <= 0:
+            raise TimeoutError
+        while True:
+            try:
+                return function(*arguments)
+            except ssl.SSLWantReadError:
+                await self._until_ready(seconds, to_write=False)
+            except ssl.SSLWantWriteError:
+                await self._until_ready(seconds, to_write=True)
+            except BlockingIOError:
+                await self._until_ready(seconds, to_write=sends)
 
-    def _end(self, error: BaseException | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            if error is None:
-                self._answer.set_result(None)
-            else:
-                self._answer.set_exception(error)
-
-    # What asyncio calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._expect()
-        waits = bool(self._unread)
-        self._unread += data
-        if not waits:
-            self._feed()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._is_lost = True
-        if error is not None:
-            self._end(error)
-        elif not self._unread:
-            self._feed()
-
-    def _feed(self) -> None:
-        """Read one part: an answer of a million tiny chunks must not keep the loop."""
-        part = bytes(self._unread[:_PART])
-        del self._unread[:_PART]
-        if self._step is None:
-            self.abort()  # nobody has asked for it
-            return
-        http = self._step.http
+    async def _until_ready(self, seconds: float, *, to_write: bool) -> None:
+        loop = asyncio.get_running_loop()
+        add, remove = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
+        self._is_expired = is_expired = loop.create_future()
+        if seconds < math.inf:
+            self._deadlines.set(self, seconds)
+        add(self._socket.fileno(), self._wake)
         try:
-            http.feed(part)
-        except Exception as error:
-            self._end(error)
-            return
-        if http.is_complete:
-            self._end(None)
-        elif self._unread:
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._feed)
-            return
-        elif self._is_lost and part:
-            self._feed()
-        self._transport.resume_reading()
+            if await is_expired:
+                raise TimeoutError
+        finally:
+            remove(self._socket.fileno())
+
+    def _wake(self, *, is_expired: bool = False) -> None:
+        if self._is_expired is not None and not self._is_expired.done():
+            self._is_expired.set_result(is_expired)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 import time
-from contextlib import suppress
 
+from airflow_provider_dsw.client.socket_connection import SocketConnection
 from airflow_provider_dsw.client.steps import Exchange, Open, StartTls
 
 _PART = 64 * 1024
@@ -21,11 +20,8 @@ def seconds_left(deadline: float | None, most: float | None = None) -> float:
     return left if most is None else min(left, most)
 
 
-class BlockingConnection:
+class BlockingConnection(SocketConnection):
     """A connection that the thread waits for which uses it."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
 
     @classmethod
     def open(cls, step: Open, deadline: float | None) -> BlockingConnection:
@@ -52,17 +48,3 @@ class BlockingConnection:
         while not step.http.is_complete:
             self._socket.settimeout(seconds_left(deadline, step.read_timeout))
             step.http.feed(self._socket.recv(_PART))
-
-    def is_usable(self) -> bool:
-        waiting = select.poll()
-        waiting.register(self._socket, select.POLLIN)
-        return not waiting.poll(0)
-
-    def abort(self) -> None:
-        with suppress(OSError):
-            # Whoever else holds it, a forked child, can't keep it open.
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def __del__(self) -> None:
-        self._socket.close()
