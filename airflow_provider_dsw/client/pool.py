@@ -12,7 +12,7 @@ from airflow_provider_dsw.client.route import Route
 from airflow_provider_dsw.client.steps import BlockingCall, Connection, Flow
 
 MAX_IDLE_CONNECTIONS = 50
-"""To one endpoint: asyncio holds a quarter of a mebibyte for each one with TLS, and a burst may open hundreds."""
+"""To one endpoint: a burst may open hundreds."""
 MAX_OPENED_AT_ONCE = 8
 """To one endpoint. Who waits for a turn mostly finds a connection that was given back: after a burst there are tens."""
 IDLE_SECONDS = 75.0

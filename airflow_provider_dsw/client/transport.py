@@ -10,7 +10,6 @@ processes, and makes the first call of a process cost three times as much.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,10 +29,12 @@ from airflow_provider_dsw.client.tls import kept_context, new_context
 
 VERSION = "2022-01-01"
 LARGE_ANSWER = 2**20
-"""Bytes from which an answer is parsed beside the event loop, which C's parser would stop for half a second."""
+"""Bytes from which an answer is parsed beside the event loop."""
 
-MAX_VALUES = 500_000
-"""Of a large answer. To parse more keeps other calls waiting, and to free them stops an event loop."""
+MAX_VALUES = 50_000
+"""Of an answer; an instance has some two hundred. Python's parser stops an event loop, whichever thread it is in."""
+MAX_DIGITS = 400
+"""Of an integer: to make one takes time by the square of its digits."""
 
 Outcome = dict[str, Any] | Failure
 Mask = Callable[[tuple[str, ...]], Flow[None]]
@@ -80,11 +81,7 @@ def exchange(request: ApiRequest, access: Access, credential: Any, pool: Pool) -
             connection = yield Exclusive(turn, _take_or_connect(route, access, pool, may_take=not request.changes))
         sent = True
         yield Exchange(connection, http, access.connection.read_timeout)
-        body = (
-            _parse(http.content)
-            if http.size < LARGE_ANSWER
-            else (yield BlockingCall(partial(_parse_gently, http.content)))
-        )
+        body = _parse(http.content) if http.size < LARGE_ANSWER else (yield BlockingCall(partial(_parse, http.content)))
     except (AnswerError, RouteError) as error:
         return Failure(cause=error.cause, sent=sent)
     except OSError as error:
@@ -156,39 +153,21 @@ def _open(host: str, port: int, timeout: float, pool: Pool) -> Flow[Any]:
 
 
 def _parse(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _parse_gently(content: bytes) -> Any:
     """
-    As :func:`_parse`, but by Python's own parser, which lets other threads run meanwhile.
+    Return what is JSON, None if it is none.
 
-    :raises AnswerError: if the answer is too large to be parsed so.
+    :raises AnswerError: if it holds too many values.
     """
     # At least as many as there are, and found at once.
-    if sum(content.count(mark) for mark in (b"{", b"[", b",")) > MAX_VALUES:
+    if len(content) > MAX_VALUES and sum(map(content.count, b"{[,")) > MAX_VALUES:
         raise AnswerError(causes.TOO_MANY_VALUES)
-    parts: Any = json.decoder
-    decoder: Any = json.JSONDecoder()
-    parsed = 0
-
-    def resting(parse: Callable[..., Any]) -> Callable[..., Any]:
-        def parse_and_rest(*arguments: Any) -> Any:
-            nonlocal parsed
-            parsed += 1
-            if parsed % 50 == 0:
-                # Else who needs Python for a moment, as an event loop does again and again, gets it 5 ms later.
-                time.sleep(0.0001)
-            return parse(*arguments)
-
-        return parse_and_rest
-
-    decoder.parse_object, decoder.parse_array = resting(parts.JSONObject), resting(parts.JSONArray)
-    decoder.scan_once = parts.scanner.py_make_scanner(decoder)
     try:
-        return decoder.decode(content.decode(json.detect_encoding(content)))
+        return json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError
+    return int(digits)

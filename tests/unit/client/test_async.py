@@ -270,7 +270,7 @@ def test_a_cancelled_call_leaves_nothing(inside, monkeypatch, caplog):
 
 
 def test_a_burst_of_first_calls_opens_few_connections(monkeypatch):
-    """Each holds a quarter of a mebibyte with TLS, and costs as much as ten calls."""
+    """Each costs as much as ten calls."""
 
     def answer(connection: socket.socket, received: Received) -> bool:
         connection.sendall(http(200, {"InstanceId": received.line.split()[1].rpartition("/")[2]}))

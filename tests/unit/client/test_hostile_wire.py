@@ -100,7 +100,9 @@ HOSTILE: dict[str, Answer] = {
     "without end": without_end,
     "huge": sends(http(200, b"[" + b"{}," * (15 * MEBIBYTE // 3) + b"1]")),
     "huge, an object": sends(http(200, b'{"a": [' + b'{"b": [1, 2]},' * (15 * MEBIBYTE // 14) + b"1]}")),
-    "as many values as are parsed": sends(http(200, b'{"a": [' + b'{"b": [1, 2]},' * 124_000 + b"1]}")),
+    "as many values as are parsed": sends(http(200, b'{"a": [' + b'{"b": [1, 2]},' * 12_400 + b"1]}")),
+    "more values, in less than a MiB": sends(http(200, b'{"a": [' + b"[]," * 340_000 + b"1]}")),
+    "long integers": sends(http(200, b'{"a": [' + (b"1" * 4300 + b",") * 3600 + b"1]}")),
     "one text of 15 MiB": sends(http(200, b'{"a": "' + b"x" * (15 * MEBIBYTE) + b'"}')),
     "packed": sends(http(200, gzip.compress(b" " * (64 * MEBIBYTE)), Content_Encoding="gzip")),
     "tiny chunks": tiny_chunks,
@@ -164,7 +166,7 @@ def test_a_large_answer_leaves_its_connection_usable(ask, monkeypatch):
 def test_an_answer_of_several_mebibytes_is_handed_on_whole(ask, monkeypatch):
     sent = {
         "InstanceId": ID,
-        "List": [{"n": number, "s": "é\\n"} for number in range(120_000)],
+        "List": [{"n": number, "s": "é\\n" * 100} for number in range(12_000)],
         "End": [1.5, None, True],
     }
     with RawServer(sends(http(200, sent))) as server:
@@ -206,10 +208,18 @@ def test_a_list_whose_smallest_page_is_too_large_is_a_transient_error(monkeypatc
         list(connect_to(monkeypatch, server.port).list_instances(page_size=2))
 
 
+@pytest.mark.parametrize("values", [50_001, 300_000, 1_000_000])
 @pytest.mark.usefixtures("no_pauses")
-def test_an_answer_of_millions_of_values_is_a_transient_error(ask, monkeypatch):
-    many = http(200, b'{"InstanceId": "dsw-abc", "List": [' + b"1," * 1_000_000 + b"1]}")
-    with RawServer(sends(many)) as server, pytest.raises(DswTransientError, match="more than 500,000 values"):
+def test_an_answer_of_more_values_than_are_parsed_is_a_transient_error(values, ask, monkeypatch):
+    many = http(200, b'{"InstanceId": "dsw-abc", "List": [' + b"1," * values + b"1]}")
+    with RawServer(sends(many)) as server, pytest.raises(DswTransientError, match="more than 50,000 values"):
+        ask(connect_to(monkeypatch, server.port), attempts=1)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_an_integer_that_takes_long_to_read_is_a_transient_error(ask, monkeypatch):
+    long = http(200, b'{"InstanceId": "dsw-abc", "Size": ' + b"1" * 4000 + b"}")
+    with RawServer(sends(long)) as server, pytest.raises(DswTransientError, match="not the JSON object"):
         ask(connect_to(monkeypatch, server.port), attempts=1)
 
 
