@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -34,33 +32,47 @@ class _Hooks:
 _hooks_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Hooks] = WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def shared_hook(dsw_conn_id: str, region: str | None = None) -> AsyncIterator[DswHook]:
+def shared_hook(dsw_conn_id: str, region: str | None = None) -> _Use:
     """
-    Enter the hook that serves a connection in the running event loop; its last user closes it.
+    Return, to be entered, the hook that serves a connection in the running event loop; its last user closes it.
+
+    Entering raises :class:`~airflow_provider_dsw.exceptions.DswConnectionError` where the connection lacks a field,
+    and :class:`~airflow_provider_dsw.exceptions.DswTransientError` where Airflow can't look it up now.
 
     :param dsw_conn_id: the connection's id.
     :param region: region id in place of the connection's own.
-    :raises DswConnectionError: where the connection lacks a field.
-    :raises DswTransientError: where Airflow can't look it up now.
     """
-    hooks = _hooks_by_loop.setdefault(asyncio.get_running_loop(), _Hooks())
-    look_up = await _look_up(hooks, dsw_conn_id, region)
-    loaded = look_up.hook or look_up.task.result()
-    hook = next((hook for hook in hooks.users if hook.connection == loaded.connection), loaded)
-    # It looks itself up anew when access is denied; who comes next shall have that too.
-    look_up.hook = hook
-    if hook not in hooks.users:
-        hooks.users[hook] = 0
-        await hook.__aenter__()
-    hooks.users[hook] += 1
-    try:
-        yield hook
-    finally:
-        hooks.users[hook] -= 1
-        if not hooks.users[hook]:
-            del hooks.users[hook]
-            await hook.__aexit__()
+    return _Use(dsw_conn_id, region)
+
+
+class _Use:
+    """A use of a hook, which each wait holds for as long as it lasts: a generator would be four times as large."""
+
+    __slots__ = ("_dsw_conn_id", "_hook", "_region")
+
+    def __init__(self, dsw_conn_id: str, region: str | None) -> None:
+        self._dsw_conn_id = dsw_conn_id
+        self._region = region
+
+    async def __aenter__(self) -> DswHook:
+        hooks = _hooks_by_loop.setdefault(asyncio.get_running_loop(), _Hooks())
+        look_up = await _look_up(hooks, self._dsw_conn_id, self._region)
+        loaded = look_up.hook or look_up.task.result()
+        hook = next((hook for hook in hooks.users if hook.connection == loaded.connection), loaded)
+        # It looks itself up anew when access is denied; who comes next shall have that too.
+        self._hook = look_up.hook = hook
+        if hook not in hooks.users:
+            hooks.users[hook] = 0
+            await hook.__aenter__()
+        hooks.users[hook] += 1
+        return hook
+
+    async def __aexit__(self, *_: object) -> None:
+        users = _hooks_by_loop[asyncio.get_running_loop()].users
+        users[self._hook] -= 1
+        if not users[self._hook]:
+            del users[self._hook]
+            await self._hook.__aexit__()
 
 
 async def _look_up(hooks: _Hooks, dsw_conn_id: str, region: str | None) -> _LookUp:

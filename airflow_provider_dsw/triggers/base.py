@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Hashable, Iterable
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -40,9 +40,11 @@ class Poll:
     :param readers: who shares the poll.
     """
 
+    __slots__ = ("_found", "_readers")
+
     def __init__(self, found: PollResult | AirflowException, readers: Iterable[object] = ()) -> None:
         self._found: PollResult | AirflowException | None = found
-        self._readers = {id(reader) for reader in readers}
+        self._readers: set[int] | None = {id(reader) for reader in readers}
 
     def read(self, reader: object) -> PollResult | AirflowException | None:
         """
@@ -51,30 +53,42 @@ class Poll:
         :param reader: who reads it.
         """
         found = self._found
-        self._readers.discard(id(reader))
+        if self._readers:
+            self._readers.discard(id(reader))
         if not self._readers:
-            self._found = None
+            # Airflow holds the poll until the next one.
+            self._found = self._readers = None
         return found
 
 
 _readers: defaultdict[Hashable, list[object]] = defaultdict(list)
 
 
-@contextmanager
-def register_reader(key: Hashable | None, reader: object) -> Iterator[None]:
+class RegisteredReader:
     """
-    Let a shared poll know who will read it.
+    Lets a shared poll know, while it is entered, who will read it.
 
     :param key: of the shared stream.
     :param reader: who reads it.
     """
-    _readers[key].append(reader)
-    try:
-        yield
-    finally:
-        _readers[key].remove(reader)
-        if not _readers[key]:
-            del _readers[key]
+
+    __slots__ = ("_key", "_reader")
+
+    def __init__(self, key: Hashable | None, reader: object) -> None:
+        self._key = key
+        self._reader = reader
+
+    def __enter__(self) -> None:
+        _readers[self._key].append(self._reader)
+
+    def __exit__(self, *_: object) -> None:
+        _readers[self._key].remove(self._reader)
+        if not _readers[self._key]:
+            del _readers[self._key]
+
+
+def _readers_of(key: Hashable | None) -> Collection[object]:
+    return _readers.get(key, ()) if key is not None else ()
 
 
 class DswBaseTrigger(WaitArguments, BaseEventTrigger):
@@ -113,10 +127,11 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
         return {"dsw_conn_id": self.dsw_conn_id, "region": self.region, "poke_interval": self.poke_interval}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and, as JSON, what makes the trigger again, without what is None anyway."""
+        """Return the class and, as JSON, what makes the trigger again, without what is None or False anyway."""
         kwargs = {**self.wait_arguments(), **self._state()}
         path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {name: as_json(value) for name, value in kwargs.items() if value is not None}
+        given = {name: value for name, value in kwargs.items() if value is not None and value is not False}
+        return path, {name: as_json(value) for name, value in given.items()}
 
     def shared_stream_key(self) -> Hashable | None:
         """Everything that changes the answers or their pace."""
@@ -125,8 +140,7 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
     @classmethod
     def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Poll]:
         """Poll for as long as somebody listens; an error is an item like any other and ends nobody's stream."""
-        key = _stream_key(kwargs)
-        return _poll_at_intervals(kwargs, lambda: _readers.get(key, ()))
+        return _poll_at_intervals(kwargs, _stream_key(kwargs))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll alone: on Airflow before 3.3, in ``dag.test()``, and where a wait has a pace of its own."""
@@ -147,17 +161,17 @@ def _is_of_own_snapshot(kwargs: dict[str, Any]) -> bool:
     return bool(kwargs.get("snapshot_id") and kwargs.get("operation"))
 
 
-def _poll_at_intervals(kwargs: dict[str, Any], readers: Callable[[], Iterable[object]] = tuple) -> AsyncGenerator[Poll]:
+def _poll_at_intervals(kwargs: dict[str, Any], key: Hashable | None = None) -> AsyncGenerator[Poll]:
     interval = kwargs["poke_interval"]
     first = next_interval(interval * random.uniform(0.5, 1.0)) if kwargs.get("has_polled") else 0.0  # noqa: S311 - not for secrets
-    return poll_stream(kwargs, first, partial(next_interval, interval), readers)
+    return poll_stream(kwargs, first, partial(next_interval, interval), key)
 
 
 async def poll_stream(
     kwargs: dict[str, Any],
     first: float,
     seconds: Callable[[], float],
-    readers: Callable[[], Iterable[object]] = tuple,
+    key: Hashable | None = None,
 ) -> AsyncGenerator[Poll]:
     """
     Poll for ever.
@@ -165,7 +179,7 @@ async def poll_stream(
     :param kwargs: the trigger's.
     :param first: seconds until the first poll.
     :param seconds: returns those until the next one, unless the service asks for a longer pause.
-    :param readers: returns who shares the polls; if nobody is named, one does.
+    :param key: of the shared stream; None if it is not shared.
     """
     await asyncio.sleep(first)
     after_error = False
@@ -182,27 +196,28 @@ async def poll_stream(
                             after_error=after_error,
                             may_be_shown_late=_is_of_own_snapshot(kwargs),
                         )
-                        poll, after_error = Poll(found, readers()), False
+                        poll, after_error = Poll(found, _readers_of(key)), False
                         del found  # not to be held until the next poll
                     except DswError as error:
                         # Without what holds this frame.
-                        poll, after_error = Poll(error.with_traceback(None), readers()), True
+                        poll, after_error = Poll(error.with_traceback(None), _readers_of(key)), True
                         retry_after = getattr(error, "retry_after", None)
                     yield poll
-                    await _wait_for_next(seconds, retry_after, readers)
+                    del poll
+                    usual = max(seconds(), MIN_INTERVAL)
+                    if retry_after is None:
+                        await asyncio.sleep(usual)
+                    else:
+                        await _wait_for_service(usual, max(usual, retry_after), key)
         except AirflowException as error:
             # One without a field; or Airflow knows no such connection.
-            yield Poll(error.with_traceback(None), readers())
+            yield Poll(error.with_traceback(None), _readers_of(key))
         await asyncio.sleep(max(seconds(), MIN_INTERVAL))
 
 
-async def _wait_for_next(
-    seconds: Callable[[], float], retry_after: float | None, readers: Callable[[], Iterable[object]]
-) -> None:
-    """Wait until the next poll is due: no sooner than the service allows, unless somebody joins who knows nothing."""
-    usual = max(seconds(), MIN_INTERVAL)
-    left = max(usual, retry_after or 0.0)
-    known = set(map(id, readers()))
-    while left > 0 and known.issuperset(map(id, readers())):
+async def _wait_for_service(usual: float, left: float, key: Hashable | None) -> None:
+    """Wait until the service allows the next poll, but no longer than usual once somebody joins who knows nothing."""
+    known = set(map(id, _readers_of(key)))
+    while left > 0 and known.issuperset(map(id, _readers_of(key))):
         await asyncio.sleep(min(left, usual))
         left -= usual

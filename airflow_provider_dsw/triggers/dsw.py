@@ -27,7 +27,7 @@ from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import ti_fields
 from airflow_provider_dsw.polling import event_from_error, next_interval, remaining_interval, xcom_value
 from airflow_provider_dsw.task_end import amay_stop_instance, awrite_end_note
-from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, poll_stream, register_reader
+from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, RegisteredReader, poll_stream
 from airflow_provider_dsw.triggers.deferred_wait import DeferredWait, WaitEnd
 from airflow_provider_dsw.triggers.watcher import Watcher, run_to_completion, wait_past_next_cancel
 from airflow_provider_dsw.version_compat import (
@@ -78,6 +78,24 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     :param stop_on_kill: stop the instance when a person ends the deferred task (Airflow 3.3+).
     :param wait_id: with ``stop_on_kill``, what :func:`~airflow_provider_dsw.task_end.new_wait_id` returned.
     """
+
+    # A dictionary of more than 30 attributes, as it would have with Airflow's, takes a kilobyte more for each wait.
+    __slots__ = (
+        "execution_timeout",
+        "exponential_backoff",
+        "last_poll_at_timeout",
+        "last_status",
+        "links",
+        "max_wait",
+        "operation",
+        "polled",
+        "silent_fail",
+        "started_at",
+        "stop_on_kill",
+        "timeout",
+        "trigger_timeout",
+        "wait_id",
+    )
 
     def __init__(
         self,
@@ -219,7 +237,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncGenerator[TriggerEvent]:
         """Evaluate each poll's answers until one ends the wait."""
-        with register_reader(self.shared_stream_key(), self):
+        with RegisteredReader(self.shared_stream_key(), self):
             await self._load_has_polled()
             earliest = time.time() + min(self.poke_interval, SCHEDULER_GRACE)
             wait = DeferredWait(self)
@@ -406,7 +424,7 @@ class DswInstanceEventTrigger(DswBaseTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Compare each poll's answers with what was seen last."""
         watcher = Watcher(self.condition(), asset_state_store(self))
-        with register_reader(self.shared_stream_key(), self):
+        with RegisteredReader(self.shared_stream_key(), self):
             async for poll in shared_stream:
                 # A change that is written down as fired has to be fired, also if the watcher moves at that moment.
                 (entered, line), cancelled = await run_to_completion(watcher.handle(poll.read(self)))

@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError
 from airflow_provider_dsw.triggers import base
-from airflow_provider_dsw.triggers.base import Poll, register_reader
+from airflow_provider_dsw.triggers.base import Poll, RegisteredReader
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.progress import Baseline, Operation
@@ -133,7 +133,7 @@ def test_whoever_joins_while_the_service_wants_a_pause_is_not_held_up(dsw_defaul
 
 def test_a_poll_is_held_until_the_slowest_has_read_it() -> None:
     one, other, late = object(), object(), object()
-    with register_reader("key", one), register_reader("key", other):
+    with RegisteredReader("key", one), RegisteredReader("key", other):
         poll = Poll(PollResult({"InstanceId": ID}), base._readers["key"])
     assert poll.read(one) is not None
     assert poll.read(one) is not None
