@@ -92,24 +92,27 @@ class AwaitedConnection(SocketConnection):
 
     async def _unblocked(self, seconds: float, function: Callable[..., T], *arguments: Any, sends: bool = False) -> T:
         """Call a function of the socket as soon as it does not block, but for so many seconds at most."""
-        if seconds <= 0:
-            raise TimeoutError
+        # Set once: a record of TLS may come byte by byte.
+        due = time.monotonic() + seconds
         while True:
+            if time.monotonic() >= due:
+                raise TimeoutError
             try:
                 return function(*arguments)
             except ssl.SSLWantReadError:
-                await self._until_ready(seconds, to_write=False)
+                to_write = False
             except ssl.SSLWantWriteError:
-                await self._until_ready(seconds, to_write=True)
+                to_write = True
             except BlockingIOError:
-                await self._until_ready(seconds, to_write=sends)
+                to_write = sends
+            await self._until_ready(due, to_write=to_write)
 
-    async def _until_ready(self, seconds: float, *, to_write: bool) -> None:
+    async def _until_ready(self, due: float, *, to_write: bool) -> None:
         loop = asyncio.get_running_loop()
         add, remove = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
         self._is_expired = is_expired = loop.create_future()
-        if seconds < math.inf:
-            self._deadlines.set(self, seconds)
+        if due < math.inf:
+            self._deadlines.set(self, due - time.monotonic())
         add(self._socket.fileno(), self._wake)
         try:
             if await is_expired:

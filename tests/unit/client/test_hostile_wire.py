@@ -10,13 +10,14 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
+from airflow_provider_dsw.hooks import dsw
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.hooks import KEY, connect, connect_to
 from tests.support.raw_server import Answer, RawServer, Received, http, in_turn, keeps_silent, sends
@@ -254,14 +255,14 @@ def test_a_proxy_is_gone_through(proxy_url, ask, monkeypatch):
 class Tunnel(RawServer):
     """A proxy that opens tunnels."""
 
-    def __init__(self, port: int, status: int = 200) -> None:
+    def __init__(self, port: int, status: int = 200, *, drips_from: Callable[[], bool] = lambda: False) -> None:
         def answer(connection: socket.socket, received: Received) -> bool:
             if status != 200:
                 connection.sendall(http(status, b"<html>"))
                 return False
             connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             with socket.create_connection(("127.0.0.1", port)) as target:
-                back = threading.Thread(target=pump, args=[target, connection])
+                back = threading.Thread(target=pump, args=[target, connection, drips_from])
                 back.start()
                 pump(connection, target)
                 back.join()
@@ -270,10 +271,13 @@ class Tunnel(RawServer):
         super().__init__(answer)
 
 
-def pump(source: socket.socket, target: socket.socket) -> None:
+def pump(source: socket.socket, target: socket.socket, drips_from: Callable[[], bool] = lambda: False) -> None:
     try:
         while data := source.recv(65536):
-            target.sendall(data)
+            parts = [data[at : at + 1] for at in range(len(data))] if drips_from() else [data]
+            for part in parts:
+                target.sendall(part)
+                time.sleep(0.05 if len(parts) > 1 else 0)
         target.shutdown(socket.SHUT_WR)
     except OSError:
         pass
@@ -309,6 +313,23 @@ def test_a_proxy_that_opens_no_tunnel_is_named_as_the_cause(ask, tls_service, mo
 
     assert "the-word" not in str(raised.value)
     assert tls_service.requests == []
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_an_encrypted_answer_that_drips_ends_at_the_deadline(ask, tls_service, monkeypatch):
+    """Less than a record comes of it, which TLS hands on as a whole."""
+    monkeypatch.setattr(dsw, "TOTAL_TIME_LIMIT", 2.0)
+    tls_service.fault("GetInstance", times=None, delay=0.2)
+    connection = tls_service.connection()
+    connection["extra"] |= {"connect_timeout": 1.0, "read_timeout": 1.0}
+    monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(connection))
+    with Tunnel(tls_service.port, drips_from=lambda: bool(tls_service.requests)) as proxy:
+        monkeypatch.setenv("https_proxy", f"127.0.0.1:{proxy.port}")
+        began = time.monotonic()
+        with pytest.raises(DswTransientError, match="in time"):
+            ask(DswHook(), attempts=1)
+
+    assert time.monotonic() - began < 30  # the whole answer would take minutes
 
 
 def test_no_proxy_is_obeyed(ask, tls_service, monkeypatch):
