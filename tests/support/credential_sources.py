@@ -13,7 +13,6 @@ import itertools
 import json
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -89,7 +88,7 @@ class Source(ThreadingHTTPServer):
     def __init__(self, answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = answer
-        self.delay = 0.0
+        self.hold: Callable[[], object] = lambda: None  # before each answer
         self.asked: list[Asked] = []
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_side=True)
@@ -117,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         asked = Asked(self.command, url.path, dict(parse_qsl(url.query, keep_blank_values=True)), headers)
         self.server.asked.append(asked)
-        time.sleep(self.server.delay)
+        self.server.hold()
         status, body = self.server.answer(asked)
         content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)

@@ -149,7 +149,7 @@ def send(
     body: bytes = b"",
 ) -> Answer:
     """Send what may not be what was signed."""
-    connection = http.client.HTTPConnection(emulator.host, emulator.port, timeout=5)
+    connection = http.client.HTTPConnection(emulator.host, emulator.port, timeout=60)
     target = path
     if query:
         target += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
@@ -162,9 +162,9 @@ def send(
         connection.close()
 
 
-def wait_for(what: Callable[[], Any], wanted: Any, timeout: float = 3.0) -> None:
-    """Call `what` until it returns `wanted`."""
-    end = time.monotonic() + timeout
+def wait_for(what: Callable[[], Any], wanted: Any) -> None:
+    """Call `what` until it returns `wanted`; only a fault takes a minute."""
+    end = time.monotonic() + 60
     while (found := what()) != wanted:
         assert time.monotonic() < end, f"{found!r}, not {wanted!r}"
         time.sleep(0.005)

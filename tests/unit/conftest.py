@@ -1,4 +1,4 @@
-"""Fixtures for all that asks the service by a hook."""
+"""Fixtures for all that asks the service by a hook, or waits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.hooks.dsw import DswHook
+from tests.support.clock import Clock
 from tests.support.hooks import Ask, ask_async, ask_sync
 
 
@@ -16,6 +17,14 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     """GetInstance, by either of the two ways, which must not differ in what they mean."""
     way: Ask = request.param
     return way
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of a wait, which passes only where somebody sleeps."""
+    clock = Clock()
+    clock.install(monkeypatch)
+    return clock
 
 
 @pytest.fixture

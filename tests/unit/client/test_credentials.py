@@ -46,7 +46,7 @@ from tests.support.credential_sources import (
     Sts,
 )
 from tests.support.hooks import Ask, ask_async
-from tests.support.stalls import longest_stall
+from tests.support.until import until
 
 ID = "dsw-abc"
 
@@ -408,16 +408,16 @@ def test_a_token_file_that_is_not_there_is_named(servers: Servers, ask: Ask) -> 
 
 @pytest.mark.parametrize("kind", [ECS, DEFAULT], ids=str)
 def test_fetching_leaves_no_thread_and_no_signal_handler(kind: Kind, servers: Servers, ask: Ask) -> None:
-    def state() -> tuple[int, Any, Any]:
-        schedulers = [thread for thread in threading.enumerate() if thread.name == "APScheduler"]
-        return len(schedulers), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    def handlers() -> tuple[Any, Any]:
+        return signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
-    before = state()
+    threads, before = set(threading.enumerate()), handlers()
     hook = servers.hook(kind)
     assert hook.get_conn()._credential.get_credential()  # in the main thread
     ask(hook)
 
-    assert state() == before
+    assert [thread for thread in threading.enumerate() if thread.name == "APScheduler" and thread not in threads] == []
+    assert handlers() == before
 
 
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
@@ -441,6 +441,12 @@ def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_t
     source = kind.hands_out(servers)
     assert source is not None
     found: list[Any] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+    turned = threading.Event()
+
+    def once_the_loop_has_turned() -> None:
+        loops[0].call_soon_threadsafe(turned.set)
+        turned.wait(20)
 
     async def polls() -> None:
         async with shared_hook("dsw_default") as hook:
@@ -453,15 +459,18 @@ def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_t
             # All connections are open when the renewal comes: TLS is not what is measured.
             await asyncio.gather(*(poll() for _ in range(100)))
             servers.grants.expire("STS.1")
-            source.delay = 1.0 if kind is RAM_ROLE else 0.1
-            stalls.append(await longest_stall(asyncio.gather(*(poll() for _ in range(100)))))
+            source.hold = once_the_loop_has_turned
+            loops.append(asyncio.get_running_loop())
+            calls = asyncio.gather(*(poll() for _ in range(100)))
+            await until(lambda: turned.is_set() or calls.done())
+            assert turned.is_set()
+            assert not calls.done()
+            await calls
 
-    stalls: list[float] = []
     asyncio.run(polls())
 
     assert len(found) == 200
     assert servers.grants.issued == ["STS.1", "STS.2"]
-    assert stalls[0] < 0.7  # on a busy machine; who waits for the source in the loop stands still for longer
 
 
 def test_fetched_secrets_reach_airflow_s_masker(servers: Servers, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,11 +496,11 @@ def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, ser
     from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
-    servers.grants.good_for = timedelta(seconds=0.6)
+    servers.grants.good_for = timedelta(seconds=1.5)
     servers.hook(RAM_ROLE)
-    servers.emulator.add_instance("dsw-slow", timeline=[("Starting", 1.5), ("Running", None)])
+    servers.emulator.add_instance("dsw-slow", timeline=[("Starting", 3.0), ("Running", None)])
     began = time.monotonic()
-    sensor = DswInstanceSensor(task_id="wait", instance_id="dsw-slow", poke_interval=0.2, timeout=30)
+    sensor = DswInstanceSensor(task_id="wait", instance_id="dsw-slow", poke_interval=0.2, timeout=120)
     if mode == "poke":
         assert sensor.execute({})["Status"] == "Running"
     else:
@@ -509,7 +518,7 @@ def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, ser
 
         assert asyncio.run(first_event()).payload
 
-    assert time.monotonic() - began > 1.3
+    assert time.monotonic() - began > 2.5
     assert len(servers.grants.issued) >= 2
     assert {request.status for request in servers.emulator.requests} == {200, 400}
 
@@ -549,7 +558,7 @@ def test_the_default_chain_takes_what_is_in_the_environment(emulator: DswEmulato
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
     assert "Running Running" in done.stdout, done.stderr[-2000:]

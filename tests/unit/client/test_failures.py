@@ -22,6 +22,7 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
 from tests.support.hooks import KEY, Ask, connect, connect_to
 from tests.support.raw_server import Answer, RawServer, Received, breaks_off, closes, http, keeps_silent, resets, sends
+from tests.support.until import wait_until
 
 SECURITY_TOKEN = "the-security+token/="
 SHARING_TOKEN = "the-sharing+token/="
@@ -178,10 +179,14 @@ ANSWERS: dict[str, tuple[Answer, type[DswError], int | None, str | None]] = {
 def test_each_wrong_answer_is_one_error_after_so_many_requests_and_leaks_nothing(what, ask, monkeypatch, leaks):
     answer, kind, status, code = ANSWERS[what]
     with RawServer(answer) as server:
-        error = raised_by(ask, connect_to(monkeypatch, server.port, read_timeout=0.15, **STS), token=SHARING_TOKEN)
+        patience = 0.2 if what == "silence" else 60
+        hook = connect_to(monkeypatch, server.port, read_timeout=patience, **STS)
+        error = raised_by(ask, hook, token=SHARING_TOKEN)
+        requests = MAX_ATTEMPTS if kind is TRANSIENT else 1
+        wait_until(lambda: len(server.received) >= requests)
 
     assert type(error) is kind, error
-    assert len(server.received) == (MAX_ATTEMPTS if kind is TRANSIENT else 1)
+    assert len(server.received) == requests
     assert error.code == code
     if status is not None:
         assert error.status_code == status

@@ -23,9 +23,14 @@ from airflow_provider_dsw.exceptions import DswTransientError
 from airflow_provider_dsw.hooks import dsw
 from tests.support.hooks import KEY, connect, connect_to
 from tests.support.raw_server import Answer, RawServer, Received, drips, http, keeps_silent, sends
+from tests.support.until import wait_until
 
 ID = "dsw-abc"
 GOOD = http(200, {"InstanceId": ID, "Status": "Running", "X": "x" * 1000})
+
+
+# Seconds for which a call waits that nobody interrupts, and what it would leave behind lives on.
+PATIENCE = 60
 
 
 class Interrupted(BaseException):
@@ -61,18 +66,14 @@ def interrupted_by(number: int, *, once: Callable[[], object]) -> Iterator[None]
     try:
         with pytest.raises((Interrupted, KeyboardInterrupt)):
             yield
-        assert time.monotonic() - sent[0] < 2
+        assert time.monotonic() - sent[0] < PATIENCE / 2
     finally:
         sender.join()  # else the signal may come when nobody waits for it
         signal.signal(number, before)
 
 
 def received_by(server: RawServer) -> Callable[[], None]:
-    def wait() -> None:
-        while not server.received:
-            time.sleep(0.01)
-
-    return wait
+    return lambda: wait_until(lambda: server.received)
 
 
 def connections_to(port: int) -> list[Any]:
@@ -89,12 +90,20 @@ def threads_since(before: set[threading.Thread]) -> set[threading.Thread]:
     return {thread for thread in set(threading.enumerate()) - before if "process_request" not in thread.name}
 
 
+def assert_no_thread_is_left(since: set[threading.Thread]) -> None:
+    # One that has done its work may take a moment to end.
+    end = time.monotonic() + PATIENCE / 3
+    while threads_since(since) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert threads_since(since) == set()
+
+
 def assert_nothing_is_left(server: RawServer, threads: set[threading.Thread]) -> None:
     requests = len(server.received)
     time.sleep(0.3)
     assert len(server.received) == requests
     assert connections_to(server.port) == []
-    assert threads_since(threads) == set()
+    assert_no_thread_is_left(threads)
 
 
 def half_a_body(connection: socket.socket, received: Received) -> bool:
@@ -114,7 +123,8 @@ WAITING: dict[str, Answer] = {
 @pytest.mark.parametrize("waiting", WAITING)
 def test_a_signal_ends_a_call_for_good(number, waiting, monkeypatch):
     with RawServer(WAITING[waiting]) as server:
-        hook = connect_to(monkeypatch, server.port)
+        hook = connect_to(monkeypatch, server.port, read_timeout=PATIENCE)
+        monkeypatch.setattr(dsw, "_retry_wait", lambda state: PATIENCE / 2)
         threads = set(threading.enumerate())
 
         with interrupted_by(number, once=received_by(server)):
@@ -134,20 +144,24 @@ def test_a_change_is_not_asked_for_after_the_signal(monkeypatch):
         threads = set(threading.enumerate())
         new_context()  # which takes a while
 
-        listener.settimeout(5)
+        listener.settimeout(PATIENCE)
         connected = []
 
-        with interrupted_by(signal.SIGALRM, once=lambda: connected.append(listener.accept()[0])):
+        def said_hello() -> None:
+            connected.append(listener.accept()[0])
+            connected[0].settimeout(PATIENCE)
+            connected[0].recv(1, socket.MSG_PEEK)
+
+        with interrupted_by(signal.SIGALRM, once=said_hello):
             hook.start_instance(ID)
 
         (accepted,) = connected
         with accepted:
-            accepted.settimeout(5)
             received = b""
             while part := accepted.recv(65536):
                 received += part
         assert received.startswith(b"\x16")  # TLS's hello, and then the end
-        assert threads_since(threads) == set()
+        assert_no_thread_is_left(threads)
 
 
 def test_a_signal_while_credentials_are_fetched_leaves_nothing(monkeypatch, emulator):
@@ -156,21 +170,21 @@ def test_a_signal_while_credentials_are_fetched_leaves_nothing(monkeypatch, emul
     assert Client
     with RawServer(keeps_silent) as credentials:
         extra = {"auth_type": "credentials_uri", "credentials_uri": f"http://127.0.0.1:{credentials.port}/"}
-        hook = connect_to(monkeypatch, emulator.port, **extra)
+        hook = connect_to(monkeypatch, emulator.port, read_timeout=PATIENCE, **extra)
         threads = set(threading.enumerate())
 
         with interrupted_by(signal.SIGALRM, once=received_by(credentials)):
             hook.start_instance(ID)
 
         time.sleep(0.2)
-        assert threads_since(threads) == set()
+        assert_no_thread_is_left(threads)
         assert emulator.requests == []
 
 
 def test_the_next_call_after_a_signal_works(monkeypatch):
     answers = iter([keeps_silent, sends(GOOD)])
     with RawServer(lambda connection, received: next(answers)(connection, received)) as server:
-        hook = connect_to(monkeypatch, server.port)
+        hook = connect_to(monkeypatch, server.port, read_timeout=PATIENCE)
         with interrupted_by(signal.SIGALRM, once=received_by(server)):
             hook.get_instance(ID)
 
@@ -180,8 +194,8 @@ def test_the_next_call_after_a_signal_works(monkeypatch):
 @pytest.mark.usefixtures("no_pauses")
 def test_a_call_that_has_raised_leaves_nothing(ask, monkeypatch):
     monkeypatch.setattr(dsw, "TOTAL_TIME_LIMIT", 0.4)
-    with RawServer(drips(GOOD, 0.02)) as server:
-        hook = connect_to(monkeypatch, server.port, connect_timeout=0.1, read_timeout=0.2)
+    with RawServer(drips(GOOD, 0.02)) as server:  # for longer than anybody looks for what is left
+        hook = connect_to(monkeypatch, server.port, connect_timeout=0.4, read_timeout=0.4)
         assert hook.connection  # Airflow has threads of its own
         threads = set(threading.enumerate())
 
@@ -194,6 +208,7 @@ def test_a_call_that_has_raised_leaves_nothing(ask, monkeypatch):
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1."])
 def test_a_head_that_drips_ends_at_the_deadline(head, ask, monkeypatch):
     monkeypatch.setattr(dsw, "TOTAL_TIME_LIMIT", 0.5)
+    timeouts = {"connect_timeout": 0.5, "read_timeout": 0.5}  # which end the call no sooner, however busy the machine
 
     def drip(connection: socket.socket, _: Received) -> bool:
         connection.sendall(head)
@@ -204,16 +219,21 @@ def test_a_head_that_drips_ends_at_the_deadline(head, ask, monkeypatch):
     with RawServer(drip) as server:
         began = time.monotonic()
         with pytest.raises(DswTransientError, match="in time"):
-            ask(connect_to(monkeypatch, server.port, connect_timeout=0.1, read_timeout=0.3))
+            ask(connect_to(monkeypatch, server.port, **timeouts))
 
-        assert 0.4 < time.monotonic() - began < 5  # without a deadline it has no end
+        assert 0.4 < time.monotonic() - began < PATIENCE  # without a deadline it has no end
 
 
 # Processes and threads
 
 
-def run_code(code: str, timeout: float = 120) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONWARNINGS": "ignore"}
+def run_code(code: str, timeout: float = 300, **variables: str) -> str:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "PYTHONWARNINGS": "ignore",
+        **variables,
+    }
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + code],
         env=environment,
@@ -239,7 +259,7 @@ def astatus(hook):
 def in_child(work):
     child = os.fork()
     if child == 0:
-        signal.alarm(15)
+        signal.alarm(60)
         try:
             ok = work() == "Running"
         except BaseException as error:
@@ -293,11 +313,11 @@ atexit.register(lambda: print("at exit", status(hook)))
 """
 
 WHILE_FETCHING = """
-from alibabacloud_credentials.client import Client  # a fork during an import is Python's own trouble
 hook = DswHook()
 thread = threading.Thread(target=status, args=[hook])
 thread.start()
-time.sleep(0.7)
+while not os.path.exists(os.environ["ASKED"]):  # a fork during an import is Python's own trouble
+    time.sleep(0.01)
 print(ended_well([in_child(lambda: status(hook)), in_child(lambda: astatus(hook))]))
 thread.join()
 """
@@ -320,10 +340,12 @@ def test_calls_work_wherever_a_process_is(dsw_default):
 
 
 @pytest.mark.slow
-def test_a_fork_while_credentials_are_fetched_harms_no_child(monkeypatch):
+def test_a_fork_while_credentials_are_fetched_harms_no_child(monkeypatch, tmp_path):
+    asked = tmp_path / "asked"
     fetched = {"Code": "Success", "AccessKeyId": "k", "AccessKeySecret": "the-secret", "SecurityToken": "the-token"}
 
     def slowly(connection: socket.socket, _: Received) -> bool:
+        asked.touch()
         time.sleep(1.5)
         connection.sendall(http(200, {**fetched, "Expiration": "2099-01-01T00:00:00Z"}))
         return True
@@ -334,7 +356,7 @@ def test_a_fork_while_credentials_are_fetched_harms_no_child(monkeypatch):
         extra = {"auth_type": "credentials_uri", "credentials_uri": f"http://127.0.0.1:{credentials.port}/"}
         connect_to(monkeypatch, emulator.port, **extra)
 
-        assert run_code(WHILE_FETCHING).strip().endswith("True")
+        assert run_code(WHILE_FETCHING, ASKED=str(asked)).strip().endswith("True")
 
 
 @pytest.mark.slow
@@ -362,7 +384,7 @@ def test_many_threads_share_a_hook_and_keep_few_connections(monkeypatch):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join()
 
         assert found == ["Running"] * 320
         assert server.connections <= 16
@@ -388,7 +410,7 @@ def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used(ask, monk
         hook = connect_to(monkeypatch, server.port)
         for _ in range(3):
             assert ask(hook, attempts=1)["Status"] == "Running"
-            time.sleep(0.05)
+            wait_until(lambda: connections_to(server.port) == [])  # the end of it has come
 
 
 def test_a_change_goes_over_a_connection_of_its_own(monkeypatch):

@@ -84,7 +84,7 @@ def in_threads(hook: DswHook, number: int) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join()
     return found
 
 
@@ -314,7 +314,7 @@ def test_a_watcher_and_a_deferred_wait_see_what_happens_after_a_rotation(look_up
             return (await anext(events)).payload
 
     async def work() -> list[Any]:
-        return await asyncio.wait_for(rotation(), 20)
+        return await asyncio.wait_for(rotation(), 60)
 
     async def rotation() -> list[Any]:
         wait = DswInstanceTrigger(instance_id=ID, poke_interval=0.05, has_polled=True)
@@ -345,7 +345,7 @@ def test_a_wait_in_a_worker_outlives_a_rotation(look_ups, monkeypatch):
     from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 
     look_ups.emulator.set_instance(ID, "Starting")
-    sensor = DswInstanceSensor(task_id="wait", instance_id=ID, poke_interval=0.02, timeout=20)
+    sensor = DswInstanceSensor(task_id="wait", instance_id=ID, poke_interval=0.02, timeout=60)
 
     def rotate(_: Any) -> None:
         look_ups.rotate()

@@ -147,21 +147,21 @@ def test_what_a_retry_would_not_change_is_not_tried_again(ask, dsw_default, paus
 def test_an_answer_that_drips_in_ends_within_the_time_limit(ask, monkeypatch, no_pauses):
     monkeypatch.setattr(dsw, "TOTAL_TIME_LIMIT", 0.6)
     began = time.monotonic()
-    with RawServer(drips(GOOD, 0.05)) as server:  # 5 s in all, each byte well within the read timeout
-        error = fails(ask, connect_to(monkeypatch, server.port, connect_timeout=0.2, read_timeout=0.3))
+    long = http(200, {"InstanceId": ID, "X": "x" * 1000})
+    with RawServer(drips(long, 0.05)) as server:  # a minute in all, each byte well within the read timeout
+        error = fails(ask, connect_to(monkeypatch, server.port, connect_timeout=0.6, read_timeout=0.6))
 
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 20
     assert "in time" in str(error) or "no complete answer" in str(error)
 
 
 def test_the_time_limit_holds_for_all_tries_together(ask, monkeypatch, no_pauses):
     monkeypatch.setattr(dsw, "TOTAL_TIME_LIMIT", 0.5)
     with RawServer(keeps_silent) as server:
-        began = time.monotonic()
-        fails(ask, connect_to(monkeypatch, server.port, connect_timeout=0.1, read_timeout=0.3))
+        fails(ask, connect_to(monkeypatch, server.port, connect_timeout=0.5, read_timeout=0.3))
 
-        assert time.monotonic() - began < 1.0
-        assert len(server.received) == 2
+        time.sleep(0.1)  # in which the server takes what was sent
+        assert len(server.received) < dsw.MAX_ATTEMPTS
 
 
 def test_a_timeout_longer_than_the_time_limit_widens_it(ask, monkeypatch, no_pauses):
@@ -173,7 +173,7 @@ def test_a_timeout_longer_than_the_time_limit_widens_it(ask, monkeypatch, no_pau
         return True
 
     with RawServer(slow) as server:
-        hook = connect_to(monkeypatch, server.port, connect_timeout=0.5, read_timeout=1)
+        hook = connect_to(monkeypatch, server.port, connect_timeout=0.5, read_timeout=30)
 
         assert ask(hook)["InstanceId"] == ID
 
@@ -193,7 +193,7 @@ def test_the_read_timeout_is_kept(answer, ask, monkeypatch, no_pauses):
         error = fails(ask, connect_to(monkeypatch, server.port, read_timeout=0.1))
         took = time.monotonic() - began
 
-    assert 0.4 <= took < 1.5
+    assert 0.4 <= took < 20  # with the default one, 40 s
     assert "no answer in time" in str(error)
 
 
@@ -210,9 +210,9 @@ def test_each_of_several_calls_keeps_its_own_read_timeout(monkeypatch):
             return await asyncio.gather(*(seconds(hook, after) for after in (0.0, 0.2, 0.4)))
 
     with RawServer(keeps_silent) as server:
-        taken = asyncio.run(asyncio.wait_for(work(), 5))
+        taken = asyncio.run(asyncio.wait_for(work(), 60))
 
-    assert all(0.5 <= took < 1.0 for took in taken)
+    assert all(0.5 <= took < 5.0 for took in taken)
 
 
 def test_an_answer_may_take_longer_than_the_read_timeout_if_it_goes_on(ask, monkeypatch, no_pauses):
@@ -220,13 +220,13 @@ def test_an_answer_may_take_longer_than_the_read_timeout_if_it_goes_on(ask, monk
 
     def in_parts(connection: socket.socket, _: object) -> bool:
         connection.sendall(head + b"\r\n\r\n")
-        for start in range(0, len(body), 8):
-            time.sleep(0.15)
-            connection.sendall(body[start : start + 8])
+        for start in range(0, len(body), 4):
+            time.sleep(0.1)
+            connection.sendall(body[start : start + 4])
         return True
 
     with RawServer(in_parts) as server:
-        assert ask(connect_to(monkeypatch, server.port, read_timeout=0.3))["InstanceId"] == ID
+        assert ask(connect_to(monkeypatch, server.port, read_timeout=0.8))["InstanceId"] == ID
 
 
 def test_the_connect_timeout_is_kept(ask, monkeypatch, no_pauses):
@@ -244,7 +244,7 @@ def test_the_connect_timeout_is_kept(ask, monkeypatch, no_pauses):
             for filler in fillers:
                 filler.close()
 
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10  # with the default one, 20 s
     assert "no connection in time" in str(error)
 
 

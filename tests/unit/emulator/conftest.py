@@ -41,7 +41,7 @@ class Background:
         return not self._thread.is_alive()
 
     def result(self) -> Any:
-        self._thread.join(10)
+        self._thread.join(60)
         assert self.is_done
         return self.found
 
@@ -52,7 +52,7 @@ def in_background() -> Callable[..., Background]:
 
     def start(call: Callable[[], Any], until: Callable[[], Any]) -> Background:
         background = Background(call)
-        wait_for(lambda: bool(until()), True, timeout=10)
+        wait_for(lambda: bool(until()), True)
         return background
 
     return start

@@ -105,7 +105,7 @@ def test_a_header_may_be_of_any_bytes(emulator, caller, header):
     name = header.partition(b":")[0].decode().lower()
     headers = {**sign(emulator), "connection": "close"}
     lines = [f"{key}: {value}".encode() for key, value in headers.items() if key != name]
-    with socket.create_connection((emulator.host, emulator.port), timeout=5) as connection:
+    with socket.create_connection((emulator.host, emulator.port), timeout=60) as connection:
         connection.sendall(b"\r\n".join([f"GET {ABC} HTTP/1.1".encode(), header, *lines]) + b"\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
 

@@ -18,6 +18,7 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.distribution import path_with_provider
 from tests.support.hooks import connect, connect_to
 from tests.support.raw_server import RawServer, http, keeps_silent, sends
+from tests.support.until import wait_until
 
 SECRETS = ("emulator-key-secret", "the-wrong-secret", "the-token", "the-other-token")
 NOT_DSW = "The response did not come from PAI-DSW: check host"
@@ -144,6 +145,7 @@ def test_nothing_listens_there(pressed):
 def test_no_answer_in_time(monkeypatch):
     with RawServer(keeps_silent) as server:
         message = says(connect_to(monkeypatch, server.port, read_timeout=0.3), False)
+        wait_until(lambda: server.received)
 
     assert "no answer in time" in message
     assert len(server.received) == 1
@@ -226,7 +228,7 @@ def test_the_command_says_the_same(emulator, tmp_path):
     good = run_command(emulator, tmp_path / "good")
     bad = run_command(emulator, tmp_path / "bad", password="the-wrong-secret")
 
-    (worked, _), (failed, _) = (process.communicate(timeout=90) for process in (good, bad))
+    (worked, _), (failed, _) = (process.communicate(timeout=300) for process in (good, bad))
 
     assert "Connection success!" in worked, worked
     assert "Connection failed!" in failed, failed

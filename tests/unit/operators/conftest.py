@@ -21,7 +21,7 @@ def make(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: No
     dsw_default.snapshot_timeline = ["Committing", "Pushing", "Saved"]
 
     def made(operator: type, **arguments: Any) -> Any:
-        given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "timeout": 5, "deferrable": request.param}
+        given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "timeout": 60, "deferrable": request.param}
         return operator(**{**given, **arguments})
 
     return made

@@ -245,7 +245,7 @@ def test_the_timeout_counts_from_the_request(make: Make, emulator: DswEmulator, 
     with pytest.raises(DswTimeoutError, match="Queuing"):
         run(make(operator, timeout=timedelta(seconds=0.3)))
 
-    assert 0.3 <= time.monotonic() - began < 3
+    assert 0.3 <= time.monotonic() - began < 60
 
 
 # What is lost on the way

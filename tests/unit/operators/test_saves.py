@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dsw.emulator import DswEmulator, Request
+from airflow_provider_dsw.emulator import DswEmulator, ManualClock, Request
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError, DswWaitFailedError
 from airflow_provider_dsw.operators.dsw import DswCreateSnapshotOperator, DswStopInstanceOperator
 from tests.support.task_runs import context, run
@@ -256,7 +256,8 @@ def test_the_names_that_a_task_gives_are_valid_and_differ_by_run_and_try(make: M
 
 
 def test_a_retry_waits_for_a_save_while_which_the_instance_goes_on_running(make: Make, emulator: DswEmulator) -> None:
-    emulator.snapshot_timeline = [("Pushing", 1.0), ("Saved", None)]
+    emulator.clock = clock = ManualClock()
+    emulator.snapshot_timeline = [("Pushing", 60), ("Saved", None)]
     emulator.saving_status = False
     emulator.concurrent_snapshots, emulator.unique_names = True, False
     emulator.add_instance(ID)
@@ -264,6 +265,7 @@ def test_a_retry_waits_for_a_save_while_which_the_instance_goes_on_running(make:
 
     with pytest.raises(DswTimeoutError):
         run(make(DswStopInstanceOperator, timeout=0.2, **stop), context(1, max_tries=2))
-    run(make(DswStopInstanceOperator, timeout=20, **stop), context(2, max_tries=2))
+    emulator.on_request = lambda _: clock.advance(10)
+    run(make(DswStopInstanceOperator, **stop), context(2, max_tries=2))
 
     assert len(emulator.calls("StopInstance")) == 1

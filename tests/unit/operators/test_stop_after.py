@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_dsw.emulator import DswEmulator, Request
+from airflow_provider_dsw.emulator import DswEmulator, ManualClock, Request
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswWaitFailedError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator
@@ -236,15 +235,18 @@ def test_killed_between_the_two_requests_and_tried_again(
 
 
 def test_the_service_stops_what_nobody_else_lives_to_stop(make: Make, emulator: DswEmulator) -> None:
+    emulator.clock = clock = ManualClock()
     emulator.add_instance(ID, "Stopped")
     emulator.start_timeline = ["Starting", "Running"]
-    emulator.stop_timeline = [("Stopping", 0.1), ("Stopped", None)]
+    emulator.stop_timeline = [("Stopping", 10), ("Stopped", None)]
 
-    run(make(DswStartInstanceOperator, stop_after=1.0))
+    run(make(DswStartInstanceOperator, stop_after=HOUR))
 
-    deadline = time.monotonic() + 20
-    while emulator.status(ID) != "Stopped" and time.monotonic() < deadline:
-        time.sleep(0.05)
+    clock.advance(HOUR / 2)
+    assert emulator.status(ID) == "Running"
+    clock.advance(HOUR / 2)
+    assert emulator.status(ID) == "Stopping"
+    clock.advance(10)
     assert emulator.status(ID) == "Stopped"
     assert emulator.calls("StopInstance") == []
 

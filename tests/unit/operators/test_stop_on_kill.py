@@ -28,6 +28,7 @@ from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, AirflowTaskTimeout, TaskDeferred
 from tests.support.supervisor import Supervisor
 from tests.support.task_runs import carried_over, context, first_event, run
+from tests.support.until import until
 from tests.unit.operators.conftest import ID, Make
 
 told = pytest.mark.skipif(not CALLS_ON_KILL, reason="Airflow 3.3 tells a trigger that its task was ended")
@@ -52,7 +53,7 @@ def stops(emulator: DswEmulator) -> int:
 
 
 def start(**arguments: Any) -> DswStartInstanceOperator:
-    given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "timeout": 5, "stop_on_kill": True}
+    given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "timeout": 60, "stop_on_kill": True}
     return DswStartInstanceOperator(**{**given, **arguments})
 
 
@@ -392,13 +393,14 @@ def test_airflow_cancels_on_kill_after_a_second_which_may_be_too_early(
 ) -> None:
     supervisor.states["t"] = "failed"
     emulator.fault("GetInstance", delay=0.3)
+    polls = len(emulator.calls("GetInstance"))
 
     async def cancelled() -> None:
         killed = asyncio.create_task(trigger.on_kill())
-        await asyncio.sleep(0.1)
+        await until(lambda: len(emulator.calls("GetInstance")) > polls)
         killed.cancel()
         await asyncio.gather(killed, return_exceptions=True)
-        await asyncio.sleep(0.6)  # while the triggerer goes on
+        await until(lambda: stops(emulator))  # while the triggerer goes on
 
     asyncio.run(cancelled())
 
@@ -470,10 +472,11 @@ def test_a_person_has_cleared_the_task_and_its_next_try_has_looked_already(
 
 @told
 def test_its_next_try_may_have_begun_and_not_come_so_far_as_to_say_so(
-    trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor
+    trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervisor.xcoms.clear()
     supervisor.states["t"] = "running"
+    monkeypatch.setattr("airflow_provider_dsw.task_end.STATE_RETRY_PAUSE", 1.0)
 
     async def story() -> None:
         killed = asyncio.create_task(trigger.on_kill())
@@ -497,8 +500,7 @@ def test_its_next_try_may_say_so_while_the_stop_is_claimed(
 
     async def story() -> None:
         killed = asyncio.create_task(trigger.on_kill())
-        while "stopped_by" not in supervisor.xcoms[NOTE_KEY]:  # noqa: ASYNC110 - the test has no other way to see it
-            await asyncio.sleep(0.005)
+        await until(lambda: "stopped_by" in supervisor.xcoms[NOTE_KEY])
         await asyncio.to_thread(deferred, supervisor, context(**CLEARED))
         await killed
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,22 +22,7 @@ from airflow_provider_dsw.version_compat import (
 from tests.support import modes
 from tests.support.clock import Clock
 from tests.support.modes import ID
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture(params=modes.ALL)
-def run(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: None) -> Run:
-    function: Run = request.param
-    return function
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    clock.install(monkeypatch)
-    return clock
-
+from tests.unit.sensors.conftest import Run
 
 # What is wrong from the first poll on: how to bring it about, and what a sensor without flags raises.
 WRONG: dict[str, tuple[type[AirflowException], dict[str, Any], dict[str, Any]]] = {

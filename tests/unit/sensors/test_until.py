@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,26 +12,12 @@ from airflow_provider_dsw.exceptions import DswWaitArgumentError, DswWaitFailedE
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
 from airflow_provider_dsw.version_compat import AirflowSensorTimeout
-from tests.support import modes
 from tests.support.clock import Clock
 from tests.support.modes import ID
+from tests.unit.sensors.conftest import Run
 
-Run = Callable[..., Any]
 SSH = "UserVpc.ForwardInfos[?Name=='ssh'] | [0].ConnectInfo.Phase == 'Ready'"
 KEY = "ssh-rsa AAAA-never-to-be-seen"
-
-
-@pytest.fixture(params=modes.ALL)
-def run(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: None) -> Run:
-    function: Run = request.param
-    return function
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    clock.install(monkeypatch)
-    return clock
 
 
 def forwarding(phase: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from airflow_provider_dsw.version_compat import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from tests.support.clock import Clock
 
 ID = "dsw-abc"
 
@@ -58,9 +59,9 @@ def test_the_timeouts_count_from_the_first_poll_and_from_the_start_of_the_task(d
 
 
 @pytest.mark.parametrize("passed", [-1.0, 1.0], ids=["while the triggerer was down", "after it started again"])
-def test_a_deadline_is_the_same_after_a_restart(dsw_default: DswEmulator, passed: float) -> None:
+def test_a_deadline_is_the_same_after_a_restart(dsw_default: DswEmulator, clock: Clock, passed: float) -> None:
     dsw_default.add_instance(ID, "Starting")
-    now = time.time()
+    now = clock.now
     trigger = restarted(
         DswInstanceTrigger(
             instance_id=ID,
@@ -75,7 +76,7 @@ def test_a_deadline_is_the_same_after_a_restart(dsw_default: DswEmulator, passed
     (event,) = asyncio.run(events_of(trigger))
 
     assert (event["outcome"], event["last_status"]) == ("timeout", "Starting")
-    assert time.time() - now == pytest.approx(max(passed, 0), abs=0.5)
+    assert clock.now - now == pytest.approx(max(passed, 0), abs=0.2)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from airflow_provider_dsw.emulator import ManualClock
 from tests.support.emulator import ABC, refused, sdk_call, send, sign, wait_for
 
 
@@ -141,14 +142,15 @@ def test_a_snapshot_is_committed_pushed_and_saved(emulator, caller):
 
 
 def test_a_snapshot_by_the_clock_ends_saved_and_the_instance_running(emulator, caller):
-    emulator.speed = 100
+    emulator.clock = clock = ManualClock()
     emulator.add_instance("dsw-abc")
 
     snapshot_id = caller.create_snapshot()["SnapshotId"]
 
     assert caller.status() == "Saving"
-    wait_for(lambda: caller.get_snapshot(snapshot_id)["Status"], "Saved")
-    wait_for(caller.status, "Running")
+    clock.advance(3600)
+    assert caller.get_snapshot(snapshot_id)["Status"] == "Saved"
+    assert caller.status() == "Running"
 
 
 def test_a_snapshot_that_fails_shows_it_on_the_instance_too(emulator, caller):
