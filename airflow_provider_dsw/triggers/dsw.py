@@ -83,12 +83,12 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     __slots__ = (
         "execution_timeout",
         "exponential_backoff",
+        "has_polled",
         "last_poll_at_timeout",
         "last_status",
         "links",
         "max_wait",
         "operation",
-        "polled",
         "silent_fail",
         "started_at",
         "stop_on_kill",
