@@ -31,17 +31,13 @@ from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
 from airflow_provider_dsw.polling import as_wait_error, next_interval, xcom_value
 from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, write_note
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
-from airflow_provider_dsw.waits.progress import (
-    Operation,
-)
+from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Operation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
-SUBMIT_ATTEMPTS = 3
-"""How often a request is sent, if the service does not show that it was performed."""
 CONFIRM_ATTEMPTS = 3
 """How often to look whether a request was performed whose answer is lost."""
 CONFIRM_PAUSE = 5.0

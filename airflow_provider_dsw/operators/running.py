@@ -20,10 +20,10 @@ from airflow_provider_dsw.exceptions import (
     DswWaitFailedError,
 )
 from airflow_provider_dsw.mixins import argument_errors
-from airflow_provider_dsw.operators.base import CONFIRM_PAUSE, SUBMIT_ATTEMPTS
+from airflow_provider_dsw.operators.base import CONFIRM_PAUSE
 from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.waits.conditions import Wait
-from airflow_provider_dsw.waits.progress import Baseline, Operation, shutdown_timer
+from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, Operation, shutdown_timer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -18,13 +18,10 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.mixins import DswWaitMixin
 from airflow_provider_dsw.task_end import TaskTry, write_note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
-from airflow_provider_dsw.waits.progress import Baseline, Progress, has_nothing_to_stop, progress
+from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, Progress, has_nothing_to_stop, progress
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-STOP_ATTEMPTS = 3
-"""How often a stop is sent whose answer is lost, if the instance does not show that it stops."""
 
 
 class StopOnKillMixin(DswWaitMixin):
@@ -139,7 +136,7 @@ class StopOnKillMixin(DswWaitMixin):
         else:
             self.log.info("DSW instance %s is left alone: Airflow repeats the task.", self.instance_id)
 
-    def _stop_instance(self, why: str, attempts: int = STOP_ATTEMPTS) -> bool:
+    def _stop_instance(self, why: str, attempts: int = SUBMIT_ATTEMPTS) -> bool:
         """
         Stop the instance, if this task has asked for what goes on in it, and it does not stop already.
 

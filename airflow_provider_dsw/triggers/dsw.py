@@ -39,15 +39,13 @@ from airflow_provider_dsw.version_compat import (
 )
 from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING
 from airflow_provider_dsw.waits.conditions import Wait
-from airflow_provider_dsw.waits.progress import Operation, has_nothing_to_stop
+from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Operation, has_nothing_to_stop
 
 SCHEDULER_GRACE = 10.0
 """
 Seconds for which a wait keeps its event back, or one ``poke_interval``, if it has one at once: one that joins others'
 polls may. Airflow fails a task that resumes before its scheduler has seen that the worker has left it.
 """
-STOP_ATTEMPTS = 3
-"""How often a killed task's request for a stop is sent, if its answer is lost and the instance does not stop."""
 # The XCom that says which try of a task was polled: where a wait begins in the triggerer, nothing else could.
 _HAS_POLLED_KEY = "dsw_polled"
 # The XCom that says what a try of a task knows of its operation since it was deferred.
@@ -180,7 +178,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
             return
         try:
             async with shared_hook(self.dsw_conn_id, self.region) as hook:
-                await self._stop(hook, STOP_ATTEMPTS)
+                await self._stop(hook, SUBMIT_ATTEMPTS)
         except DswError as error:
             await self.log.aerror("DSW instance %s could not be stopped. %s", self.instance_id, error)
 

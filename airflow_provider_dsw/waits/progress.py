@@ -18,6 +18,9 @@ from airflow_provider_dsw.waits.answers import PollResult, newest_snapshot, stat
 from airflow_provider_dsw.waits.conditions import Outcome, Problem, StatusCondition, Verdict, Wait, WaitCondition
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, default_failure_statuses
 
+SUBMIT_ATTEMPTS = 3
+"""How often a request is sent, if its answer is lost and the service does not show that it was performed."""
+
 ASSUMPTIONS = (
     "After StartInstance or StopInstance the old state may be read for a while, also after a newer one was. It is "
     "told by its GmtModifiedTime, which changes with the status and never goes back; if that is missing, or moves "
