@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -455,3 +456,14 @@ def test_the_timeout_of_an_operator_ends_its_wait_with_a_last_poll(
             task_runs.run(operator)
     assert len(dsw_default.requests) == 3
     assert time.monotonic() - began < 120  # not the interval
+
+
+# A thousand waits in a triggerer
+
+
+def test_a_wait_s_own_state_is_not_in_the_trigger_s_dictionary() -> None:
+    """Of more than 30 attributes, with Airflow's, Python lets no two objects share the names."""
+    own = inspect.signature(DswInstanceTrigger.__init__).parameters.keys() - {"self", "kwargs"}
+
+    assert len(own) > 10
+    assert own.isdisjoint(vars(DswInstanceTrigger(instance_id=ID)))
