@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.sdk import BaseOperator
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     _Task = BaseOperator
 else:
     _Task = object
+
+E = TypeVar("E", bound=BaseException)
 
 TRIGGERER_GRACE = 60.0
 """Seconds after a deadline that the trigger keeps by itself, for a triggerer that is down or overloaded."""
@@ -141,10 +143,18 @@ class DswTaskMixin(_Task):
 class DswWaitMixin(DswTaskMixin):
     """What a task needs to wait for an instance."""
 
+    instance_id: Any
     timeout: float
     _last_poll_at_timeout = True
     _poll_count = 0
     _retry_after: float | None = None
+    # The instance whose past was logged.
+    _explained_id = ""
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """What must not be shown of the instance, beside what is known to be secret everywhere."""
+        return ()
 
     def _build_wait(self) -> Wait:
         """Return the wait that the rendered arguments ask for."""
@@ -188,19 +198,41 @@ class DswWaitMixin(DswTaskMixin):
 
     @contextmanager
     def _log_summary(self, context: Context) -> Iterator[None]:
-        """Log how long the wait took, at its end: not where it goes on in another process."""
-        began, goes_on = time.time(), False
+        """Log how long the wait took, and why it failed, at its end: not where it goes on in another process."""
+        began = time.time()
         self._poll_count = before = context.get("task_reschedule_count") or 0
         try:
             yield
         except (AirflowRescheduleException, TaskDeferred):
-            goes_on = True
             raise
-        finally:
-            if not goes_on and self._poll_count > before:
-                first = context["ti"].get_first_reschedule_date(context) if before else None
-                began = first.timestamp() if first else began
-                self.log.info(summary(self._build_wait(), time.time() - began, self._poll_count))
+        except BaseException as error:
+            began = self._sum_up(context, began, before)
+            if not isinstance(error, AirflowTaskTimeout):  # which leaves no time
+                self._explained(error, began)
+            raise
+        self._sum_up(context, began, before)
+
+    def _sum_up(self, context: Context, began: float, polls_before: int) -> float:
+        """Log how long the wait took, and return when it began."""
+        if self._poll_count > polls_before:
+            first = context["ti"].get_first_reschedule_date(context) if polls_before else None
+            began = first.timestamp() if first else began
+            self.log.info(summary(self._build_wait(), time.time() - began, self._poll_count))
+        return began
+
+    def _explained(self, error: E, since: float | None) -> E:
+        """
+        Log what the service tells of a wait that has failed or timed out, and return what it ends with.
+
+        :param error: what it ends with; its text may get the last event.
+        :param since: POSIX time at which it began; None if that is not known.
+        """
+        # Not at the top: no DAG file needs it, nor does a wait that succeeds.
+        from airflow_provider_dsw.diagnostics import explain
+
+        if explain(self, error, since):
+            self._explained_id = self.instance_id
+        return error
 
     def _defer_to_trigger(
         self,
@@ -262,8 +294,8 @@ class DswWaitMixin(DswTaskMixin):
             result: dict[str, Any] = event["result"]
             return result
         if event["outcome"] == "failed":
-            raise error_from_event(event)
-        raise self._timeout_error(event["outcome"], event["last_status"])
+            raise self._explained(error_from_event(event), event.get("began"))
+        raise self._explained(self._timeout_error(event["outcome"], event["last_status"]), event["began"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where the triggerer itself gave no answer in time, as its event would have."""
@@ -273,7 +305,8 @@ class DswWaitMixin(DswTaskMixin):
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout:
             which = "timeout" if self._latest_end() <= self._execution_seconds() else "execution_timeout"
-        raise self._timeout_error(which)
+        start_date = getattr(context.get("ti"), "start_date", None)
+        raise self._explained(self._timeout_error(which), start_date.timestamp() if start_date else None)
 
     def _timeout_error(self, which: str, last_status: str | None = None) -> BaseException:
         last = f"; last seen: {last_status}" if last_status else ""

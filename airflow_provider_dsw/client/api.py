@@ -178,6 +178,13 @@ def get_instance_events(instance_id: str, since: datetime | None) -> ApiCall:
     return ApiCall(request, f"GetInstanceEvents of {instance_id}", _holds_events)
 
 
+def get_lifecycle(instance_id: str, sessions: int) -> ApiCall:
+    instance_id = validation.identifier("instance_id", instance_id)
+    query = {"Order": "DESC", "Limit": str(validation.whole_number("sessions", sessions))}
+    request = ApiRequest("GetLifecycle", "GET", f"{_INSTANCES}/{instance_id}/lifecycle", query)
+    return ApiCall(request, f"GetLifecycle of {instance_id}", _holds_lifecycle)
+
+
 def oldest_first(lines: list[str]) -> list[str]:
     """Turn event lines round if the times that they begin with say that the newest is the first."""
     times = [re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line) for line in lines]
@@ -250,6 +257,15 @@ def _holds_events(answer: dict[str, Any]) -> str | None:
     if events is None or (isinstance(events, list) and all(isinstance(line, str) for line in events)):
         return None
     return "the answer holds no list of Events, as PAI-DSW's would"
+
+
+def _holds_lifecycle(answer: dict[str, Any]) -> str | None:
+    sessions = answer.get("Lifecycle") or []
+    if isinstance(sessions, list) and all(
+        isinstance(session, list) and all(isinstance(phase, dict) for phase in session) for session in sessions
+    ):
+        return None
+    return "the answer holds no Lifecycle by sessions, as PAI-DSW's would"
 
 
 def _holds_list(name: str, **ids: str) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -250,7 +251,13 @@ class DswHook(BaseHook):
         return self._call(api.delete_instance(instance_id))
 
     def get_instance_events(
-        self, instance_id: str, *, limit: int = 100, since: datetime | None = None, attempts: int = MAX_ATTEMPTS
+        self,
+        instance_id: str,
+        *,
+        limit: int = 100,
+        since: datetime | None = None,
+        attempts: int = MAX_ATTEMPTS,
+        time_limit: float = math.inf,
     ) -> list[str]:
         """
         Return the newest of an instance's event lines, the newest last.
@@ -259,10 +266,25 @@ class DswHook(BaseHook):
         :param limit: how many lines at most.
         :param since: an aware datetime; no older events.
         :param attempts: how often to ask at most, if the service can't answer.
+        :param time_limit: seconds for all of it, if that is less than a call may take anyway.
         """
         validation.whole_number("limit", limit)
-        lines = self._call(api.get_instance_events(instance_id, since), attempts).get("Events") or []
-        return api.oldest_first(lines)[-limit:]
+        answer = self._call(api.get_instance_events(instance_id, since), attempts, time_limit=time_limit)
+        return api.oldest_first(answer.get("Events") or [])[-limit:]
+
+    def get_lifecycle(
+        self, instance_id: str, *, sessions: int = 100, attempts: int = MAX_ATTEMPTS, time_limit: float = math.inf
+    ) -> list[list[dict[str, Any]]]:
+        """
+        Return the statuses that an instance had, with their times and reasons, by session: from a start to its end.
+
+        :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
+        :param sessions: how many at most; the newest, newest first.
+        :param attempts: how often to ask at most, if the service can't answer.
+        :param time_limit: seconds for all of it, if that is less than a call may take anyway.
+        """
+        answer = self._call(api.get_lifecycle(instance_id, sessions), attempts, time_limit=time_limit)
+        return answer.get("Lifecycle") or []
 
     def set_shutdown_timer(self, instance_id: str, *, after: float | timedelta) -> dict[str, Any]:
         """
@@ -334,17 +356,19 @@ class DswHook(BaseHook):
     # The one retry layer, around the first try of a call: tenacity takes longer than the signature, which counts where
     # a thousand waits poll.
 
-    def _call(self, call: api.ApiCall, attempts: int = MAX_ATTEMPTS, *, is_page: bool = False) -> dict[str, Any]:
+    def _call(
+        self, call: api.ApiCall, attempts: int = MAX_ATTEMPTS, *, is_page: bool = False, time_limit: float = math.inf
+    ) -> dict[str, Any]:
         try:
-            return self._call_and_retry(call, attempts, is_page)
+            return self._call_and_retry(call, attempts, is_page, time_limit)
         except BaseException:
             # Whoever catches it, a task's timeout as a rule, does not expect an open connection.
             self._sender.pool.close()
             raise
 
-    def _call_and_retry(self, call: api.ApiCall, attempts: int, is_page: bool) -> dict[str, Any]:
+    def _call_and_retry(self, call: api.ApiCall, attempts: int, is_page: bool, time_limit: float) -> dict[str, Any]:
         began, run = time.monotonic(), self._sender.run
-        deadline = self._deadline(self._load())
+        deadline = min(self._deadline(self._load()), began + time_limit)
         run(self._masker.mask(call.request.parameter_secrets))
         first: Outcome | None = run(self._exchange(call, began, self._sender.pool), deadline)
         if isinstance(first, dict) and call.check(first) is None:

@@ -26,7 +26,7 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.mixins import argument_errors, is_deferrable
+from airflow_provider_dsw.mixins import E, argument_errors, is_deferrable
 from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
 from airflow_provider_dsw.polling import as_wait_error, next_interval, xcom_value
 from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, write_note
@@ -278,6 +278,11 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
             wait_id=wait_id,
             **state,
         )
+
+    def _explained(self, error: E, since: float | None) -> E:
+        """As the base's, from the request on."""
+        moments = [moment for moment in (since, self._began, self._submitted_at) if moment is not None]
+        return super()._explained(error, min(moments, default=None))
 
     def _timeout_error(self, which: str, last_status: str | None = None) -> BaseException:
         if which == "execution_timeout":

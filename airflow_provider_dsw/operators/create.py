@@ -6,13 +6,13 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import did_you_mean
-from airflow_provider_dsw.details import redact
+from airflow_provider_dsw.details import SECRET_FIELDS, redact
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
@@ -24,6 +24,7 @@ from airflow_provider_dsw.mixins import argument_errors
 from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import NextStep
+from airflow_provider_dsw.secrets import iter_strings
 from airflow_provider_dsw.waits.answers import time_in
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import Baseline, condition_for_target, with_label
@@ -63,8 +64,6 @@ BODY_FIELDS = (
     "WorkspaceSource",
 )
 """The fields of CreateInstance that its page and the SDK's model know."""
-LAST_EVENTS = 10
-"""How many of an instance's events are logged before it is deleted."""
 DELETE_TIMEOUT = 600.0
 """Seconds for a failed task to have its instance deleted, if the service wants it stopped before."""
 
@@ -118,6 +117,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
     def _reset(self) -> None:
         super()._reset()
         self.instance_id = ""
+        self._explained_id = ""
         self._label_outside_airflow = uuid.uuid4().hex
 
     def _argument_checks(self) -> dict[str, validation.Check]:
@@ -143,6 +143,13 @@ class DswCreateInstanceOperator(DswRunningOperator):
         if row.get("task_id") is None:  # outside of Airflow
             return self._label_outside_airflow
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """As the base's: an event may echo what is secret in the body."""
+        body = self.body if self._rendered_body is None else self._rendered_body
+        known = body if isinstance(body, Mapping) else {}
+        return iter_strings([value for name, value in known.items() if name in SECRET_FIELDS])
 
     # The course of a try
 
@@ -228,7 +235,11 @@ class DswCreateInstanceOperator(DswRunningOperator):
         except DswError as error:
             self.log.error("Whether the failed task leaves an instance behind is not known. %s", error)
         for instance_id in sorted(ids):
-            self._log_events(instance_id)
+            if instance_id != self._explained_id:
+                # Not at the top: no DAG file needs it.
+                from airflow_provider_dsw.diagnostics import log_past
+
+                log_past(self, instance_id, None)
             self._delete(instance_id)
 
     def _stop_instance(self, why: str, *arguments: Any) -> bool:
@@ -239,15 +250,6 @@ class DswCreateInstanceOperator(DswRunningOperator):
             except DswError as error:
                 self.log.error("No instance could be stopped, though %s. %s", why, error)
         return bool(self.instance_id) and super()._stop_instance(why, *arguments)
-
-    def _log_events(self, instance_id: str) -> None:
-        try:
-            lines = self.hook.get_instance_events(instance_id, limit=LAST_EVENTS, attempts=1)
-        except DswError as error:
-            self.log.warning("The events of DSW instance %s are not known. %s", instance_id, error)
-            return
-        for line in lines:
-            self.log.info("Event of DSW instance %s: %s", instance_id, line)
 
     def _delete(self, instance_id: str) -> None:
         """Have an instance deleted; the service may want it stopped before, or the end of a save."""

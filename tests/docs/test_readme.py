@@ -332,7 +332,8 @@ def test_the_policies_allow_what_the_hook_calls() -> None:
     reading, writing = actions('"paidsw:GetInstance"'), actions('"paidsw:StartInstance"')
     whole_life = actions('"paidsw:DeleteInstance"')
     assert {*reading, *writing, *whole_life} == called
-    assert reading == ["paidsw:GetInstance", "paidsw:GetInstanceSnapshot", "paidsw:ListInstances"]
+    read = ("GetInstance", "GetInstanceSnapshot", "GetInstanceEvents", "GetLifecycle", "ListInstances")
+    assert reading == [f"paidsw:{name}" for name in read]
 
 
 # The tables

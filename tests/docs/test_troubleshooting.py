@@ -58,6 +58,12 @@ def unknown(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], No
     DswHook().get_instance("dsw-other")
 
 
+def without_events(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+    emulator.fault("GetInstanceEvents", status=403)
+    connect(emulator.connection())
+    DswHook().get_instance_events("dsw-abc")
+
+
 def untrusted(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
     with DswEmulator(tls=True) as with_tls:
         connect(with_tls.connection())
@@ -96,6 +102,7 @@ PROVOKED: dict[str, Provoke] = {
     "the server's TLS certificate is not trusted here": untrusted,
     "Code Throttling.User": by_fault(status=429),
     "can no longer reach": by_sensor("Failed"),
+    "The RAM action paidsw:GetInstanceEvents": without_events,
     "is no instance status. Did you mean": by_sensor(target_status="Runing"),
     "has no time zone": by_sensor(snapshot_created_after="2026-01-31T08:00:00"),
 }

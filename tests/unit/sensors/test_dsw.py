@@ -127,7 +127,7 @@ def test_the_timeout_is_looked_at_after_each_poll(
     else:
         with pytest.raises(ends):
             run(**arguments)
-    assert len(emulator.requests) == polls
+    assert len(emulator.calls("GetInstance")) == polls
     assert clock.now - began <= (polls - 1) * arguments["poke_interval"] + 10.1  # the scheduler's grace
 
 
@@ -186,7 +186,7 @@ def test_each_later_poll_of_a_service_that_is_down_is_one_request(
     # A poll that works, then one with all of its tries if it is known that the last one worked, then one try each.
     log = "".join(capsys.readouterr())
     (polls,) = re.findall(r"and (?:at least )?(\d+) polls for", log)
-    assert len(emulator.requests) == 1 + (1 if forgets else MAX_ATTEMPTS) + int(polls) - 2
+    assert len(emulator.calls("GetInstance")) == 1 + (1 if forgets else MAX_ATTEMPTS) + int(polls) - 2
     if not forgets:
         assert log.count("Still waiting for") == 1
 

@@ -454,7 +454,7 @@ def test_the_timeout_of_an_operator_ends_its_wait_with_a_last_poll(
     else:
         with pytest.raises(raised):
             task_runs.run(operator)
-    assert len(dsw_default.requests) == 3
+    assert len(dsw_default.calls("GetInstance")) == 3
     assert time.monotonic() - began < 120  # not the interval
 
 
