@@ -130,6 +130,7 @@ KINDS: dict[str, Kind] = {
     "queue": or_none(TEXT),
     "token": Kind("shared", ["None", "empty", *WORDS]),
     "limit": Kind(9, ["7"]),
+    "sessions": Kind(9, ["7"]),
     "since": Kind(NOON, ["None", "aware"]),
     "after": SECONDS,
     "action": Kind("GetLifecycle", WORDS),
@@ -149,8 +150,8 @@ SPECIAL: dict[tuple[str, str], Kind] = {
     ("aget_instance_snapshot", "snapshot_id"): IDENTIFIER,
     ("call", "body"): Kind({"A": 1}, ["None", "dict", "empty dict"]),
 }
-# Not a DAG author's: who polls says how often to ask.
-INTERNAL = {"attempts"}
+# Not a DAG author's: who polls says how often to ask, and who asks at a wait's end for how long.
+INTERNAL = {"attempts", "time_limit"}
 # Airflow's own arguments of a sensor whose wrong values Airflow itself would take.
 OF_AIRFLOW = ("poke_interval", "timeout", "max_wait", "soft_fail", "silent_fail", "never_fail", "exponential_backoff")
 PACKAGE = "airflow_provider_dsw"
