@@ -82,6 +82,9 @@ OPERATIONS: dict[str, Operation] = {
         lambda hook: hook.get_instance_events(ID),
         takes=(EMPTY, ANOTHERS),
     ),
+    "get_lifecycle": Operation(
+        "get_lifecycle", "get_lifecycle", lambda hook: hook.get_lifecycle(ID), takes=(EMPTY, ANOTHERS)
+    ),
     "call": Operation(
         "any_operation",
         "call",
