@@ -62,3 +62,34 @@ class Clock:
         in_loop.sleep = self.asleep
         for module in ("airflow_provider_dsw.triggers.base", "airflow_provider_dsw.triggers.dsw"):
             monkeypatch.setattr(f"{module}.asyncio", in_loop)
+
+
+class LoopClock(Clock):
+    """A clock for many waits in one event loop: whoever sleeps wakes up when the test lets the time pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+
+    async def asleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        sleeper = (self.now + seconds, asyncio.get_running_loop().create_future())
+        self._sleepers.append(sleeper)
+        try:
+            await sleeper[1]
+        finally:
+            self._sleepers.remove(sleeper)
+
+    @property
+    def sleeping(self) -> int:
+        """How many sleep, and have not been woken."""
+        return sum(not woken.done() for _, woken in self._sleepers)
+
+    def advance(self, seconds: float) -> None:
+        """Let the time pass, and wake whoever is due by then."""
+        self.now += seconds
+        for due, woken in self._sleepers:
+            if due <= self.now and not woken.done():
+                woken.set_result(None)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ import structlog
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
-from tests.support.stalls import longest_stall
+from tests.support.clock import Clock, LoopClock
+from tests.support.until import until
 
 Run = Callable[[DswInstanceTrigger], Awaitable[dict[str, Any]]]
 
@@ -70,110 +72,149 @@ async def each_alone() -> AsyncIterator[Run]:
     yield alone
 
 
-def wait_for(instance_id: str, interval: float, timeout: float = 3600) -> DswInstanceTrigger:
-    now = time.time()
+INTERVAL = 60.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> LoopClock:
+    clock = LoopClock()
+    clock.install(monkeypatch)
+    return clock
+
+
+def wait_for(instance_id: str, clock: Clock, interval: float = INTERVAL, timeout: float = 36000) -> DswInstanceTrigger:
     return DswInstanceTrigger(
         instance_id=instance_id,
         poke_interval=interval,
-        started_at=now,
+        started_at=clock.now,
         timeout=timeout,
         has_polled=True,
         last_status="Starting",
     )
 
 
-async def until(what: Callable[[], bool]) -> None:
-    while not what():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+class Waits:
+    """Waits in one event loop, and their time."""
+
+    def __init__(self, clock: LoopClock, run: Run, key: Callable[[DswInstanceTrigger], object] = id) -> None:
+        self._clock = clock
+        self._run = run
+        self._key = key  # those of one key share their pauses
+        self._tasks: dict[asyncio.Task[tuple[str, float]], object] = {}
+
+    def begin(self, trigger: DswInstanceTrigger) -> asyncio.Task[tuple[str, float]]:
+        """Begin one; its result is its outcome, and when that came."""
+
+        async def wait() -> tuple[str, float]:
+            event = await self._run(trigger)
+            return event["outcome"], self._clock.now
+
+        task = asyncio.create_task(wait())
+        self._tasks[task] = self._key(trigger)
+        return task
+
+    async def go_on_for(self, seconds: float) -> None:
+        """Let the time pass, in steps of a tenth of an interval; each begins when all of them pause."""
+        await until(self._all_pause)
+        for _ in range(round(seconds / INTERVAL * 10)):
+            self._clock.advance(INTERVAL / 10)
+            await until(self._all_pause)
+
+    def _all_pause(self) -> bool:
+        return self._clock.sleeping == len({key for task, key in self._tasks.items() if not task.done()})
 
 
 @pytest.mark.parametrize(
-    ("running", "waits", "interval"),
+    ("running", "waits"),
     [
-        (each_alone, 10, 0.15),
-        pytest.param(each_alone, 100, 2.0, marks=pytest.mark.slow),
-        pytest.param(sharing, 100, 2.0, marks=pytest.mark.slow),
+        (each_alone, 10),
+        pytest.param(each_alone, 100, marks=pytest.mark.slow),
+        pytest.param(sharing, 100, marks=pytest.mark.slow),
     ],
 )
 def test_no_wait_fails_or_is_late_because_the_service_was_down_for_ten_intervals(
-    running: Any, waits: int, interval: float, service: Emulator, request: pytest.FixtureRequest
+    running: Any, waits: int, service: Emulator, clock: LoopClock, no_pauses: None
 ) -> None:
-    if interval < 1:  # less than the hook pauses before it tries again
-        request.getfixturevalue("no_pauses")
     instances = [f"dsw-{number}" for number in range(waits // 2)]
     for instance_id in instances:
         service.add_instance(instance_id, "Starting")
 
-    async def waiting(run: Run, trigger: DswInstanceTrigger) -> tuple[str, float]:
-        event = await run(trigger)
-        return event["outcome"], time.monotonic()
-
     async def story() -> None:
-        async with running() as run, asyncio.TaskGroup() as group:
-            tasks = [group.create_task(waiting(run, wait_for(each, interval))) for each in 2 * instances]
-            await until(lambda: {each.instance_id for each in service.requests} == set(instances))
+        async with running() as run:
+            group = Waits(clock, run, key=id if running is each_alone else attrgetter("instance_id"))
+            tasks = [group.begin(wait_for(each, clock)) for each in 2 * instances]
+            await group.go_on_for(INTERVAL)
+            assert {each.instance_id for each in service.requests} == set(instances)
             service.stop()
-            began = time.monotonic()
-            hurried = group.create_task(waiting(run, wait_for("dsw-hurried", interval, timeout=5 * interval)))
-            await asyncio.sleep(10 * interval)
+            began = clock.now
+            hurried = group.begin(wait_for("dsw-hurried", clock, timeout=5 * INTERVAL))
+            await group.go_on_for(10 * INTERVAL)
             assert not any(task.done() for task in tasks)
             for instance_id in instances:
                 service.set_instance(instance_id, "Running")
             service.start()
-            back = time.monotonic()
-        assert {task.result()[0] for task in tasks} == {"met"}
-        assert max(task.result()[1] for task in tasks) - back < interval + 0.5
-        outcome, at = hurried.result()
-        assert outcome == "timeout"
-        # As in poke mode, the first poll after the timeout ends the wait.
-        assert 5 * interval - 0.5 < at - began < 6 * interval + 0.5
+            await group.go_on_for(1.1 * INTERVAL)
+            await until(lambda: all(task.done() for task in tasks))  # those that share polls read them a moment later
+            assert {task.result()[0] for task in tasks} == {"met"}
+            outcome, at = hurried.result()
+            assert outcome == "timeout"
+            # As in poke mode, the first poll after the timeout ends the wait.
+            assert 5 * INTERVAL <= at - began <= 6.1 * INTERVAL
 
     asyncio.run(story())
 
 
 @pytest.mark.slow
-def test_throttled_waits_slow_down_to_what_the_service_asks_and_recover(service: Emulator, no_pauses: None) -> None:
-    interval, asked = 0.06, 0.4
+def test_throttled_waits_slow_down_to_what_the_service_asks_and_recover(
+    service: Emulator, clock: LoopClock, no_pauses: None
+) -> None:
+    asked = 4 * INTERVAL
     for number in range(10):
         service.add_instance(f"dsw-{number}", "Starting")
 
-    async def pace(seconds: float) -> float:
-        """Requests a second."""
-        before = len(service.requests)
-        await asyncio.sleep(seconds)
-        return (len(service.requests) - before) / seconds
-
     async def story() -> None:
-        tasks = [asyncio.create_task(alone(wait_for(f"dsw-{number}", interval))) for number in range(10)]
-        await until(lambda: len(service.requests) > 20)
-        usual = await pace(0.4)
+        waits = Waits(clock, alone)
+        tasks = [waits.begin(wait_for(f"dsw-{number}", clock)) for number in range(10)]
+
+        async def pace() -> float:
+            """Requests an interval."""
+            before = len(service.requests)
+            await waits.go_on_for(2 * asked)
+            return (len(service.requests) - before) * INTERVAL / (2 * asked)
+
+        await waits.go_on_for(INTERVAL)
+        usual = await pace()
         service.fault(times=None, status=429, code="Throttling.User", retry_after_ms=int(asked * 1000))
-        await asyncio.sleep(asked)
-        throttled = await pace(2 * asked)
+        await waits.go_on_for(asked)
+        throttled = await pace()
         service.clear_faults()
-        await asyncio.sleep(asked)
-        recovered = await pace(0.4)
+        await waits.go_on_for(asked)
+        recovered = await pace()
         for number in range(10):
             service.set_instance(f"dsw-{number}", "Running")
-        assert {event["outcome"] for event in await asyncio.gather(*tasks)} == {"met"}
-        assert throttled <= 10 / asked * 1.2
+        await waits.go_on_for(2 * INTERVAL)
+        assert {task.result()[0] for task in tasks} == {"met"}
+        assert throttled <= 10 * INTERVAL / asked * 1.2
         assert usual > 3 * throttled
         assert recovered > 0.7 * usual
 
     asyncio.run(story())
 
 
-def test_a_service_that_throttles_is_not_asked_more_often_than_usual(service: Emulator, no_pauses: None) -> None:
+def test_a_service_that_throttles_is_not_asked_more_often_than_usual(
+    service: Emulator, clock: LoopClock, no_pauses: None
+) -> None:
     service.add_instance("dsw-0", "Starting")
     service.fault(times=None, status=429, code="Throttling.User", retry_after_ms=50)
 
     async def story() -> None:
-        task = asyncio.create_task(alone(wait_for("dsw-0", 0.5)))
-        await until(lambda: len(service.requests) >= MAX_ATTEMPTS)  # of the first poll
-        before = len(service.requests)
-        await asyncio.sleep(1.2)
+        waits = Waits(clock, alone)
+        task = waits.begin(wait_for("dsw-0", clock))
+        await waits.go_on_for(INTERVAL)
+        assert len(service.requests) == MAX_ATTEMPTS  # of the first poll
+        await waits.go_on_for(2 * INTERVAL)
         task.cancel()
-        assert len(service.requests) - before <= 3
+        assert 1 <= len(service.requests) - MAX_ATTEMPTS <= 3
 
     asyncio.run(story())
 
@@ -183,33 +224,35 @@ def test_slow_instances_do_not_delay_the_waits_on_others(service: Emulator) -> N
     slow = [f"dsw-slow-{number}" for number in range(130)]  # each holds a connection
     for instance_id in slow:
         service.add_instance(instance_id, "Starting")
-        service.fault(instance_id=instance_id, times=None, delay=5)
+        service.fault(instance_id=instance_id, times=None, delay=3600)
     service.add_instance("dsw-quick", "Running")
 
     async def story() -> None:
-        tasks = [asyncio.create_task(alone(wait_for(each, 0.01))) for each in slow]
+        tasks = [asyncio.create_task(alone(wait_for(each, Clock(), 0.01))) for each in slow]
         await until(lambda: len(service.requests) >= 100)
         began = time.monotonic()
-        event = await alone(wait_for("dsw-quick", 0.01))
+        event = await alone(wait_for("dsw-quick", Clock(), 0.01))
         took = time.monotonic() - began
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert event["outcome"] == "met"
-        assert took < 1
+        assert took < 8  # after ten, the first of the others give up
 
     asyncio.run(story())
 
 
-def test_a_restart_breaks_no_pause_of_exponential_backoff(service: Emulator) -> None:
-    """Polls are due 0.4, 1.2 and 2.8 s after the start of the wait; here it is 0.9 s old."""
+def test_a_restart_breaks_no_pause_of_exponential_backoff(service: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polls are due 40, 120 and 280 s after the start of the wait; here it is 90 s old."""
+    clock = Clock()
+    clock.install(monkeypatch)
     service.add_instance("dsw-0", "Running")
-    trigger = wait_for("dsw-0", 0.4)
-    trigger.exponential_backoff, trigger.started_at = True, time.time() - 0.9
-    began = time.monotonic()
+    trigger = wait_for("dsw-0", clock, 40)
+    trigger.exponential_backoff, trigger.started_at = True, clock.now - 90
+    began = clock.now
 
     assert asyncio.run(alone(trigger))["outcome"] == "met"
-    assert 0.25 < time.monotonic() - began < 0.8
+    assert 25 < clock.now - began < 80
 
 
 def test_a_log_that_is_read_slowly_holds_up_no_other_wait(service: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,16 +262,37 @@ def test_a_log_that_is_read_slowly_holds_up_no_other_wait(service: Emulator, mon
     os.set_blocking(writer, False)
     os.write(writer, b"-" * (1 << 20))  # as much as there is room for
     os.set_blocking(writer, True)
+    logs, turned = threading.Event(), threading.Event()
+    was_free: list[bool] = []
+
+    def rendered(_: Any, __: Any, event: Any) -> bytes:
+        logs.set()
+        text: str = event["event"]
+        return text.encode()
+
+    async def wait() -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+
+        def read_once_the_loop_has_turned() -> None:
+            logs.wait(60)
+            loop.call_soon_threadsafe(turned.set)
+            was_free.append(turned.wait(10))
+            supervisor.read(1 << 20)
+
+        reads = threading.Thread(target=read_once_the_loop_has_turned)
+        reads.start()
+        event = await alone(wait_for("dsw-0", Clock(), 0.1))
+        await asyncio.to_thread(reads.join)
+        return event
+
     with open(reader, "rb", buffering=0) as supervisor, open(writer, "wb", buffering=0) as pipe:
         log = structlog.wrap_logger(
             structlog.BytesLogger(pipe),
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-            processors=[lambda _, __, event: event["event"].encode()],
+            processors=[rendered],
         )
         monkeypatch.setattr(DswInstanceTrigger, "log", log)
-        reads = threading.Timer(1.5, supervisor.read, [1 << 20])
-        reads.start()
-        stall = asyncio.run(longest_stall(alone(wait_for("dsw-0", 0.1))))
-        reads.join()
+        assert asyncio.run(wait())["outcome"] == "met"
 
-    assert stall < 0.75
+    assert logs.is_set()
+    assert was_free == [True]
