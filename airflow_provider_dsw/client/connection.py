@@ -231,7 +231,7 @@ def _credentials(
 def _is_ipv6(host: str) -> bool:
     try:
         socket.inet_pton(socket.AF_INET6, host)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL, or half of a surrogate pair
         return False
     return True
 
