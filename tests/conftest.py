@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
@@ -46,8 +47,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """
     is_everyday = config.option.markexpr == "not slow" and config.args_source is pytest.Config.ArgsSource.TESTPATHS
     is_alone = config.option.usepdb or hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist")
-    if is_everyday and not is_alone and config.option.numprocesses is None:
-        config.option.numprocesses = 4
+    if is_everyday and not is_alone:
+        if config.option.numprocesses is None:
+            config.option.numprocesses = 4
+        if config.option.dist == "no":
+            # Neighbours stay together, and with them what they share: Airflow's database, its form.
+            config.option.dist = "worksteal"
+
+
+def pytest_collection_finish() -> None:
+    """Let the collections of garbage that tests ask for pass over Airflow's hundreds of thousands of objects."""
+    gc.freeze()
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_a_call_leaves_nothing_to_python_s_garbage_collector(dsw_default):
 
     try:
         # Now and then other threads of this process leave something, but not each time.
-        assert min(asyncio.run(work()) for _ in range(3)) < 50
+        assert any(asyncio.run(work()) < 50 for _ in range(3))
     finally:
         gc.enable()
 
