@@ -48,4 +48,6 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     """
     by_lower_case = {name.lower(): name for name in known}
     near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1)
-    return f" Did you mean {by_lower_case[near[0]]!r}?" if near else f" Known are: {', '.join(by_lower_case.values())}."
+    return (
+        f" Did you mean {by_lower_case[near[0]]!r}?" if near else f" Known names: {', '.join(by_lower_case.values())}."
+    )

@@ -191,10 +191,10 @@ def parse_fields(fields: Collection[str] | Mapping[str, str] | None) -> list[str
     names = validation.items(fields)
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"fields: {validation.shown(name)} is no name.")
+            raise ValueError(f"fields: {validation.shown(name)} is not a name.")
         if name == "return_value":
             raise ValueError(
-                "fields: 'return_value' is the key under which Airflow keeps all of them. Name it otherwise."
+                "fields: 'return_value' is the key under which Airflow stores the whole dict. Use another name."
             )
     if isinstance(fields, Mapping):
         expressions = zip(names, fields.values(), strict=True)
@@ -256,4 +256,4 @@ def _search(name: str, expression: str, answer: Mapping[str, Any]) -> Any:
     try:
         return search(expression, answer)
     except ValueError as error:
-        raise ValueError(f"fields[{name!r}]: {expression!r} does not fit the answer. {error}") from None
+        raise ValueError(f"fields[{name!r}]: {expression!r} can't be evaluated on the answer. {error}") from None

@@ -21,7 +21,7 @@ def compile_expression(name: str, expression: object) -> Any:
     import jmespath
 
     if not isinstance(expression, str) or not expression.strip():
-        raise ValueError(f"{name}: {expression!r} is no JMESPath expression.")
+        raise ValueError(f"{name}: {expression!r} is not a JMESPath expression.")
     try:
         compiled = jmespath.compile(expression)
         for node in _nodes(compiled.parsed):
@@ -30,7 +30,7 @@ def compile_expression(name: str, expression: object) -> Any:
     except RecursionError:
         raise ValueError(f"{name}: the JMESPath expression is nested too deeply.") from None
     except ValueError as error:  # as all of JMESPath's are
-        raise ValueError(f"{name}: {expression!r} is not JMESPath: {error}") from None
+        raise ValueError(f"{name}: {expression!r} is not valid JMESPath: {error}") from None
     return compiled
 
 
@@ -48,9 +48,9 @@ def search(expression: str, answer: Mapping[str, Any]) -> Any:
         return jmespath.search(expression, answer)
     except jmespath.exceptions.JMESPathTypeError as error:
         expected = " or ".join(error.expected_types)
-        raise ValueError(f"{error.function_name}() takes {expected}, and found {error.actual_type}.") from None
+        raise ValueError(f"{error.function_name}() takes {expected}, not {error.actual_type}.") from None
     except TypeError:
-        raise ValueError("What it compares is of different types.") from None
+        raise ValueError("It compares values of different types.") from None
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}.") from None
 

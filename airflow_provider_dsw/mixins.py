@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
@@ -79,6 +80,13 @@ def argument_errors(task: BaseOperator, task_id: str | None = None) -> Iterator[
         if is_expanded(task):
             raise DswWaitArgumentError(str(error)) from None
         raise
+
+
+@dataclass
+class WaitSummary:
+    """What the log line at the end of a wait says beside its time and polls."""
+
+    has_succeeded: bool = True
 
 
 class DswTaskMixin(_Task):
@@ -197,27 +205,28 @@ class DswWaitMixin(DswTaskMixin):
         return verdict
 
     @contextmanager
-    def _log_summary(self, context: Context) -> Iterator[None]:
-        """Log how long the wait took, and why it failed, at its end: not where it goes on in another process."""
-        began = time.time()
+    def _log_summary(self, context: Context) -> Iterator[WaitSummary]:
+        """Log how long the wait took, and why it failed, at its end: not where it continues in another process."""
+        began, end = time.time(), WaitSummary()
         self._poll_count = before = context.get("task_reschedule_count") or 0
         try:
-            yield
+            yield end
         except (AirflowRescheduleException, TaskDeferred):
             raise
         except BaseException as error:
-            began = self._sum_up(context, began, before)
+            began = self._sum_up(context, began, before, has_succeeded=False)
             if not isinstance(error, AirflowTaskTimeout):  # which leaves no time
                 self._explained(error, began)
             raise
-        self._sum_up(context, began, before)
+        self._sum_up(context, began, before, has_succeeded=end.has_succeeded)
 
-    def _sum_up(self, context: Context, began: float, polls_before: int) -> float:
+    def _sum_up(self, context: Context, began: float, polls_before: int, *, has_succeeded: bool) -> float:
         """Log how long the wait took, and return when it began."""
         if self._poll_count > polls_before:
             first = context["ti"].get_first_reschedule_date(context) if polls_before else None
             began = first.timestamp() if first else began
-            self.log.info(summary(self._build_wait(), time.time() - began, self._poll_count))
+            seconds = time.time() - began
+            self.log.info(summary(self._build_wait(), seconds, self._poll_count, has_succeeded=has_succeeded))
         return began
 
     def _explained(self, error: E, since: float | None) -> E:
@@ -285,7 +294,16 @@ class DswWaitMixin(DswTaskMixin):
         """
         if event["polls"]:
             seconds = time.time() - event["began"]
-            self.log.info(summary(self._build_wait(), seconds, event["polls"], event["more_polls"]))
+            has_succeeded = event["outcome"] == "met"
+            self.log.info(
+                summary(
+                    self._build_wait(),
+                    seconds,
+                    event["polls"],
+                    more=event["more_polls"],
+                    has_succeeded=has_succeeded,
+                )
+            )
         self.pushed_links = push_urls(context, event["links"], event["pushed_links"])
         return self._outcome_of(event)
 
@@ -312,8 +330,7 @@ class DswWaitMixin(DswTaskMixin):
         last = f"; last seen: {last_status}" if last_status else ""
         if which == "execution_timeout":
             return AirflowTaskTimeout(
-                f"execution_timeout of {self.execution_timeout} is over. Waited for {self._build_wait()}{last}."
+                f"Timed out after the execution_timeout of {self.execution_timeout} "
+                f"waiting for {self._build_wait()}{last}."
             )
-        return AirflowSensorTimeout(
-            f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._build_wait()}{last}."
-        )
+        return AirflowSensorTimeout(f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{last}.")

@@ -121,7 +121,7 @@ def as_wait_error(wait: Wait, error: DswError) -> DswError:
     if isinstance(error, DswTransientError) or (is_operation and isinstance(error, DswConnectionError)):
         return error
     failed = DswOperationFailedError if is_operation and isinstance(error, DswRequestError) else DswWaitFailedError
-    return failed(f"Waited for {wait}. {error}", **{name: getattr(error, name) for name in _ERROR_ATTRIBUTES})
+    return failed(f"{error} Waited for {wait}.", **{name: getattr(error, name) for name in _ERROR_ATTRIBUTES})
 
 
 def as_final_error(error: DswError) -> DswWaitFailedError:
@@ -142,10 +142,10 @@ def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
         return
     reason = f" ({verdict.reason})" if verdict.reason else ""
     failed = DswWaitFailedError if wait.operation is None else DswOperationFailedError
-    remedy = "mend it and clear the task" if wait.operation is None else "mend it; a retry of the task asks again"
+    remedy = "then clear the task" if wait.operation is None else "a retry of the task requests it again"
     raise failed(
         f"{wait.condition.describe_failure(verdict)}{reason}. Waited for {wait}. "
-        f"Look at the instance in the PAI console, {remedy}.",
+        f"Fix the instance in the PAI console; {remedy}.",
         code=verdict.payload.get("ReasonCode"),
         request_id=verdict.payload.get("RequestId"),
         message=verdict.payload.get("ReasonMessage"),
@@ -232,17 +232,19 @@ def xcom_value(condition: WaitCondition, verdict: Verdict) -> dict[str, Any]:
     return redact(verdict.payload if condition.returns_snapshot else default_details(verdict.payload))
 
 
-def summary(wait: Wait, seconds: float, polls: int, more: bool = False) -> str:
+def summary(wait: Wait, seconds: float, polls: int, *, more: bool = False, has_succeeded: bool) -> str:
     """
-    Return the log line for the end of a wait, whatever the end.
+    Return the log line for the end of a wait.
 
     :param wait: what was waited for.
     :param seconds: how long.
     :param polls: how many are known of.
     :param more: whether there may have been others: a triggerer that starts again doesn't know of those before.
+    :param has_succeeded: whether what was waited for has come.
     """
     number = f"{'at least ' if more else ''}{polls} poll{'' if polls == 1 else 's'}"
-    return f"Waited {timedelta(seconds=round(seconds))} and {number} for {wait}."
+    end = "." if has_succeeded else ", without success."
+    return f"Waited {timedelta(seconds=round(seconds))} and {number} for {wait}{end}"
 
 
 def event_from_error(error: AirflowException) -> dict[str, Any]:

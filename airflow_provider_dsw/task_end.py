@@ -126,7 +126,7 @@ class TaskTry:
             try:
                 answers.append(_state(self.row))
             except Exception as error:
-                log.warning("Airflow does not say who has ended the task (%s).", type(error).__name__)
+                log.warning("Could not ask Airflow who ended the task (%s).", type(error).__name__)
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
@@ -146,7 +146,10 @@ def write_note(attempt: TaskTry, **facts: Any) -> None:
     try:
         BaseXCom.set(NOTE_KEY, {"try": attempt.number, **facts}, **attempt.row)
     except Exception as error:
-        log.warning("If the task is ended while it is deferred, nothing is stopped (%s).", type(error).__name__)
+        log.warning(
+            "Nothing will be stopped if the task is ended while it is deferred: its note could not be saved (%s).",
+            type(error).__name__,
+        )
 
 
 def has_noted_wait(attempt: TaskTry) -> bool:
@@ -156,7 +159,7 @@ def has_noted_wait(attempt: TaskTry) -> bool:
     try:
         found = BaseXCom.get_value(ti_key=SimpleNamespace(**attempt.row), key=NOTE_KEY)
     except Exception as error:
-        log.warning("Airflow does not say what the task has waited for (%s).", type(error).__name__)
+        log.warning("Could not ask Airflow what the task was waiting for (%s).", type(error).__name__)
         return False
     return isinstance(found, dict) and "wait" in found
 
@@ -179,7 +182,7 @@ async def awrite_end_note(ti: Any, trigger_log: Any) -> None:
         await aset_xcom(NOTE_KEY, {"try": ti.try_number}, **ti_fields(ti))
     except Exception as error:
         # The worker that resumes the task notes it too.
-        await trigger_log.awarning("The end of the wait could not be noted (%s).", type(error).__name__)
+        await trigger_log.awarning("Could not save that the wait has ended (%s).", type(error).__name__)
 
 
 async def amay_stop_instance(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
@@ -204,7 +207,7 @@ async def amay_stop_instance(ti: Any, wait_id: str | None, trigger_log: Any) -> 
                 return not is_deferred
             noted = await aget_xcom(NOTE_KEY, **ti_fields(ti))
         except Exception as error:
-            await trigger_log.awarning("Airflow does not say who has ended the task (%s).", type(error).__name__)
+            await trigger_log.awarning("Could not ask Airflow who ended the task (%s).", type(error).__name__)
             continue
         # Airflow clears a task's XComs when a try begins: the new one has not noted anything yet.
         if not isinstance(noted, dict):

@@ -32,10 +32,12 @@ MAX_SHOWN = 140
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
-_RENDERS_TEXT = " One template makes a list or a dict only if the DAG has render_template_as_native_obj=True."
+_RENDERS_TEXT = (
+    " A single template renders to a list or a dict only if the DAG sets render_template_as_native_obj=True."
+)
 _NATIVE_NUMBER = (
-    " If a template was rendered to it: native rendering makes a number of a text that looks like one. "
-    "Quote it inside of the template: \"'{{ … }}'\"."
+    " If this came from a template: native rendering turns text that looks like a number into one. "
+    "Quote it inside the template: \"'{{ … }}'\"."
 )
 
 
@@ -76,7 +78,7 @@ def boolean(name: str, value: object) -> bool:
         return value
     raise ValueError(
         f"{name}: {shown(value)} is neither True nor False, and {name} is not templated. "
-        "To decide at run time, choose between two tasks, or map."
+        "To decide at run time, choose between two tasks, or map the task."
     )
 
 
@@ -154,7 +156,8 @@ def identifier(name: str, value: object) -> str:
     if not isinstance(found, str) or not _ID.fullmatch(found.strip()) or found.strip() == "None":
         advice = _NATIVE_NUMBER if isinstance(found, float) else ""
         raise ValueError(
-            f"{name}: {shown(found)} is no id. Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.{advice}"
+            f"{name}: {shown(found)} is not a valid id. "
+            f"Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.{advice}"
         )
     return found.strip()
 
@@ -169,7 +172,7 @@ def snapshot_name(name: str, value: object) -> str:
     found = _plain(value)
     if not isinstance(found, str) or not _SNAPSHOT_NAME.fullmatch(found):
         advice = _NATIVE_NUMBER if isinstance(found, (int, float)) else ""
-        raise ValueError(f"{name}: {shown(found)} is not of lowercase letters, digits and hyphens.{advice}")
+        raise ValueError(f"{name}: {shown(found)} is not a name of lowercase letters, digits and hyphens.{advice}")
     return found
 
 
@@ -196,7 +199,7 @@ def image(name: str, value: object) -> str:
     found = _plain(value)
     if not isinstance(found, str) or not found.strip():
         advice = _NATIVE_NUMBER if isinstance(found, float) else ""
-        raise ValueError(f"{name}: {shown(found)} is no ImageId, ImageName or ImageUrl.{advice}")
+        raise ValueError(f"{name}: {shown(found)} is not an ImageId, ImageName or ImageUrl.{advice}")
     return text(name, found).strip()
 
 
@@ -237,7 +240,7 @@ def expression(name: str, value: object) -> str:
     """
     found = _plain(value)
     if not isinstance(found, str) or not found.strip():
-        raise ValueError(f"{name}: {shown(found)} is no JMESPath expression.")
+        raise ValueError(f"{name}: {shown(found)} is not a JMESPath expression.")
     compile_expression(name, text(name, found))
     return found
 
@@ -281,7 +284,7 @@ def statuses(name: str, value: object) -> tuple[str, ...]:
     for status in found:
         if not isinstance(status, str) or status not in INSTANCE_STATUSES:
             near = did_you_mean(status if isinstance(status, str) else "", INSTANCE_STATUSES)
-            raise ValueError(f"{name}: {shown(status)} is no instance status.{near}")
+            raise ValueError(f"{name}: {shown(status)} is not an instance status.{near}")
     if not is_collection(value):
         raise ValueError(f"{name}: {shown(value)} is a single status. Write a list of them: [{found[0]!r}].")
     return tuple(found)
@@ -347,7 +350,7 @@ def json_value(name: str, value: Any) -> Any:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        raise ValueError(f"{name}: it holds what JSON can't express.") from None
+        raise ValueError(f"{name}: it holds a value that JSON can't express.") from None
     return value
 
 
@@ -388,7 +391,7 @@ def body(name: str, value: object) -> dict[str, Any]:
     """
     found = json_object(name, value)
     if not found:
-        raise ValueError(f"{name}: empty. The operation's page names its fields.")
+        raise ValueError(f"{name}: empty. The API page of the operation lists its fields.")
     return found
 
 

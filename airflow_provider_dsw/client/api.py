@@ -238,7 +238,7 @@ def _expect_ids(*, optional: bool = False, **ids: str) -> Check:
         found = {name: answer[name] for name in ids if name in answer}
         if (found or optional) and all(found[name] == ids[name] for name in found):
             return None
-        about = ", ".join(f"{name} {value!r}" for name, value in found.items()) or "nothing that was asked for"
+        about = ", ".join(f"{name} {value!r}" for name, value in found.items()) or "none of the requested ids"
         return f"the answer is about {about}"
 
     return check

@@ -131,7 +131,7 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
     region = text("region") if region is None or region == "" else region
     region = region.strip() if isinstance(region, str) else region
     if region and not (isinstance(region, str) and re.fullmatch(_REGION, region)):
-        raise DswConnectionError(f"{where}: region {region!r} is no region id like 'cn-hangzhou'.")
+        raise DswConnectionError(f"{where}: region {region!r} is not a region id like 'cn-hangzhou'.")
     network = choice("network", NETWORKS)
     auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", tuple(REQUIRED_FIELDS))
     if auth_type == "access_key" and text("security_token"):
@@ -174,7 +174,7 @@ def _extra_of(connection: Connection, where: str) -> dict[str, Any]:
 def _hint(extra: Mapping[str, Any]) -> str:
     known = extra_keys()
     unknown = [key for key in extra if key not in known]
-    return "".join(f" extra has {shown(key)}, which nothing reads.{did_you_mean(key, known)}" for key in unknown)
+    return "".join(f" extra has {shown(key)}, which is not a known key.{did_you_mean(key, known)}" for key in unknown)
 
 
 def _endpoint(connection: Connection, region: str, network: str, where: str, hint: str) -> str:
@@ -182,8 +182,8 @@ def _endpoint(connection: Connection, region: str, network: str, where: str, hin
     if not host:
         if not region:
             raise DswConnectionError(
-                f"{where}: neither extra 'region' (e.g. 'cn-hangzhou') nor host is set; one of them says where "
-                f"the service is.{hint}"
+                f"{where}: neither extra 'region' (e.g. 'cn-hangzhou') nor host is set; without one of them "
+                f"the service can't be found.{hint}"
             )
         return f"pai-dsw{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
     if _is_ipv6(host):
@@ -194,7 +194,7 @@ def _endpoint(connection: Connection, region: str, network: str, where: str, hin
     if not re.fullmatch(_HOST, host) or (port and not 0 < int(port[1]) < 65536):
         raise DswConnectionError(
             f"{where}: host must be a host name, with a port of at most 65535 where needed (e.g. '127.0.0.1:8765'), "
-            "without scheme and path. Whether it is called by https or http says extra 'protocol'."
+            "without scheme and path. Choose https or http with extra 'protocol'."
         )
     return host
 
@@ -219,7 +219,7 @@ def _credentials(
     for name in ("access_key_id", "access_key_secret", "security_token"):
         if not re.fullmatch(r"[!-~]*", credentials.get(name, "")):
             raise DswConnectionError(
-                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} holds a character that no key of Alibaba Cloud has."
+                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} holds a character that no Alibaba Cloud key has."
             )
     if "policy" in credentials:
         credentials["policy"] = _policy(extra["policy"], where)

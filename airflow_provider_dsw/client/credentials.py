@@ -239,18 +239,16 @@ def _advice(connection: DswConnection) -> str:
     auth_type = connection.auth_type
     if auth_type == "default":
         return (
-            "auth_type 'default' takes the credentials from where the task and the triggerer run: the environment "
+            "auth_type 'default' finds the credentials where the task and the triggerer run: in the environment "
             "(ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN), a profile, "
-            "or the ECS instance's role."
+            "or the role of the ECS instance."
         )
     if auth_type == "ecs_ram_role":
-        return (
-            "auth_type 'ecs_ram_role' takes the credentials from the ECS instance that runs it, which needs a RAM role."
-        )
+        return "auth_type 'ecs_ram_role' gets the credentials from the ECS instance it runs on, which needs a RAM role."
     names = {"access_key_id": "login", "access_key_secret": "password"}
     fields = (*REQUIRED_FIELDS[auth_type], *OPTIONAL_FIELDS.get(auth_type, ()))
     given = ", ".join(names.get(name, name) for name in fields if name in connection.credentials)
-    return f"auth_type {auth_type!r} takes the credentials by these fields of the connection: {given}."
+    return f"auth_type {auth_type!r} gets the credentials with these fields of the connection: {given}."
 
 
 def _failure_of(error: BaseException) -> Failure:
@@ -258,7 +256,7 @@ def _failure_of(error: BaseException) -> Failure:
     if type(error).__name__ == "CredentialException":
         return _failure_of_source(error)
     if isinstance(error, _InvalidKeyError):
-        return _unavailable("what was fetched is no key of Alibaba Cloud")
+        return _unavailable("what was fetched is not an Alibaba Cloud key")
     if isinstance(error, OSError) and error.filename:
         return _unavailable(f"{error.filename}: {error.strerror}")
     if type(error) is ValueError:
@@ -280,7 +278,7 @@ def _failure_of_source(error: BaseException) -> Failure:
     if (http_status or 0) >= 500 or code.startswith("Throttling"):
         return Failure(http_status, code or None, cause=f"{NO_CREDENTIALS} now", sent=False)
     if "No cached value" in text:
-        code = "they have expired already"
+        code = "they have already expired"
     return _unavailable(code, http_status)
 
 

@@ -160,14 +160,14 @@ class Failure:
             for name, value in (("HTTP", self.status), ("Code", code), ("RequestId", request_id))
             if value is not None
         )
-        text = f"{description} at {endpoint}: {words(self.cause, MAX_TEXT) or _MEANING[error_class]}"
+        text = f"{description}: {words(self.cause, MAX_TEXT) or _MEANING[error_class]}"
         if said:
             text += f" ({said})"
         if message:
             text += f": {message.rstrip('.')}"
         advice = self.advice or self._advice(error_class, action)
         text += "" if text.endswith("?") else "."
-        text = " ".join(part for part in (text, advice, attempt) if part)
+        text = " ".join(part for part in (text, f"Requested of {endpoint}.", advice, attempt) if part)
         error = error_class(
             text,
             code=code,
@@ -227,7 +227,7 @@ def from_look_up_exception(conn_id: str, error: BaseException) -> Failure:
     Whatever it is, it is transient: that the connection "isn't defined" is also what Airflow says if none of its
     secrets backends can be reached.
     """
-    cause = f"access denied, and Airflow can't look up connection {conn_id!r} anew now ({type(error).__name__})"
+    cause = f"access denied, and Airflow can't look up connection {conn_id!r} again now ({type(error).__name__})"
     return Failure(cause=cause, sent=False)
 
 

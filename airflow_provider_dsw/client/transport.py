@@ -130,7 +130,7 @@ def _connect(route: Route, access: Access, pool: Pool) -> Flow[Any]:
                 tunnel = HttpExchange("CONNECT", route.authority, headers)
                 yield Exchange(connection, tunnel, access.connection.read_timeout)
                 if not 200 <= tunnel.status < 300:
-                    raise RouteError(f"the proxy does not let it through (HTTP {tunnel.status})")
+                    raise RouteError(f"the proxy refuses the connection (HTTP {tunnel.status})")
             yield StartTls(connection, kept_context() or (yield BlockingCall(new_context)), route.host, timeout)
     except BaseException:
         connection.abort()

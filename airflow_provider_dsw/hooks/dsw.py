@@ -346,12 +346,12 @@ class DswHook(BaseHook):
             answer = self._call(api.list_instances({"page_size": 1, "workspace_id": "ALL"}), attempts=1)
         except DswAccessDeniedError as error:
             if lacks_permission(error):
-                return True, f"The credentials are valid. They may not list instances, which waits do not need. {error}"
+                return True, f"The credentials are valid. They may not list instances, which no wait needs. {error}"
             return False, str(error)
         except AirflowException as error:
             return False, str(error)
         number = answer.get("TotalCount", 0)
-        return True, f"PAI-DSW at {self.connection.endpoint} answers. Instances that it lists: {number}."
+        return True, f"PAI-DSW at {self.connection.endpoint} answers. Instances listed: {number}."
 
     # The one retry layer, around the first try of a call: tenacity takes longer than the signature, which counts where
     # a thousand waits poll.
@@ -461,7 +461,7 @@ class DswHook(BaseHook):
             description=call.description,
             action=call.request.action,
             endpoint=f"{connection.endpoint} (connection {connection.conn_id!r})",
-            attempt=f"(try {made} of {attempts})" if transient and attempts > 1 else "",
+            attempt=f"(attempt {made} of {attempts})" if transient and attempts > 1 else "",
             changes=call.request.changes,
             secrets=(*connection.secrets, *call.request.secrets),
         )

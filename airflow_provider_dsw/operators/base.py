@@ -170,7 +170,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
             if not self._may_submit:
                 raise DswOperationFailedError(
-                    f"{action} of {self.instance_id or 'a new instance'} was not sent: the task has been ended."
+                    f"{action} of {self.instance_id or 'a new instance'} was not sent: the task was ended."
                 )
             was_responsible, self._is_responsible = self._is_responsible, True
             submitted_at = time.time()
@@ -194,7 +194,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
                     return None, found
                 if not (lost and has_looked and attempts_left):
                     raise as_wait_error(self._build_wait(), error) from None
-                self.log.warning("The service shows nothing of this request; sending it again. %s", error)
+                self.log.warning("The service shows no sign of this request; sending it again. %s", error)
                 time.sleep(max(earliest - time.time(), 0.0))
             else:
                 self._submitted_at = submitted_at
@@ -234,7 +234,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         now = time.time()
         self._began = self._began or now
         limit_at = math.inf if limit is None else now + limit
-        with self._log_summary(context):
+        with self._log_summary(context) as end:
             while True:
                 verdict = self._poll(context, wait, tolerate_transient=True)
                 wait = wait.after(verdict)
@@ -248,6 +248,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
                 if now >= self._began + self.timeout:
                     raise self._timeout_error("timeout", self._poll_log.last_status)
                 if now >= limit_at:
+                    end.has_succeeded = False
                     return {}
                 planned = next_interval(self.poke_interval, retry_after=self._retry_after)
                 time.sleep(min(planned, self._began + self.timeout - now, limit_at - now))
@@ -289,8 +290,8 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
             return super()._timeout_error(which, last_status)
         last = f"; last seen: {last_status}" if last_status else ""
         return DswTimeoutError(
-            f"Timed out; the timeout of {self.timeout:g} s is over. Waited for {self._build_wait()}{last}. "
-            "A retry of the task resumes; if it always takes longer, give it a longer timeout."
+            f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{last}. "
+            "A retry of the task resumes the wait; if it always takes longer, set a longer timeout."
         )
 
 

@@ -163,7 +163,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
             found, _ = self._confirm(self._find, CONFIRM_ATTEMPTS, pauses_first=True)
         if found is None:
             return self._advance(context, {})
-        self.log.info("An earlier attempt has created DSW instance %s; resuming.", self.instance_id)
+        self.log.info("An earlier attempt already created DSW instance %s; resuming.", self.instance_id)
         return self._advance(context, self._get_instance(context))
 
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
@@ -188,7 +188,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         body = self.body if self._rendered_body is None else self._rendered_body
         for name in body:
             if name not in BODY_FIELDS:
-                self.log.warning("body: CreateInstance knows no %r; it is sent all the same.%s", name, _hint(name))
+                self.log.warning("body: CreateInstance documents no field %r; it is sent anyway.%s", name, _hint(name))
         # A body may be a copy of what another task's instance shows, with its label.
         others = [label for label in body.get("Labels") or () if not _is_of_task(label)]
         labels = [*others, {"Key": TASK_LABEL, "Value": self._label}]
@@ -199,7 +199,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
     def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | NextStep:
         if not found.get("Status"):
             raise DswOperationFailedError(
-                f"DSW instance {self.instance_id} was deleted before it was {self.target}. A retry creates another one."
+                f"DSW instance {self.instance_id} was deleted before it reached {self.target}. "
+                "A retry of the task creates another one."
             )
         return super()._after_wait(context, found)
 
@@ -233,7 +234,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         try:
             ids |= {instance["InstanceId"] for instance in self._list_own() if instance.get("Status") != "Deleting"}
         except DswError as error:
-            self.log.error("Whether the failed task leaves an instance behind is not known. %s", error)
+            self.log.error("Could not determine whether the failed task leaves an instance behind. %s", error)
         for instance_id in sorted(ids):
             if instance_id != self._explained_id:
                 # Not at the top: no DAG file needs it.
@@ -248,7 +249,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
             try:
                 self._find()
             except DswError as error:
-                self.log.error("No instance could be stopped, though %s. %s", why, error)
+                self.log.error("Could not look for an instance to stop, although %s. %s", why, error)
         return bool(self.instance_id) and super()._stop_instance(why, *arguments)
 
     def _delete(self, instance_id: str) -> None:
@@ -258,7 +259,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
             try:
                 answer = self.hook.delete_instance(instance_id)
                 self.log.info(
-                    "DSW instance %s is deleted: the task has failed for good. RequestId: %s",
+                    "DeleteInstance of DSW instance %s was accepted: the task failed on its last try. RequestId: %s",
                     instance_id,
                     answer.get("RequestId"),
                 )
@@ -278,7 +279,10 @@ class DswCreateInstanceOperator(DswRunningOperator):
         try:
             status = self.hook.get_instance(instance_id).get("Status")
             if isinstance(error, DswRequestError) and status not in ("Stopping", "Stopped", "Failed", "Deleting"):
-                self.hook.stop_instance(instance_id)
+                answer = self.hook.stop_instance(instance_id)
+                self.log.info(
+                    "StopInstance of DSW instance %s was accepted. RequestId: %s", instance_id, answer.get("RequestId")
+                )
         except DswInstanceNotFoundError:
             return True
         except DswError:

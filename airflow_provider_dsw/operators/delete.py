@@ -59,7 +59,7 @@ class DswDeleteInstanceOperator(DswStatusOperator):
 
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         if not instance:
-            self.log.info("There is no DSW instance %s (any more).", self.instance_id)
+            self.log.info("DSW instance %s does not exist (any more).", self.instance_id)
             return {"InstanceId": self.instance_id}
         baseline = Baseline.of(instance)
         if instance.get("Status") == "Deleting":
@@ -92,7 +92,7 @@ class DswDeleteInstanceOperator(DswStatusOperator):
             return NextStep(now)
         if status == "Stopping":
             return self._wait_for_end_of(context, now)
-        self.log.info("DSW instance %s is stopped before it is deleted. %s", self.instance_id, refusal)
+        self.log.info("Stopping DSW instance %s before deleting it. %s", self.instance_id, refusal)
         return self._stop_first(context, now)
 
     def _stop_first(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any] | NextStep:

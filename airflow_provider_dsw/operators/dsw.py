@@ -286,7 +286,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             )
             snapshot = answer or found or {}
         snapshot_id = snapshot["SnapshotId"]
-        self.log.info("Snapshot %s of DSW instance %s is %s.", name, self.instance_id, snapshot_id)
+        self.log.info("Snapshot %s of DSW instance %s has SnapshotId %s.", name, self.instance_id, snapshot_id)
         if self.wait_for_completion:
             wait = Wait(SnapshotByIdCondition(self.instance_id, snapshot_id=snapshot_id), Operation(baseline))
             return self._publish_to_outlets(context, self._wait_for(context, wait))
@@ -305,7 +305,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         except DswError as error:
             if isinstance(error, DswTransientError) or self._is_retry:
                 raise as_wait_error(self._build_wait(), error) from None
-            self.log.warning("A retry of this task could not find its snapshot again. %s", error)
+            self.log.warning("A retry of this task would not be able to find its snapshot again. %s", error)
             return None
         if found is None and self._is_retry:
             # It may be listed late.
@@ -327,7 +327,9 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         if found is None:
             instance = self.hook.get_instance(self.instance_id)
             if instance.get("Status") == "Saving" or Operation(baseline, saves_image=True).own_snapshot(instance):
-                raise DswTransientError(f"DSW instance {self.instance_id} makes a snapshot that is not listed yet.")
+                raise DswTransientError(
+                    f"DSW instance {self.instance_id} is creating a snapshot that is not listed yet."
+                )
         return found
 
     def _request(self, key: str | None, name: str) -> Mapping[str, Any]:

@@ -95,7 +95,9 @@ class DswRunningOperator(DswStatusOperator):
             # Not yet, or not shown yet.
             if not self.wait_for_completion:
                 raise self._timer_error(error) from None
-            self.log.warning("The shutdown timer is set when DSW instance %s is Running. %s", self.instance_id, error)
+            self.log.warning(
+                "The shutdown timer of DSW instance %s will be set when it is Running. %s", self.instance_id, error
+            )
         except DswError as error:
             raise self._timer_error(error) from None
 
@@ -110,7 +112,7 @@ class DswRunningOperator(DswStatusOperator):
             timer = shutdown_timer(self._get_instance(context))
         except DswTransientError as error:
             if self._has_timer:
-                self.log.warning("Whether the shutdown timer is still there is not known. %s", error)
+                self.log.warning("Could not check whether the shutdown timer is still set. %s", error)
                 return
             timer = None
         if timer is not None and (self._has_timer or self._submitted_at is None):
@@ -122,14 +124,14 @@ class DswRunningOperator(DswStatusOperator):
         except DswError as error:
             if self._has_timer and isinstance(error, (DswRequestError, DswTransientError)):
                 # It was taken before, and is only not shown yet.
-                self.log.warning("The shutdown timer was set, and can't be confirmed. %s", error)
+                self.log.warning("The shutdown timer was set but could not be confirmed. %s", error)
                 return
             raise self._timer_error(error) from None
 
     def _keep_timer(self, timer: Mapping[str, Any]) -> None:
         self._has_timer = True
         self.log.info(
-            "DSW instance %s keeps the shutdown timer that it has, due at %s.", self.instance_id, timer.get("DueTime")
+            "DSW instance %s keeps its existing shutdown timer, due at %s.", self.instance_id, timer.get("DueTime")
         )
 
     def _set_timer(self, old: Mapping[str, Any] | None) -> None:
@@ -138,9 +140,11 @@ class DswRunningOperator(DswStatusOperator):
 
         :param old: the timer that was there before.
         """
+        request_id = None
         for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
             try:
-                self.hook.set_shutdown_timer(self.instance_id, after=self._remaining())
+                answer = self.hook.set_shutdown_timer(self.instance_id, after=self._remaining())
+                request_id = answer.get("RequestId")
                 break
             except DswTransientError:
                 if not attempts_left:
@@ -155,12 +159,19 @@ class DswRunningOperator(DswStatusOperator):
                 self._delete_timer()
         self._has_timer = True
         replaced = f", in place of the timer that was due at {old.get('DueTime')}" if old else ""
-        self.log.info("The service stops DSW instance %s in %.0f s%s.", self.instance_id, self._remaining(), replaced)
+        self.log.info(
+            "The shutdown timer of DSW instance %s is set: the service stops it in %.0f s%s. RequestId: %s",
+            self.instance_id,
+            self._remaining(),
+            replaced,
+            request_id,
+        )
 
     def _delete_timer(self) -> None:
         """The service may take a new timer only if there is none."""
         with contextlib.suppress(DswInstanceNotFoundError):
-            self.hook.delete_shutdown_timer(self.instance_id)
+            answer = self.hook.delete_shutdown_timer(self.instance_id)
+            self._log_request("DeleteInstanceShutdownTimer", answer)
 
     def _remaining(self) -> float:
         """
@@ -171,16 +182,16 @@ class DswRunningOperator(DswStatusOperator):
         gone = 0.0 if self._submitted_at is None else time.time() - self._submitted_at
         remaining = (self.stop_after or 0.0) - gone
         if remaining <= 0:
-            raise DswOperationFailedError(f"stop_after is over: the request was made {gone:.0f} s ago.")
+            raise DswOperationFailedError(f"stop_after has already passed: the start was requested {gone:.0f} s ago.")
         return remaining
 
     def _timer_error(self, error: DswError) -> DswError:
         """Stop the instance if this task has started it, and return what the task ends with."""
-        what_became = "It was not started by this task, and is left alone"
+        what_became = "It was not started by this task and is left alone"
         if self._submitted_at is not None or (self._was_in_progress and self._is_later_try):
             self._is_responsible = True
             is_stopped = self._stop_instance("its shutdown timer could not be set")
-            what_became = "The instance was stopped" if is_stopped else "Nor could the instance be stopped"
+            what_became = "The instance was stopped" if is_stopped else "The instance could not be stopped either"
         failed = DswWaitFailedError if isinstance(error, DswAccessDeniedError) else DswOperationFailedError
         return failed(
             f"The shutdown timer of DSW instance {self.instance_id} could not be set "

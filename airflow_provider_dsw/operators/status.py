@@ -109,7 +109,7 @@ class DswStatusOperator(DswBaseOperator):
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         found = self._progress(instance)
         if found is Progress.DONE:
-            self.log.info("DSW instance %s is %s already.", self.instance_id, self.target)
+            self.log.info("DSW instance %s is already %s.", self.instance_id, self.target)
             return self._finish(context, instance)
         if found is Progress.BLOCKED and may_wait:
             return self._wait_for_end_of(context, instance)
@@ -174,7 +174,7 @@ class DswStatusOperator(DswBaseOperator):
         """Wait until the instance has left its present status, and look again."""
         limit = MAX_BLOCKED_POLLS * self.poke_interval if may_be_final(instance) else None
         self.log.info(
-            "DSW instance %s is %s; waiting for the end of it before %s.",
+            "DSW instance %s is %s; waiting for that to end before %s.",
             self.instance_id,
             clean(str(instance.get("Status"))),
             self.action,
@@ -191,7 +191,7 @@ class DswStatusOperator(DswBaseOperator):
         except DswTransientError as error:
             if not ended:
                 raise
-            self.log.warning("Going on from what was seen last. %s", error)
+            self.log.warning("Continuing from the state that was read last. %s", error)
             return NextStep(ended)
         return NextStep(newer_answer(ended, instance), may_wait=bool(ended))
 
@@ -225,7 +225,7 @@ class DswStatusOperator(DswBaseOperator):
         try:
             return {"InstanceId": self.instance_id, **redact(default_details(self._get_instance(context)))}
         except DswTransientError as error:
-            self.log.warning("The details after the request are not known. %s", error)
+            self.log.warning("Could not get the instance's details after the request. %s", error)
             return {"InstanceId": self.instance_id}
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class StopOnKillMixin(DswWaitMixin):
         return self.stop_on_kill
 
     def _clean_up(self) -> None:
-        self._stop_instance("the task has failed for good")
+        self._stop_instance("the task failed on its last try")
 
     @property
     def _is_later_try(self) -> bool:
@@ -66,9 +66,9 @@ class StopOnKillMixin(DswWaitMixin):
     def _warn_if_kills_go_unnoticed(self) -> None:
         if self.stop_on_kill and self.deferrable and not CALLS_ON_KILL:
             warnings.warn(
-                f"{self.task_id}: stop_on_kill=True does nothing while the task is deferred: only Airflow 3.3 tells a "
-                "trigger that a person has ended its task. Use stop_after, with which the service itself stops the "
-                "instance, or deferrable=False.",
+                f"{self.task_id}: stop_on_kill=True does nothing while the task is deferred: only Airflow 3.3 and "
+                "later tell a trigger that a person ended its task. Use stop_after, which makes the service itself "
+                "stop the instance, or deferrable=False.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -87,7 +87,7 @@ class StopOnKillMixin(DswWaitMixin):
                 if self._task_try.is_last(error, self, context):
                     self._clean_up_if_possible()
                 elif self._is_responsible:
-                    self.log.info("DSW instance %s is left alone: a retry of the task resumes.", self.instance_id)
+                    self.log.info("DSW instance %s is left alone: a retry of the task will resume.", self.instance_id)
             self._end_try()
             raise
         self._end_try()
@@ -97,7 +97,7 @@ class StopOnKillMixin(DswWaitMixin):
             self._clean_up()
         except ValueError as error:
             # An argument that was rendered to what can't work, which is why the task has failed.
-            self.log.error("What an earlier try may have left behind can't be looked for. %s", error)
+            self.log.error("Could not look for what an earlier try may have left behind. %s", error)
 
     def _end_try(self) -> None:
         # After an execution_timeout Airflow calls on_kill, and with another signal it may too.
@@ -118,7 +118,7 @@ class StopOnKillMixin(DswWaitMixin):
             write_note(self._task_try)
         if self._was_killed:
             self._is_responsible = True
-            self._stop_instance("the task was ended while it asked for this")
+            self._stop_instance("the task was ended while it sent the request")
 
     def on_kill(self) -> None:
         """Stop the instance if ``stop_on_kill`` says so and Airflow does not repeat the task by itself."""
@@ -134,7 +134,7 @@ class StopOnKillMixin(DswWaitMixin):
             self._was_killed = True
             self._stop_instance("the task was ended")
         else:
-            self.log.info("DSW instance %s is left alone: Airflow repeats the task.", self.instance_id)
+            self.log.info("DSW instance %s is left alone: Airflow will retry the task.", self.instance_id)
 
     def _stop_instance(self, why: str, attempts: int = SUBMIT_ATTEMPTS) -> bool:
         """
@@ -151,33 +151,40 @@ class StopOnKillMixin(DswWaitMixin):
         except DswInstanceNotFoundError:
             return True
         except DswError as error:
-            self.log.warning("DSW instance %s can't be looked at before it is stopped. %s", self.instance_id, error)
+            self.log.warning("Could not get DSW instance %s before stopping it. %s", self.instance_id, error)
             instance = {}
         if not self._is_responsible and progress("Running", instance) is not Progress.IN_PROGRESS:
             # Nobody can say any more whether an earlier try has asked for what there is.
             return False
         self._is_responsible = False
         if has_nothing_to_stop(instance, self._baseline):
-            self.log.info("DSW instance %s is %s already; %s.", self.instance_id, instance.get("Status"), why)
+            self.log.info(
+                "DSW instance %s is already %s: nothing to stop, although %s.",
+                self.instance_id,
+                instance.get("Status"),
+                why,
+            )
             return True
         try:
             answer = self.hook.stop_instance(self.instance_id)
         except DswError as error:
             if attempts > 1 and isinstance(error, DswTransientError) and error.may_have_been_performed:
-                self.log.warning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
+                self.log.warning("Checking again whether DSW instance %s is stopping. %s", self.instance_id, error)
                 self._is_responsible = True
                 return self._stop_instance(why, attempts - 1)
             if instance.get("Status") == "Failed" and isinstance(error, DswRequestError):
                 # Whether a failed instance still holds anything is documented nowhere: so it was asked for.
-                self.log.info("DSW instance %s is Failed, and the service stops nothing. %s", self.instance_id, error)
+                self.log.info(
+                    "DSW instance %s is Failed and the service refuses to stop it. %s", self.instance_id, error
+                )
                 return True
-            self.log.error("DSW instance %s could not be stopped, though %s. %s", self.instance_id, why, error)
+            self.log.error("DSW instance %s could not be stopped, although %s. %s", self.instance_id, why, error)
             return False
         self._log_request("StopInstance", answer)
-        self.log.info("DSW instance %s is stopped: %s.", self.instance_id, why)
+        self.log.info("DSW instance %s is being stopped: %s.", self.instance_id, why)
         return True
 
     def _log_request(self, action: str, answer: Mapping[str, Any]) -> None:
         self.log.info(
-            "%s of DSW instance %s is accepted. RequestId: %s", action, self.instance_id, answer.get("RequestId")
+            "%s of DSW instance %s was accepted. RequestId: %s", action, self.instance_id, answer.get("RequestId")
         )

@@ -117,7 +117,7 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
             warnings.warn(
                 f"{self.task_id}: in mode='reschedule' Airflow can't keep a poke_interval of {self.poke_interval:g} s: "
                 f"below {shortest} s tasks fail in Airflow itself. Use deferrable=True, which keeps any interval and "
-                "holds no worker.",
+                "occupies no worker.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -132,7 +132,9 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
         unfit = [name for name, value in given.items() if not renders(value)]
         if unfit or not STARTS_FROM_TRIGGER:
             why = f"{' and '.join(unfit)} can only be rendered by a worker" if unfit else "it needs Airflow 3.3"
-            warnings.warn(f"{self.task_id}: no start_from_trigger, {why}; the task defers itself.", stacklevel=3)
+            warnings.warn(
+                f"{self.task_id}: start_from_trigger has no effect, {why}; the task defers itself.", stacklevel=3
+            )
             return
         self.start_from_trigger = True
         self.start_trigger_args = StartTriggerArgs(

@@ -174,7 +174,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
 
     async def _stop_if_ended_by_person(self) -> None:
         if not await amay_stop_instance(self.task_instance, self.wait_id, self.log):
-            await self.log.ainfo("DSW instance %s is left alone: the task goes on elsewhere.", self.instance_id)
+            await self.log.ainfo("DSW instance %s is left alone: the task continues elsewhere.", self.instance_id)
             return
         try:
             async with shared_hook(self.dsw_conn_id, self.region) as hook:
@@ -184,17 +184,17 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
 
     async def _stop(self, hook: DswHook, attempts: int) -> None:
         if await self._has_nothing_to_stop(hook):
-            await self.log.ainfo("DSW instance %s stops already.", self.instance_id)
+            await self.log.ainfo("DSW instance %s is already stopping.", self.instance_id)
             return
         try:
             answer = await hook.astop_instance(self.instance_id)
         except DswTransientError as error:
             if attempts <= 1 or not error.may_have_been_performed:
                 raise
-            await self.log.awarning("Looking again whether DSW instance %s stops. %s", self.instance_id, error)
+            await self.log.awarning("Checking again whether DSW instance %s is stopping. %s", self.instance_id, error)
             await self._stop(hook, attempts - 1)
         else:
-            asked = "StopInstance of DSW instance %s is accepted: the task was ended. RequestId: %s"
+            asked = "StopInstance of DSW instance %s was accepted: the task was ended. RequestId: %s"
             await self.log.ainfo(asked, self.instance_id, answer.get("RequestId"))
 
     async def _has_nothing_to_stop(self, hook: DswHook) -> bool:
@@ -277,7 +277,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         try:
             self.has_polled = await aget_xcom(_HAS_POLLED_KEY, **ti_fields(ti)) == ti.try_number
         except Exception as error:
-            await self.log.awarning("Airflow can't say whether the wait was polled before (%s).", type(error).__name__)
+            await self.log.awarning("Could not read whether the wait was polled before (%s).", type(error).__name__)
 
     async def save_has_polled(self) -> None:
         """Let whichever triggerer takes the wait over know that a poll has worked."""
@@ -288,7 +288,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         try:
             await aset_xcom(_HAS_POLLED_KEY, ti.try_number, **ti_fields(ti))
         except Exception as error:
-            await self.log.awarning("Airflow can't keep that the wait was polled (%s).", type(error).__name__)
+            await self.log.awarning("Could not save that the wait was polled (%s).", type(error).__name__)
 
     async def restore_wait(self) -> Wait:
         """
@@ -307,7 +307,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
                 if wait.operation.is_refined_by(operation):
                     return Wait(wait.condition, operation)
         except Exception as error:
-            await self.log.awarning("Airflow can't say what was seen of the operation (%s).", type(error).__name__)
+            await self.log.awarning("Could not read what is known of the operation (%s).", type(error).__name__)
         return wait
 
     async def save_operation(self, operation: Operation) -> None:
@@ -322,7 +322,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         try:
             await aset_xcom(_OPERATION_KEY, {"try": ti.try_number, "operation": operation.as_json()}, **ti_fields(ti))
         except Exception as error:
-            await self.log.awarning("Airflow can't keep what was seen of the operation (%s).", type(error).__name__)
+            await self.log.awarning("Could not save what is known of the operation (%s).", type(error).__name__)
 
     def _hard_limit(self) -> tuple[float | None, str]:
         limits = [] if self.execution_timeout is None else [(self.execution_timeout, "execution_timeout")]
@@ -406,7 +406,7 @@ class DswInstanceEventTrigger(DswBaseTrigger):
         watchable = [argument.name for argument in ARGUMENTS if argument.watchable]
         for name in (*watchable, "dsw_conn_id", "region", "queue"):
             if not is_literal(given[name]):
-                raise ValueError(f"{name}: Airflow renders no trigger of a watcher. Pass the value itself.")
+                raise ValueError(f"{name}: Airflow does not render the trigger of a watcher. Pass the value itself.")
         super().__init__(
             **{name: given[name] for name in watchable},
             dsw_conn_id=validation.text("dsw_conn_id", dsw_conn_id),
@@ -416,7 +416,9 @@ class DswInstanceEventTrigger(DswBaseTrigger):
         self.check_wait_arguments(self.wait_arguments() | given)
         self.condition()
         if queue is not None and not QUEUES_WATCHERS:
-            warnings.warn("queue: any triggerer may run this watcher; its own need Airflow 3.4.", stacklevel=2)
+            warnings.warn(
+                "queue: any triggerer may run this watcher; queues for watchers need Airflow 3.4.", stacklevel=2
+            )
         self.queue = validation.optional(validation.text)("queue", queue)
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:

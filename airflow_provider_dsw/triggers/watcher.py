@@ -77,7 +77,7 @@ class Watcher:
             return await self._compare(found)
         except Exception as error:  # the store's
             # Not to fire twice, the change waits for the next poll.
-            return [], self._warning(type(error).__name__, f"Airflow's memory does not work ({error}).")
+            return [], self._warning(type(error).__name__, f"Airflow's asset state store failed ({error}).")
 
     async def _compare(self, found: PollResult) -> tuple[list[Verdict], LogLine | None]:
         if self._last_seen is None:

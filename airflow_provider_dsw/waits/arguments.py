@@ -82,9 +82,7 @@ def check_compatible(given: Collection[str]) -> None:
     kind = _kind_of(given)
     for name in given:
         if not kind.accepts(name):
-            raise ValueError(
-                f"{name}: a wait for {kind.noun} has no {name.replace('_', ' ')}. Leave one of the two out."
-            )
+            raise ValueError(f"{name}: a wait for {kind.noun} takes no {name}. Leave one of the two out.")
 
 
 def _kind_of(given: Collection[str]) -> type[WaitCondition]:

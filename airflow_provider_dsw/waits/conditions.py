@@ -128,7 +128,7 @@ class WaitCondition:
 
     def describe_failure(self, verdict: Verdict) -> str:
         """Say in words what a failure has come to."""
-        return f"DSW instance {self.instance_id} is {verdict.last_status}: {self} can no longer be."
+        return f"DSW instance {self.instance_id} is {verdict.last_status} and can no longer do what is waited for"
 
     def _failures(self, *targets: str) -> frozenset[str]:
         if self.failure_statuses is not None:

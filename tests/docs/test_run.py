@@ -128,7 +128,7 @@ def test_a_connection_that_is_not_there_is_named(dag_file: Path, environment: di
     ended = run(dag_file, environment=environment)
 
     assert ended.returncode == 1
-    assert "Let it: --conn-id dsw_default --conn-id dsw_other\n" in ended.stdout
+    assert "Add: --conn-id dsw_default --conn-id dsw_other\n" in ended.stdout
 
 
 @pytest.mark.slow
@@ -231,7 +231,7 @@ def test_a_mistyped_argument_is_told_with_the_line_that_it_stands_in(
         "Traceback (most recent call last):",
         f'  File "{dag_file}", line 12, in <module>',
     ]
-    assert "'Runing' is no instance status. Did you mean 'Running'?" in ended.stderr
+    assert "'Runing' is not an instance status. Did you mean 'Running'?" in ended.stderr
 
 
 # Its end

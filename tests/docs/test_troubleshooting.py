@@ -103,7 +103,7 @@ PROVOKED: dict[str, Provoke] = {
     "Code Throttling.User": by_fault(status=429),
     "can no longer reach": by_sensor("Failed"),
     "The RAM action paidsw:GetInstanceEvents": without_events,
-    "is no instance status. Did you mean": by_sensor(target_status="Runing"),
+    "is not an instance status. Did you mean": by_sensor(target_status="Runing"),
     "has no time zone": by_sensor(snapshot_created_after="2026-01-31T08:00:00"),
 }
 

@@ -113,7 +113,7 @@ def test_an_expression_reaches_into_the_answer(expression, value):
 
 
 def test_an_expression_that_does_not_fit_the_answer_says_so():
-    with pytest.raises(ValueError, match=r"fields\['n'\]: 'length\(PodIps\)' does not fit the answer"):
+    with pytest.raises(ValueError, match=r"fields\['n'\]: 'length\(PodIps\)' can't be evaluated on the answer"):
         select({}, {"n": "length(PodIps)"})
 
 
@@ -126,24 +126,24 @@ def test_an_expression_that_does_not_fit_the_answer_says_so():
         ([], "empty. Leave it out"),
         ({}, "empty. Leave it out"),
         ((), "empty. Leave it out"),
-        ([""], "'' is no name"),
-        (["Status", " "], "' ' is no name"),
-        ([None], "None is no name"),
-        ([3], "3 is no name"),
-        ({"": "Status"}, "'' is no name"),
+        ([""], "'' is not a name"),
+        (["Status", " "], "' ' is not a name"),
+        ([None], "None is not a name"),
+        ([3], "3 is not a name"),
+        ({"": "Status"}, "'' is not a name"),
         ({"return_value": "Status"}, "'return_value' is the key"),
         ("Status", "'Status' is neither a list of field names nor a dict"),
         (7, "7 is neither a list of field names nor a dict"),
         (["Statsu"], "no field 'Statsu'. Did you mean 'Status'?"),
         (["status"], "Did you mean 'Status'?"),
         (["JupyterLabUrl"], "Did you mean 'JupyterlabUrl'?"),
-        (["GPUs"], "Known are: WorkspaceId,"),
+        (["GPUs"], "Known names: WorkspaceId,"),
         (["CloudDisks[0].Capacity"], "no field 'CloudDisks[0].Capacity'."),
-        ({"disk": ""}, "fields['disk']: '' is no JMESPath expression"),
-        ({"disk": "  "}, "fields['disk']: '  ' is no JMESPath expression"),
-        ({"disk": None}, "fields['disk']: None is no JMESPath expression"),
-        ({"disk": "CloudDisks[0"}, "fields['disk']: 'CloudDisks[0' is not JMESPath"),
-        ({"disk": "CloudDisks..Capacity"}, "is not JMESPath"),
+        ({"disk": ""}, "fields['disk']: '' is not a JMESPath expression"),
+        ({"disk": "  "}, "fields['disk']: '  ' is not a JMESPath expression"),
+        ({"disk": None}, "fields['disk']: None is not a JMESPath expression"),
+        ({"disk": "CloudDisks[0"}, "fields['disk']: 'CloudDisks[0' is not valid JMESPath"),
+        ({"disk": "CloudDisks..Capacity"}, "is not valid JMESPath"),
     ],
 )
 def test_what_can_t_be_asked_for_is_refused_with_the_reason(fields, words):
@@ -159,7 +159,11 @@ def test_no_fields_at_all_is_fine():
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("statu", " Did you mean 'Status'?"), ("xyz", " Known are: Status, Image."), (None, " Known are: Status, Image.")],
+    [
+        ("statu", " Did you mean 'Status'?"),
+        ("xyz", " Known names: Status, Image."),
+        (None, " Known names: Status, Image."),
+    ],
 )
 def test_a_suggestion_is_the_nearest_name_or_all_of_them(word, hint):
     assert did_you_mean(word, ("Status", "Image")) == hint

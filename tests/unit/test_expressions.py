@@ -14,13 +14,13 @@ SECRET = "s3cr3t-value"
 @pytest.mark.parametrize(
     ("expression", "says"),
     [
-        ("Labels[0", "is not JMESPath"),
-        ("Labels..Key", "is not JMESPath"),
-        ("", "is no JMESPath expression"),
-        ("  ", "is no JMESPath expression"),
-        (None, "is no JMESPath expression"),
-        (True, "is no JMESPath expression"),
-        (["Status"], "is no JMESPath expression"),
+        ("Labels[0", "is not valid JMESPath"),
+        ("Labels..Key", "is not valid JMESPath"),
+        ("", "is not a JMESPath expression"),
+        ("  ", "is not a JMESPath expression"),
+        (None, "is not a JMESPath expression"),
+        (True, "is not a JMESPath expression"),
+        (["Status"], "is not a JMESPath expression"),
         ("lenght(Labels)", r"there is no function lenght\(\)"),
         ("Labels[?lenght(Key) > `1`]", r"there is no function lenght\(\)"),
         ("abs(a, b)", r"abs\(\) takes 1 arguments, not 2"),
@@ -54,11 +54,11 @@ def test_what_is_right_is_taken(expression: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "says"),
     [
-        ("abs(Missing)", r"abs\(\) takes number, and found null"),
-        ("abs(Password)", r"abs\(\) takes number, and found string"),
+        ("abs(Missing)", r"abs\(\) takes number, not null"),
+        ("abs(Password)", r"abs\(\) takes number, not string"),
         ("sum([Password])", r"sum\(\) takes array-number"),
-        ("Password > `1`", "What it compares is of different types"),
-        ("sort_by(Mixed, &value)", r"sort_by\(\) takes number, and found string"),
+        ("Password > `1`", "It compares values of different types"),
+        ("sort_by(Mixed, &value)", r"sort_by\(\) takes number, not string"),
     ],
 )
 def test_why_an_answer_can_not_be_evaluated_is_said_without_its_values(expression: str, says: str) -> None:

@@ -71,7 +71,9 @@ BAD_IDS = [
 @pytest.mark.parametrize("use", [*EVERYWHERE, *PARSED])
 @pytest.mark.parametrize("bad", [*BAD_IDS, None, 7, 0, 1.5, True])
 def test_a_malformed_id(bad, use, dsw_default):
-    with pytest.raises(ValueError, match=r"instance_id: .* is no id\. Ids are letters, digits, '-' and '_'") as raised:
+    with pytest.raises(
+        ValueError, match=r"instance_id: .* is not a valid id\. Ids are letters, digits, '-' and '_'"
+    ) as raised:
         use(instance_id=bad)
 
     assert repr(bad) in str(raised.value)
@@ -84,7 +86,7 @@ def test_an_id_that_turns_out_malformed_when_it_is_rendered(rendered, make, dsw_
     task = make(instance_id="{{ params.id }}")
     task.instance_id = rendered
 
-    with pytest.raises(ValueError, match=r"instance_id: .* is no id"):
+    with pytest.raises(ValueError, match=r"instance_id: .* is not a valid id"):
         task.execute({})
 
     assert dsw_default.requests == []
@@ -92,7 +94,7 @@ def test_an_id_that_turns_out_malformed_when_it_is_rendered(rendered, make, dsw_
 
 @pytest.mark.parametrize("bad", ["", "snp/1", "snp-1?", " ", 7])
 def test_a_malformed_snapshot_id(bad):
-    with pytest.raises(ValueError, match=r"snapshot_id: .* is no id"):
+    with pytest.raises(ValueError, match=r"snapshot_id: .* is not a valid id"):
         sensor(snapshot_id=bad)
 
 
@@ -119,7 +121,7 @@ def test_a_connection_that_lacks_something(change, words, use, dsw_default, monk
 
 @pytest.mark.parametrize("use", [use_sensor, use_operator])
 def test_a_region_that_is_none(use, dsw_default):
-    with pytest.raises((DswConnectionError, DswWaitFailedError), match="region 'cn hangzhou' is no region id like"):
+    with pytest.raises((DswConnectionError, DswWaitFailedError), match="region 'cn hangzhou' is not a region id like"):
         use(region="cn hangzhou")
 
     assert dsw_default.requests == []
@@ -130,16 +132,16 @@ def test_a_region_that_is_none(use, dsw_default):
     [
         ("running", "Did you mean 'Running'?"),
         ("Runing", "Did you mean 'Running'?"),
-        ("Success", "Known are: Creating, "),
-        ("", "Known are: "),
-        (None, "Known are: "),
+        ("Success", "Known names: Creating, "),
+        ("", "Known names: "),
+        (None, "Known names: "),
         (["Running", "Stoped"], "Did you mean 'Stopped'?"),
         ({"Runing"}, "Did you mean 'Running'?"),
-        ([None], "Known are: "),
+        ([None], "Known names: "),
     ],
 )
 def test_an_unknown_target_status(status, hint):
-    with pytest.raises(ValueError, match=r"target_status: .* is no instance status") as raised:
+    with pytest.raises(ValueError, match=r"target_status: .* is not an instance status") as raised:
         sensor(target_status=status)
 
     assert hint in str(raised.value)
@@ -153,7 +155,7 @@ def test_no_target_status_at_all(status):
 
 @pytest.mark.parametrize("status", ["Broken", ["Failed", "broken"], [None], 7])
 def test_an_unknown_failure_status(status):
-    with pytest.raises(ValueError, match=r"failure_statuses: .* is no instance status"):
+    with pytest.raises(ValueError, match=r"failure_statuses: .* is not an instance status"):
         sensor(failure_statuses=status)
 
 
@@ -178,13 +180,13 @@ def test_a_status_that_turns_out_unknown_when_it_is_rendered(dsw_default):
 )
 @pytest.mark.parametrize("target", ["Running", "Saved", ["Saved"]])
 def test_a_target_status_for_a_snapshot(target, which):
-    with pytest.raises(ValueError, match=r"target_status: a wait for a snapshot.* has no target status\. Leave"):
+    with pytest.raises(ValueError, match=r"target_status: a wait for a snapshot.* takes no target_status\. Leave"):
         sensor(target_status=target, **which)
 
 
 @pytest.mark.parametrize("other", [{"snapshot_image": "image-1"}, {"snapshot_created_after": "2026-01-31T12:00:00Z"}])
 def test_a_snapshot_that_is_named_twice(other):
-    with pytest.raises(ValueError, match=r"a wait for a snapshot by its snapshot_id has no .*\. Leave one"):
+    with pytest.raises(ValueError, match=r"a wait for a snapshot by its snapshot_id takes no .*\. Leave one"):
         sensor(snapshot_id="snp-1", **other)
 
 
@@ -205,7 +207,7 @@ def test_a_moment_that_is_none_or_could_be_any(moment, words):
 
 @pytest.mark.parametrize("image", ["", "  ", 7])
 def test_an_image_that_is_none(image):
-    with pytest.raises(ValueError, match=r"snapshot_image: .* is no ImageId, ImageName or ImageUrl"):
+    with pytest.raises(ValueError, match=r"snapshot_image: .* is not an ImageId, ImageName or ImageUrl"):
         sensor(snapshot_image=image)
 
 
@@ -229,12 +231,12 @@ def test_a_snapshot_argument_that_is_rendered_to_nothing(name, rendered, dsw_def
         (["status"], "Did you mean 'Status'?"),
         (["Status", "JupyterLabURL"], "Did you mean 'JupyterlabUrl'?"),
         ([], "empty. Leave it out for the default details"),
-        ([""], "'' is no name"),
-        ([None], "None is no name"),
+        ([""], "'' is not a name"),
+        ([None], "None is not a name"),
         ("Status", "'Status' is neither a list of field names nor a dict"),
-        ({"disk": "CloudDisks[0"}, "fields['disk']: 'CloudDisks[0' is not JMESPath"),
-        ({"disk": ""}, "fields['disk']: '' is no JMESPath expression"),
-        ({"disk": 7}, "fields['disk']: 7 is no JMESPath expression"),
+        ({"disk": "CloudDisks[0"}, "fields['disk']: 'CloudDisks[0' is not valid JMESPath"),
+        ({"disk": ""}, "fields['disk']: '' is not a JMESPath expression"),
+        ({"disk": 7}, "fields['disk']: 7 is not a JMESPath expression"),
     ],
 )
 def test_fields_that_can_t_be_had(fields, words):

@@ -207,7 +207,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 def test_a_body_deeper_than_json_goes_is_refused() -> None:
-    with pytest.raises(ValueError, match="it: it holds what JSON can't express"):
+    with pytest.raises(ValueError, match="it: it holds a value that JSON can't express"):
         validation.body("it", nested(100_000))
 
 
@@ -247,8 +247,8 @@ def test_what_may_be_a_secret_is_not_shown(check: Check, value: object) -> None:
         (validation.boolean, "{{ params.save }}", "is not templated. To decide at run time, choose between two tasks"),
         (validation.texts, "/mnt/data", "Write one as ['…']"),
         (validation.statuses, "Failed", "Write a list of them: ['Failed']"),
-        (validation.identifier, 1.5, "Quote it inside of the template: \"'{{ … }}'\""),
-        (validation.snapshot_name, 1.5, "Quote it inside of the template: \"'{{ … }}'\""),
+        (validation.identifier, 1.5, "Quote it inside the template: \"'{{ … }}'\""),
+        (validation.snapshot_name, 1.5, "Quote it inside the template: \"'{{ … }}'\""),
         (validation.body, "{}", "render_template_as_native_obj=True"),
     ],
 )

@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve_parser = commands.add_parser(
         "serve",
-        help="serve the DSW API on loopback (what is done when no command is named; see: serve --help)",
+        help="serve the DSW API on loopback (the default command; see: serve --help)",
         description="Serve the DSW API on loopback until Ctrl-C. Without --instance: a few instances to try.",
     )
     add_emulator_options(serve_parser, port=DEFAULT_PORT)
@@ -126,8 +126,8 @@ def doubtful_statuses(instances: Sequence[tuple[str, Steps]] | None) -> Iterator
     for instance_id, steps in instances or ():
         for status, *_ in steps:
             if status not in INSTANCE_STATUSES:
-                told = f"{status!r} is no status of an instance.{did_you_mean(status, INSTANCE_STATUSES)}"
-                yield f"--instance {instance_id}: {told} It is served as it is.\n"
+                told = f"{status!r} is not an instance status.{did_you_mean(status, INSTANCE_STATUSES)}"
+                yield f"--instance {instance_id}: {told} It is served anyway.\n"
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -227,7 +227,7 @@ def _speed(text: str) -> float:
 def _option(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     if name not in ASSUMABLE:
-        raise argparse.ArgumentTypeError(f"there is no {name!r} to assume.{did_you_mean(name, sorted(ASSUMABLE))}")
+        raise argparse.ArgumentTypeError(f"{name!r} is not an assumption.{did_you_mean(name, sorted(ASSUMABLE))}")
     default = getattr(Options, name)
     try:
         if isinstance(default, bool):
@@ -258,7 +258,7 @@ def _instance(text: str) -> tuple[str, Steps]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}. Write it like dsw-abc=Starting:20,Running") from None
     if not instance_id:
-        raise argparse.ArgumentTypeError(f"{text!r} begins with no instance id")
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with an instance id")
     return instance_id, steps
 
 

@@ -50,7 +50,7 @@ def load(path: Path, dag_id: str | None) -> Any:
             error = "".join([*before.splitlines(keepends=True)[:1], own, after])
         raise ProblemError(f"Airflow can't import it:\n{error}")
     if not bag.dags:
-        raise ProblemError("no DAG in it. Is the DAG made at the top level, is the @dag function called?")
+        raise ProblemError("no DAG in it. Is the DAG created at the top level, and is the @dag function called?")
     if dag_id is None and len(bag.dags) > 1:
         raise ProblemError(f"several DAGs in it; choose one with --dag: {', '.join(sorted(bag.dags))}")
     if dag_id is not None and dag_id not in bag.dags:

@@ -201,7 +201,7 @@ class DagRun:
             )
         if self._undefined:
             options = " ".join(f"--conn-id {conn_id}" for conn_id in sorted({*self.conn_ids, *self._undefined}))
-            say(f"The DAG names a connection that does not lead to the emulator yet. Let it: {options}")
+            say(f"The DAG uses a connection that does not lead to the emulator yet. Add: {options}")
         if self._state != "success" and not self.verbose:
             say("Airflow's own log: the same command with --verbose.")
         return 0 if self._state == "success" else 1

@@ -14,7 +14,7 @@ from tests.system.live.real_airflow import Airflow
 @pytest.mark.parametrize(
     ("change", "works", "words"),
     [
-        ({}, True, "answers. Instances that it lists: "),
+        ({}, True, "answers. Instances listed: "),
         ({"password": "the-wrong-secret"}, False, "Check password (the AccessKey secret)"),
     ],
 )

@@ -285,7 +285,7 @@ BAD_IDS = [
     ],
 )
 def test_a_malformed_id_is_refused_before_anything_is_looked_up_or_sent(name, call, bad):
-    with pytest.raises(ValueError, match=f"^{name}: .* is no id. Ids are letters, digits") as raised:
+    with pytest.raises(ValueError, match=f"^{name}: .* is not a valid id. Ids are letters, digits") as raised:
         call(DswHook("no_such_connection"), bad)
 
     assert repr(bad) in str(raised.value)
@@ -391,7 +391,7 @@ def test_a_change_that_was_certainly_not_made_is_asked_for_again(change, fault, 
 def test_a_change_that_never_got_to_the_service_was_not_made(change, where, monkeypatch):
     hook = connect(monkeypatch, **KEY, **where, extra={"protocol": "http"})
 
-    with pytest.raises(DswTransientError, match=rf"\(try {MAX_ATTEMPTS} of {MAX_ATTEMPTS}\)") as raised:
+    with pytest.raises(DswTransientError, match=rf"\(attempt {MAX_ATTEMPTS} of {MAX_ATTEMPTS}\)") as raised:
         CHANGES[change](hook)
 
     assert not raised.value.may_have_been_performed
@@ -443,7 +443,7 @@ def test_a_snapshot_is_created_with_what_is_given_and_nothing_else(given, sent, 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"snapshot_name": ""}, "snapshot_name: '' is not of lowercase letters"),
+        ({"snapshot_name": ""}, "snapshot_name: '' is not a name of lowercase letters"),
         ({"snapshot_name": "Model"}, "snapshot_name: 'Model'"),
         ({"snapshot_name": "a b"}, "snapshot_name"),
         ({"snapshot_name": "a\n"}, "snapshot_name"),

@@ -148,9 +148,9 @@ def test_what_an_auth_type_needs_is_enough(auth_type, monkeypatch):
     [
         ({"extra": {}, "host": ""}, ["region", "host", "cn-hangzhou"]),
         ({"extra": {"region": " "}, "host": None}, ["region", "host"]),
-        ({"extra": {"region": "cn hangzhou"}}, ["region 'cn hangzhou' is no region id"]),
-        ({"extra": {"region": "pai-dsw.cn-hangzhou.aliyuncs.com"}}, ["is no region id like 'cn-hangzhou'"]),
-        ({"extra": {"region": "x/../y"}}, ["is no region id"]),
+        ({"extra": {"region": "cn hangzhou"}}, ["region 'cn hangzhou' is not a region id"]),
+        ({"extra": {"region": "pai-dsw.cn-hangzhou.aliyuncs.com"}}, ["is not a region id like 'cn-hangzhou'"]),
+        ({"extra": {"region": "x/../y"}}, ["is not a region id"]),
         ({"host": "https://dsw.example.com"}, ["host", "without scheme and path", "'protocol'"]),
         ({"host": "dsw.example.com/api"}, ["host", "without scheme and path"]),
         ({"host": "user:the-key-secret@dsw.example.com"}, ["host", "without scheme and path"]),

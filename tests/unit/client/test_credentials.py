@@ -322,7 +322,7 @@ def test_what_is_expired_again_after_a_renewal_is_a_denial(kind: Kind, servers: 
 def test_what_is_handed_out_expired_is_a_denial(kind: Kind, servers: Servers, ask: Ask) -> None:
     servers.grants.lifetime = -HOUR
 
-    with pytest.raises(DswAccessDeniedError, match=r"could not be fetched \(they have expired already\)") as raised:
+    with pytest.raises(DswAccessDeniedError, match=r"could not be fetched \(they have already expired\)") as raised:
         ask(servers.hook(kind))
 
     assert kind.name in str(raised.value)

@@ -227,7 +227,7 @@ def test_each_failure_of_the_network_is_transient_says_what_it_was_and_leaks_not
 
     assert type(error) is DswTransientError
     assert words in str(error)
-    assert f"(try {MAX_ATTEMPTS} of {MAX_ATTEMPTS})" in str(error)
+    assert f"(attempt {MAX_ATTEMPTS} of {MAX_ATTEMPTS})" in str(error)
     assert (error.code, error.status_code, error.request_id, error.message) == (None, None, None, None)
     assert leaks(error) == []
     assert error.__cause__ is None

@@ -314,7 +314,7 @@ def test_https_goes_through_a_tunnel_of_the_proxy(proxy_url, ask, tls_service, m
 def test_a_proxy_that_opens_no_tunnel_is_named_as_the_cause(ask, tls_service, monkeypatch):
     with Tunnel(tls_service.port, status=407) as proxy:
         monkeypatch.setenv("https_proxy", f"user:the-word@127.0.0.1:{proxy.port}")
-        with pytest.raises(DswTransientError, match=r"the proxy does not let it through \(HTTP 407\)") as raised:
+        with pytest.raises(DswTransientError, match=r"the proxy refuses the connection \(HTTP 407\)") as raised:
             ask(DswHook())
 
     assert "the-word" not in str(raised.value)
@@ -444,7 +444,7 @@ def test_credentials_that_no_header_can_hold_are_quoted_nowhere(token, ask, monk
         extra = {"auth_type": "credentials_uri", "credentials_uri": f"http://127.0.0.1:{credentials.port}/"}
         with (
             caplog.at_level(logging.DEBUG),
-            pytest.raises(DswAccessDeniedError, match="what was fetched is no key of Alibaba Cloud") as raised,
+            pytest.raises(DswAccessDeniedError, match="what was fetched is not an Alibaba Cloud key") as raised,
         ):
             ask(connect_to(monkeypatch, 1, **extra))
 

@@ -137,7 +137,7 @@ def test_what_a_retry_would_not_change_is_not_tried_again(ask, dsw_default, paus
     with pytest.raises(DswInstanceNotFoundError) as raised:
         ask(DswHook())
 
-    assert "try" not in str(raised.value)
+    assert "attempt" not in str(raised.value)
     assert pauses == []
 
 

@@ -34,7 +34,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
         ("Region", "Did you mean 'region'?"),
         ("read-timeout", "Did you mean 'read_timeout'?"),
         ("securityToken", "Did you mean 'security_token'?"),
-        ("foo", "Known are: region, network,"),
+        ("foo", "Known names: region, network,"),
     ],
 )
 def test_a_key_that_nothing_reads_is_a_warning(key, near, ask, emulator, monkeypatch, warnings_of):
@@ -64,12 +64,12 @@ def test_keys_that_are_known_are_no_warning(ask, emulator, monkeypatch, warnings
         (
             {"host": "h", "extra": {"auth_type": "ram_role_arn", "roleArn": "acs:ram::1:role/the-role"}},
             "extra 'role_arn' is not set",
-            "extra has 'roleArn', which nothing reads. Did you mean 'role_arn'?",
+            "extra has 'roleArn', which is not a known key. Did you mean 'role_arn'?",
         ),
         (
             {"host": "h", "login": "", "extra": {"acces_key_id": "the-id"}},
             "login (the AccessKey id) is not set",
-            "extra has 'acces_key_id', which nothing reads. Did you mean 'access_key_id'?",
+            "extra has 'acces_key_id', which is not a known key. Did you mean 'access_key_id'?",
         ),
     ],
 )
@@ -86,7 +86,7 @@ def test_the_test_of_the_connection_names_them_too(emulator, monkeypatch):
     works, words = to_emulator(monkeypatch, emulator, netwrok="vpc").test_connection()
 
     assert works
-    assert "extra has 'netwrok', which nothing reads. Did you mean 'network'?" in words
+    assert "extra has 'netwrok', which is not a known key. Did you mean 'network'?" in words
 
     works, words = connect(monkeypatch, **KEY, extra={"regoin": "cn-hangzhou"}).test_connection()
 

@@ -96,17 +96,17 @@ def test_only_an_error_that_a_retry_may_mend_leaves_the_task_its_retries(fault, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"instance_id": ""}, "instance_id: '' is no id"),
-        ({"instance_id": None}, "instance_id: None is no id"),
-        ({"instance_id": 7}, "instance_id: 7 is no id"),
-        ({"instance_id": "a/b"}, "instance_id: 'a/b' is no id"),
+        ({"instance_id": ""}, "instance_id: '' is not a valid id"),
+        ({"instance_id": None}, "instance_id: None is not a valid id"),
+        ({"instance_id": 7}, "instance_id: 7 is not a valid id"),
+        ({"instance_id": "a/b"}, "instance_id: 'a/b' is not a valid id"),
         ({"fields": []}, "fields: empty. Leave it out"),
         ({"fields": {}}, "fields: empty"),
-        ({"fields": [""]}, "fields: '' is no name"),
-        ({"fields": {"": "Status"}}, "fields: '' is no name"),
+        ({"fields": [""]}, "fields: '' is not a name"),
+        ({"fields": {"": "Status"}}, "fields: '' is not a name"),
         ({"fields": "Status"}, "neither a list of field names nor a dict"),
         ({"fields": ["Statsu"]}, "Did you mean 'Status'?"),
-        ({"fields": {"disk": "CloudDisks[0"}}, "is not JMESPath"),
+        ({"fields": {"disk": "CloudDisks[0"}}, "is not valid JMESPath"),
         ({"fields": {"return_value": "Status"}}, "'return_value' is the key"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_templated_id_is_checked_when_it_is_rendered(dsw_default):
     operator = DswGetInstanceOperator(task_id="t", instance_id="{{ params.id }}")
     operator.instance_id = ""
 
-    with pytest.raises(ValueError, match="instance_id: '' is no id"):
+    with pytest.raises(ValueError, match="instance_id: '' is not a valid id"):
         operator.execute({})
 
     assert dsw_default.requests == []

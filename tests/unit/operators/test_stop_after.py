@@ -199,7 +199,7 @@ def test_a_timer_that_is_over_before_the_service_takes_it_can_t_be_set(make: Mak
     emulator.start_timeline = [("Starting", 0.6), ("Running", None)]
     emulator.add_instance(ID, "Stopped")
 
-    with pytest.raises(DswOperationFailedError, match="stop_after is over"):
+    with pytest.raises(DswOperationFailedError, match="stop_after has already passed"):
         run(make(DswStartInstanceOperator, stop_after=0.3))
 
     assert emulator.status(ID) in ("Stopping", "Stopped")

@@ -246,7 +246,7 @@ def test_a_failed_instance_that_the_service_does_not_stop_is_no_error(
 
     log = capsys.readouterr().out
     assert [request.status for request in emulator.calls("StopInstance")] == [400]
-    assert "is Failed, and the service stops nothing" in log
+    assert "is Failed and the service refuses to stop it" in log
     assert "could not be stopped" not in log
 
 

@@ -52,6 +52,17 @@ def test_the_log_has_a_line_for_each_change_and_one_at_the_end(
     assert re.findall(rf"DSW instance {ID}: (\w+) \(waiting for", log) == ["Creating", "Starting"]
     # A deferred wait with so short an interval looks as if its triggerer had started again.
     assert len(re.findall(r"Waited 0:00:0\d and (?:at least )?5 polls for DSW instance", log)) == 1
+    assert log.count("to be Running, without success.") == 1
+
+
+def test_the_last_line_of_a_wait_that_has_succeeded_says_no_more_than_how_long_it_took(
+    run: Run, emulator: DswEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator.add_instance(ID, per_poll=["Starting", "Running"])
+    run()
+    assert re.search(
+        rf"Waited \S+ and (?:at least )?2 polls for DSW instance {ID} to be Running\.", capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("status", ["Failed", "Deleting", "ArrearStopping", "Arrearge"])

@@ -165,7 +165,7 @@ def test_what_only_a_worker_can_render_is_deferred_by_one(value: Any) -> None:
 @pytest.mark.parametrize("name", ["instance_id", "target_status", "snapshot_created_after", "dsw_conn_id", "region"])
 def test_what_renders_natively_is_deferred_by_a_worker(name: str) -> None:
     """The triggerer would make a text of a list."""
-    says = f"no start_from_trigger, {name} can only be rendered by a worker"
+    says = f"start_from_trigger has no effect, {name} can only be rendered by a worker"
     with DAG("dag", schedule=None, render_template_as_native_obj=True), pytest.warns(UserWarning, match=says):
         sensor = sensor_from_trigger(**{name: "{{ params.x }}"})
 

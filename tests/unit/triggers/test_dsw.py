@@ -409,7 +409,7 @@ def test_what_happened_while_no_triggerer_ran_is_one_event(supervisor: Superviso
 
 
 @needs_airflow_3_3
-def test_a_watcher_whose_memory_does_not_work_fires_once_it_does(
+def test_a_watcher_whose_state_store_fails_fires_once_it_works(
     supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def story() -> list[str]:
@@ -428,7 +428,7 @@ def test_a_watcher_whose_memory_does_not_work_fires_once_it_does(
         return one.fired
 
     assert asyncio.run(story()) == ["Running"]
-    assert "".join(capsys.readouterr()).count("Airflow's memory does not work (no database).") == 2
+    assert "".join(capsys.readouterr()).count("Airflow's asset state store failed (no database).") == 2
 
 
 # Operators

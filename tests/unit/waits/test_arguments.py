@@ -134,7 +134,7 @@ def test_an_argument_that_is_rendered_to_none_does_not_turn_into_another_wait(na
     ("arguments", "says"),
     [
         ({"target_status": "Running", "wait_for_snapshot": True}, "^Task 'wait': target_status: a wait for a snapshot"),
-        ({"target_status": "Running", "snapshot_image": "a"}, "target_status: a wait for a snapshot has no target"),
+        ({"target_status": "Running", "snapshot_image": "a"}, "target_status: a wait for a snapshot takes no target"),
         ({"target_status": "{{ params.x }}", "snapshot_id": "b"}, "target_status: a wait for a snapshot by its"),
         ({"wait_for_snapshot": "yes"}, "wait_for_snapshot: 'yes' is neither True nor False"),
         ({"wait_for_snapshot": "{{ params.x }}"}, "neither True nor False"),
@@ -146,7 +146,7 @@ def test_what_contradicts_itself_is_refused_where_the_dag_is_parsed(arguments, s
 
 
 def test_an_event_trigger_refuses_the_same():
-    with pytest.raises(ValueError, match="target_status: a wait for a snapshot has no target"):
+    with pytest.raises(ValueError, match="target_status: a wait for a snapshot takes no target"):
         DswInstanceEventTrigger(instance_id=ID, target_status="Running", snapshot_image="a")
 
 
@@ -215,10 +215,10 @@ def test_any_snapshot_argument_makes_it_a_wait_for_a_snapshot(which):
         ("running", "Did you mean 'Running'?"),
         ("Runing", "Did you mean 'Running'?"),
         ("SAVE_FAILED", "Did you mean 'SaveFailed'?"),
-        ("Success", "Known are: Creating,"),
-        ("", "Known are: Creating,"),
-        (None, "Known are: Creating,"),
-        (3, "Known are: Creating,"),
+        ("Success", "Known names: Creating,"),
+        ("", "Known names: Creating,"),
+        (None, "Known names: Creating,"),
+        (3, "Known names: Creating,"),
     ],
 )
 @pytest.mark.parametrize("name", ["target_status", "failure_statuses"])
@@ -264,5 +264,5 @@ def test_what_is_no_moment_is_refused(value):
 
 @pytest.mark.parametrize("image", ["", "  ", 7])
 def test_what_is_no_image_is_refused(image):
-    with pytest.raises(ValueError, match="is no ImageId, ImageName or ImageUrl"):
+    with pytest.raises(ValueError, match="is not an ImageId, ImageName or ImageUrl"):
         of(ID, snapshot_image=image)

@@ -139,7 +139,7 @@ def test_a_taken_port_is_told_in_one_line():
         ("--instance", "dsw=Starting:-1,Running", "not a step"),
         ("--instance", "dsw=Starting:nan,Running", "not a step"),
         ("--instance", "dsw=", "not a step"),
-        ("--instance", "=Running", "no instance id"),
+        ("--instance", "=Running", "does not begin with an instance id"),
         ("--assume", "modifed_time=missing", "Did you mean 'modified_time'?"),
         ("--assume", "modified_time=sometimes", "is one of"),
         ("--assume", "unique_names=perhaps", "true or false"),
@@ -188,10 +188,10 @@ def test_a_mistyped_status_is_served_but_told():
     with running(
         "--port", "0", "--instance", "dsw-abc=Starting:2,Runing", "--instance", "dsw=Saving:1,Saved"
     ) as command:
-        told = command.until("no status of an instance")
+        told = command.until("is not an instance status")
 
     assert told == (
-        "--instance dsw-abc: 'Runing' is no status of an instance. Did you mean 'Running'? It is served as it is."
+        "--instance dsw-abc: 'Runing' is not an instance status. Did you mean 'Running'? It is served anyway."
     )
 
 
