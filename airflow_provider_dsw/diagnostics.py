@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from airflow_provider_dsw.exceptions import (
     DswConnectionError,
@@ -24,7 +24,7 @@ from airflow_provider_dsw.version_compat import AirflowSensorTimeout, AirflowSki
 from airflow_provider_dsw.waits.answers import time_in
 
 if TYPE_CHECKING:
-    from airflow_provider_dsw.mixins import DswWaitMixin
+    from airflow_provider_dsw.hooks.dsw import DswHook
 
 T = TypeVar("T")
 
@@ -39,7 +39,25 @@ SESSIONS = 10
 _TIMEOUTS = (AirflowSensorTimeout, AirflowTaskTimeout, DswTimeoutError, AirflowSkipException)
 
 
-def explain(task: DswWaitMixin, error: BaseException, since: float | None) -> bool:
+class Task(Protocol):
+    """What is needed of a task."""
+
+    instance_id: Any
+
+    @property
+    def log(self) -> Any:
+        """The task's log."""
+
+    @property
+    def hook(self) -> DswHook:
+        """The task's hook."""
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """What an event must not echo."""
+
+
+def explain(task: Task, error: BaseException, since: float | None) -> bool:
     """
     Log what the service tells of a wait that has failed or timed out, and let the error's text end with the last event.
 
@@ -67,7 +85,7 @@ def _is_refusal(error: BaseException) -> bool:
     return getattr(error, "status_code", None) is not None
 
 
-def log_past(task: DswWaitMixin, instance_id: str, since: float | None, *, wants_last: bool = False) -> str | None:
+def log_past(task: Task, instance_id: str, since: float | None, *, wants_last: bool = False) -> str | None:
     """
     Log an instance's last events and the time that it spent in each status, and return its last event.
 
@@ -96,7 +114,7 @@ def log_past(task: DswWaitMixin, instance_id: str, since: float | None, *, wants
 class _Past:
     """What is told of one instance's past, as far as the time limit allows."""
 
-    def __init__(self, task: DswWaitMixin, instance_id: str, since: float | None) -> None:
+    def __init__(self, task: Task, instance_id: str, since: float | None) -> None:
         self._ends = time.monotonic() + TIME_LIMIT
         self._log = task.log
         self._hook = task.hook

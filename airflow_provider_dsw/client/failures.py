@@ -3,7 +3,7 @@ From what went wrong on the wire to one of the provider's errors.
 
 The only place that knows error codes. The rules are those of the API page (``InternalError``,
 ``ValidationError``, HTTP 400 and 404) and of Alibaba Cloud's common error codes; what is not documented is
-named in :data:`ASSUMPTIONS`.
+named in :mod:`~airflow_provider_dsw.waits.assumptions`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,6 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.secrets import MAX_TEXT, MAX_WORD, clean
-
-ASSUMPTIONS = (
-    "HTTP 404 means that the instance or snapshot is gone, unless Code or Message speak of credentials, of a "
-    "permission (as a sister API answers: 404 with 100700008, 'denied by RAM') or of the API itself.",
-    "Every refusal of the service's own has a Code or a RequestId. A 404 without either comes from a gateway or proxy "
-    "on the way; so does any other 4xx that has no Message either, in the API's own spelling.",
-    "Some products throttle with HTTP 400, so a Code that begins with Throttling counts more than the status.",
-    "A header x-acs-retry-after means that the same request may work later, whatever the status.",
-    "SignatureNonceUsed comes from a replay by the network; a new request has a new nonce.",
-)
 
 MAX_RETRY_AFTER = 300.0
 """Seconds: a longer ``x-acs-retry-after`` counts as this, for the hook and for a wait."""

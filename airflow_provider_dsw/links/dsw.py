@@ -24,11 +24,6 @@ from airflow_provider_dsw.version_compat import aset_xcom
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
-ASSUMPTIONS = (
-    "The PAI console shows a workspace at CONSOLE_URL, on both of Alibaba Cloud's sites; where it shows a DSW "
-    "instance is documented nowhere.",
-    "An instance's URLs ask for a login: whoever sees them on a task's page can do nothing by them alone.",
-)
 CONSOLE_URL = "https://pai.console.aliyun.com/?regionId={region}&workspaceId={workspace_id}"
 
 MAX_URL_LENGTH = 2048

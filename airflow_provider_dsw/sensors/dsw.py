@@ -26,7 +26,7 @@ from airflow_provider_dsw.version_compat import (
     conf,
     task_state_store,
 )
-from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING, WaitArguments
+from airflow_provider_dsw.wait_arguments import ARGUMENTS, RUNNING, WaitArguments
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
 if TYPE_CHECKING:

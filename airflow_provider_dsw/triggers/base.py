@@ -23,8 +23,8 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.polling import afetch, next_interval
 from airflow_provider_dsw.version_compat import AirflowException
+from airflow_provider_dsw.wait_arguments import RUNNING, WaitArguments, as_json
 from airflow_provider_dsw.waits.answers import PollResult
-from airflow_provider_dsw.waits.arguments import RUNNING, WaitArguments, as_json
 
 MIN_INTERVAL = 1.0
 """Seconds between two polls at least: a sensor's poke_interval may be 0, and a triggerer has no time for that."""

@@ -37,7 +37,7 @@ from airflow_provider_dsw.version_compat import (
     aset_xcom,
     asset_state_store,
 )
-from airflow_provider_dsw.waits.arguments import ARGUMENTS, RUNNING
+from airflow_provider_dsw.wait_arguments import ARGUMENTS, RUNNING
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Operation, has_nothing_to_stop
 

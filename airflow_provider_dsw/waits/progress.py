@@ -21,29 +21,6 @@ from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, default_failu
 SUBMIT_ATTEMPTS = 3
 """How often a request is sent, if its answer is lost and the service does not show that it was performed."""
 
-ASSUMPTIONS = (
-    "After StartInstance or StopInstance the old state may be read for a while, also after a newer one was. It is "
-    "told by its GmtModifiedTime, which changes with the status and never goes back; if that is missing, or moves "
-    "though the status does not, it is told by its status, until another one was read.",
-    "Stopping, Saving, Updating and Recovering end by themselves, and StartInstance is not granted before. What "
-    "refuses StopInstance in a status that passes may grant it later.",
-    "What follows Saved and SaveFailed is documented nowhere. They are waited for as well; an instance that stays so "
-    "is asked all the same, and its refusal decides.",
-    "A start is undone by somebody: an instance that was on its way to Running does not stop by itself.",
-    "A second StartInstance or StopInstance is refused while the first is in effect. A second CreateInstanceSnapshot "
-    "may be accepted: names and image URLs of snapshots may be unique or not.",
-    "What a request has brought about is shown by GetInstance, or a snapshot by ListInstanceSnapshot with the Labels "
-    "that it was given, before it is looked for three times; a snapshot is also shown if the instance is Saving.",
-    "StopInstance with SaveImage makes a snapshot that is newer, by its GmtCreateTime, than those before. It may be "
-    "pushed still when the instance is Stopped; if none is shown by then, the save has worked.",
-    "CreateInstance has no token that would make it safe to repeat. ListInstances filters by Labels, shows those of "
-    "each instance, and with WorkspaceId and ResourceId ALL every instance of the caller's.",
-    "DeleteInstance may be refused in any status but Stopped and Failed. Until the instance is not found any more it "
-    "shows Deleting, or the state from before the request.",
-    "A shutdown timer may be taken in any status, or only from Running: one that is refused before is set again then. "
-    "It replaces one that is there, or is refused until that one is deleted. It is gone after a stop, or outlives it.",
-)
-
 # What an instance shows between the request for a status and that status.
 _IN_PROGRESS = {
     "Running": ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"),

@@ -1,22 +1,8 @@
-"""The statuses of the API, and what this package takes for granted of them and of the service's answers."""
+"""The statuses of the API, and which of them end a wait as failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-ASSUMPTIONS = (
-    "GetInstance may answer ArrearStopping and Arrearge, which only GetLifecycle documents.",
-    "The list of statuses is open: one that is not known here is neither a success nor a failure.",
-    "GetInstanceSnapshot and the items of InstanceSnapshotList use the statuses of LatestSnapshot.",
-    "LatestSnapshot may be an older, finished snapshot; the newest GmtCreateTime is the latest push.",
-    "GmtCreateTime is cut to whole seconds, so a snapshot of the same second is not older.",
-    "A snapshot is known by its ImageId, else by its ImageUrl or ImageName, and by its GmtCreateTime. Once it is Saved "
-    "it does not change any more: its GmtModifiedTime is when it was finished.",
-    "An answer may come from a replica that is behind; its GmtModifiedTime is older than that of the answer before.",
-    "On its way from StartInstance to Running an instance shows Creating, Queuing, ResourceAllocating, "
-    "EnvPreparing or Starting and nothing else; from StopInstance to Stopped it shows Stopping, where it saves "
-    "the image Saving and Saved before.",
-)
 
 INSTANCE_STATUSES = (
     "Creating",

@@ -358,7 +358,6 @@ def test_the_default_details_that_are_named_exist() -> None:
 
 
 def test_files_that_are_named_exist() -> None:
-    rooms = ("waits/statuses.py", "client/failures.py", "links/dsw.py")
-    for name in (*(f"airflow_provider_dsw/{room}" for room in rooms), "example_dags"):
+    for name in ("airflow_provider_dsw/waits/assumptions.py", "example_dags"):
         assert name in TEXT
         assert (ROOT / name).exists()

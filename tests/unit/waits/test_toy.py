@@ -51,7 +51,7 @@ PLACES = {
     "the condition": ("waits/conditions.py", r"KINDS: tuple", CONDITION),
     "the kind": ("waits/conditions.py", r"(?<=WaitCondition\], \.\.\.\] = \()", "ToyCondition, "),
     "how it is checked": ("validation.py", r"# Several values\n", PARSE),
-    "the declaration": ("waits/arguments.py", r"(?<=ARGUMENTS = \(\n)", '    Argument("toy", validation.toy),\n'),
+    "the declaration": ("wait_arguments.py", r"(?<=ARGUMENTS = \(\n)", '    Argument("toy", validation.toy),\n'),
     "the sensor": ("sensors/dsw.py", r"        dsw_conn_id: str = ", PARAMETER),
     "the triggers": ("triggers/base.py", r"        dsw_conn_id: str = ", PARAMETER),
     "the event trigger": ("triggers/dsw.py", r"        dsw_conn_id: str = ", PARAMETER),

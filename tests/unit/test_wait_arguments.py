@@ -13,7 +13,7 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.base import DswBaseTrigger
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER
-from airflow_provider_dsw.waits.arguments import ARGUMENTS
+from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, StatusCondition
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 from tests.support.modes import ID, in_triggerer
