@@ -1,4 +1,4 @@
-"""What is known of an argument where the DAG is parsed, and help with what is mistyped."""
+"""What is known of an argument when the DAG is parsed, and suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 @contextmanager
 def task_in_errors(task_id: str) -> Iterator[None]:
     """
-    Let a ValueError say which task it is about: what Airflow's UI shows of it has no line of the DAG file.
+    Prefix a ValueError with the task's id: Airflow's UI shows the error without a line of the DAG file.
 
     :param task_id: the task's.
     """

@@ -1,5 +1,5 @@
 """
-What may leave: which details of an instance go on to the next task, and which values never do.
+What may leave: which details of an instance the next task gets, and which values it never gets.
 
 Pure functions over the service's answer. XComs are stored unmasked, so what is secret is replaced here,
 before anything is selected.
@@ -112,7 +112,7 @@ DEFAULT_FIELDS = (
 SECRET_FIELDS = frozenset({"CredentialConfig", "ImageAuth", "EnvironmentVariables", "ServiceConfig"})
 SECRET_KEYS = {"UserVpc": "SSHPublicKey", "Datasets": "Options", "DynamicMount": "Options"}
 SERVICE_TEXTS = ("Status", "ReasonCode", "ReasonMessage", "RequestId", "Code", "Message")
-"""What the service says of an instance, and not its owner: one line, and no more than somebody may want to read."""
+"""Texts of the service about an instance: shown as one line of limited length."""
 _MAX_SERVICE_TEXT = 4000
 MAX_DEPTH = 64
 """Levels of an answer that are looked through; what lies deeper is replaced whole."""
@@ -173,7 +173,7 @@ def _redact_json(text: str, secret_key: str, levels: int) -> str:
 
 def parse_fields(fields: Collection[str] | Mapping[str, str] | None) -> list[str] | dict[str, str] | None:
     """
-    Return what a DAG author asks for, checked before anything runs; names of a set in sorted order.
+    Return the fields that a DAG author requests, checked before anything runs; names of a set in sorted order.
 
     :param fields: None, field names, or a dict of name → JMESPath expression.
     :raises ValueError: on no field at all, an empty name, a name that the API page does not document (with
@@ -212,7 +212,7 @@ def select(
     include_sensitive: bool = False,
 ) -> dict[str, Any]:
     """
-    Return the details that go on to the next task, in the order in which they were asked for.
+    Return the details for the next task, in the order in which they were requested.
 
     :param answer: GetInstance's answer.
     :param fields: as :func:`parse_fields` takes them. None: the default details. Names: those, None for one

@@ -90,7 +90,7 @@ class WaitSummary:
 
 
 class DswTaskMixin(_Task):
-    """What a task needs to ask the service; to be mixed into an operator or a sensor, before its base."""
+    """What a task needs to call the service; a mixin for operators and sensors, before their base."""
 
     operator_extra_links = DSW_LINKS
     # Its locks can't be copied, and a copy of the task may call the service by the same hook.
@@ -132,7 +132,7 @@ class DswTaskMixin(_Task):
 
     def _validate_arguments(self) -> None:
         """
-        Check the rendered arguments, and go on with what they mean.
+        Check the rendered arguments, and replace them by what they mean.
 
         :raises DswWaitArgumentError: on one that can't work.
         """
@@ -165,7 +165,7 @@ class DswWaitMixin(DswTaskMixin):
         return ()
 
     def _build_wait(self) -> Wait:
-        """Return the wait that the rendered arguments ask for."""
+        """Return the wait that the rendered arguments describe."""
         raise NotImplementedError
 
     @cached_property
@@ -173,7 +173,7 @@ class DswWaitMixin(DswTaskMixin):
         return PollLog()
 
     def _reset_poll_state(self) -> None:
-        """Begin anew: a task's object may be executed more than once."""
+        """Reset the state of the polls: a task's object may be executed more than once."""
         self._poll_log = PollLog()
         self.pushed_links = {}
 

@@ -131,7 +131,7 @@ def as_final_error(error: DswError) -> DswWaitFailedError:
 
 def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
     """
-    Raise what a task ends with if its wait can't succeed any more.
+    Raise what a task ends with if its wait can no longer succeed.
 
     :param wait: what is waited for.
     :param verdict: what a poll found.
@@ -192,8 +192,8 @@ class PollLog:
         :param wait: what is waited for.
         :param found: what the service said, or the hook's error.
         :param tolerate_transient: whether a transient error is a line in the log only: not at the first poll.
-        :return: what the poll means, which is no failure; and a line for the log, if any.
-        :raises DswWaitFailedError: if the wait can't succeed any more.
+        :return: what the poll means, which is never a failure; and a line for the log, if any.
+        :raises DswWaitFailedError: if the wait can no longer succeed.
         :raises DswOperationFailedError: the same, if it is an operator's.
         :raises DswTransientError: if the service can't answer the first poll.
         """

@@ -1,5 +1,5 @@
 """
-What becomes of a secret: Airflow's masker is told of it, and it is taken out of every text that leaves.
+How secrets are protected: Airflow's masker learns them, and they are removed from every text that leaves.
 
 Which values are secret is declared once for each kind: a field of the connection's form that is a password
 (:func:`~airflow_provider_dsw.client.connection_fields.secret_fields`), a parameter of a request
@@ -35,7 +35,7 @@ _known_forms: tuple[str, ...] = ()
 
 
 def mask(secrets: Iterable[str]) -> None:
-    """Tell Airflow's masker of these."""
+    """Register these with Airflow's masker."""
     from airflow.sdk.log import mask_secret
 
     for secret in secrets:
@@ -51,7 +51,7 @@ async def amask(secrets: Iterable[str]) -> None:
 
 
 def register_secrets(secrets: Iterable[str]) -> None:
-    """Take these out of all that :func:`clean` and :func:`without_secrets` are given in this process."""
+    """Remove these from everything that :func:`clean` and :func:`without_secrets` return in this process."""
     global _known_forms
     for secret in secrets:
         if len(secret) >= MIN_SECRET_LENGTH and secret not in _known:
@@ -63,7 +63,7 @@ def register_secrets(secrets: Iterable[str]) -> None:
 
 def clean(text: str, longest: int = MAX_TEXT, *, also: Iterable[str] = ()) -> str:
     """
-    Return somebody else's words as one line, cut, and without any secret in a form that a service may echo.
+    Return foreign text as one line, truncated, and without any secret in a form that a service may echo.
 
     :param text: what the service, a gateway or a library says.
     :param longest: characters.
@@ -136,7 +136,7 @@ class _WithoutSecrets(logging.Filter):
     Takes secrets out of what the libraries of Alibaba Cloud, and urllib3 beneath them, log of a request or an answer.
 
     What a worker's supervisor prints of it Airflow does not mask. A parameter whose name says that it is secret is
-    hidden too: the SDK's client may be given a sharing token that nobody here knows.
+    hidden too: the SDK's client may be given a sharing token that is unknown here.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -154,7 +154,7 @@ _HIDDEN_PARAMETERS = r"(?i)([?&][\w.-]*(?:token|secret|password|signature)[\w.-]
 
 
 class _WithoutAnswers(_WithoutSecrets):
-    """Drops beside that what is said where credentials can't be fetched: whole answers, with secrets nobody knows."""
+    """Also drops the lines about credentials that can't be fetched: they quote whole answers, with unknown secrets."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.msg, BaseException) or record.getMessage().startswith("Refresh credentials failed"):

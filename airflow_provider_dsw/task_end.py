@@ -1,7 +1,7 @@
 """
-How a task came to its end: by a person, for good, or only until Airflow repeats it.
+How a task ended: by a person, on its last try, or only until Airflow retries it.
 
-Airflow tells a task and its trigger that they are killed, but neither why nor what comes next; both are asked here.
+Airflow tells a task and its trigger that they are killed, but neither why nor what comes next: this module asks.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ one has asked for nothing yet. ``began``: POSIX time at which it began. ``stoppe
 STATE_TIMEOUT = 2.0
 """Seconds for a question to Airflow while it kills the task: it sends SIGKILL five seconds after SIGTERM."""
 CLAIM_PAUSE = 0.5
-"""Seconds in which another triggerer that was told the same may claim the stop too; the later claim counts."""
+"""Seconds in which another triggerer may claim the same stop; the later claim counts."""
 STOP_WINDOW = 60.0
 """Seconds after the beginning of a try until which the one before it may have the instance stopped."""
 STATE_RETRY_PAUSE = 3.0
-"""Seconds after which a triggerer asks again what Airflow did not answer."""
+"""Seconds until a triggerer repeats a question that Airflow did not answer."""
 _ATTEMPTS = 3
 # The states of a task that nobody has ended: the last one is that of a try whose heartbeats the scheduler missed.
 _NOT_ENDED_BY_PERSON = ("running", "deferred", "up_for_retry")
@@ -54,7 +54,7 @@ class TaskTry:
 
     :param row: what names the task instance: ``dag_id``, ``task_id``, ``run_id`` and ``map_index``.
     :param number: ``try_number``, from 1 on.
-    :param max_tries: after which try Airflow does not repeat the task any more, less one.
+    :param max_tries: the number of the last try, less one.
     """
 
     row: Mapping[str, Any]
@@ -70,7 +70,7 @@ class TaskTry:
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether Airflow repeats the task if this try fails with what a retry may mend."""
+        """Whether Airflow retries the task if this try fails with an error that a retry may fix."""
         return 0 < self.number <= self.max_tries
 
     def is_retry(self, retries: int) -> bool:
@@ -139,7 +139,7 @@ def write_note(attempt: TaskTry, **facts: Any) -> None:
     Tell the triggers of this task's waits what :data:`NOTE_KEY` is about.
 
     :param attempt: the try.
-    :param facts: what is so from now on; without any, there is nothing to stop for a trigger.
+    :param facts: what holds from now on; without any, a trigger has nothing to stop.
     """
     if not _has_supervisor():
         return
@@ -171,7 +171,7 @@ def new_wait_id() -> str | None:
 
 async def awrite_end_note(ti: Any, trigger_log: Any) -> None:
     """
-    Note, from a trigger that is about to fire, that the task resumes: who is told after that that it ended is late.
+    Note, from a trigger that is about to fire, that the task resumes: a later on_kill is not about this wait.
 
     :param ti: the trigger's ``task_instance``.
     :param trigger_log: the trigger's log.
@@ -187,7 +187,7 @@ async def awrite_end_note(ti: Any, trigger_log: Any) -> None:
 
 async def amay_stop_instance(ti: Any, wait_id: str | None, trigger_log: Any) -> bool:
     """
-    Return whether it is certain that a person has ended the deferred task, and that nobody else sees to the stop.
+    Return whether a person has certainly ended the deferred task, and no other process handles the stop.
 
     Airflow calls ``on_kill`` also on a triggerer that was thought dead for a while, and whose trigger another one has
     taken over: by then the task may be deferred still, or may have resumed, failed and be in its next try.

@@ -1,5 +1,5 @@
 """
-What in a URL lets in whoever reads it: a token, a password, a signature.
+What in a URL grants access to anybody who reads it: a token, a password, a signature.
 
 A URL that holds one is not shown as a link, and in an XCom that part of it is ``***``. Every function takes time in
 proportion to the text's length: the service's answers are text from a stranger, and a triggerer reads them in its
@@ -35,7 +35,7 @@ _MAX_DECODINGS = 3
 
 def holds_secret(url: str) -> bool:
     """
-    Return whether a URL lets in whoever has it.
+    Return whether a URL alone grants access.
 
     :param url: a whole URL.
     """

@@ -445,7 +445,7 @@ def _checked_text(name: str, value: object, show: Callable[[object], str]) -> st
 
 def shown(value: object) -> str:
     """
-    Return a value for a message: of what is no text or number its type only, which could hold anything.
+    Return a value for a message; of anything but text and numbers only the type, since it could hold anything.
 
     :param value: anything.
     """

@@ -19,7 +19,7 @@ from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 
 
 class _NotGiven(str):
-    """A default that can be told apart from the same word given by the DAG author."""
+    """A default that is distinguishable from the same word given by the DAG author."""
 
 
 RUNNING = _NotGiven("Running")

@@ -1,4 +1,4 @@
-"""What an Airflow connection gave when it was looked up, and when it is to be looked up anew."""
+"""The result of looking up an Airflow connection, and when to look it up again."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class ApiCall:
     One call.
 
     :param request: what is sent.
-    :param description: in words, what for, e.g. ``GetInstance of dsw-1``.
+    :param description: for messages, e.g. ``GetInstance of dsw-1``.
     :param check: of the answer.
     """
 

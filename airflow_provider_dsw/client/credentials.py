@@ -1,5 +1,5 @@
 """
-A connection's credentials: fetched once for all who ask, and renewed when they end.
+A connection's credentials: fetched once for all callers, and renewed when they expire.
 
 What fetches them is ``alibabacloud_credentials``, by its synchronous way: its asynchronous one holds a thread's
 lock across an await, which stalls the event loop. Keys that the connection itself holds need nothing of it but a
@@ -44,7 +44,7 @@ class CredentialsError(Exception):
 
 
 class _InvalidKeyError(Exception):
-    """What was fetched holds a character that no key has, or is no text."""
+    """The fetched credentials hold a character that no key has, or are not text."""
 
 
 class Credentials:
@@ -77,7 +77,7 @@ class Credentials:
 
     def renew(self, refused: Any) -> bool:
         """
-        Fetch anew what the service calls expired, once for all who were refused; return whether there are others.
+        Fetch credentials again that have expired, once for all callers; return whether the new ones differ.
 
         :param refused: what was signed with.
         :raises CredentialsError: where that fails.

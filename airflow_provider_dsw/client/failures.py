@@ -1,5 +1,5 @@
 """
-From what went wrong on the wire to one of the provider's errors.
+Maps failed requests to the provider's errors.
 
 The only place that knows error codes. The rules are those of the API page (``InternalError``,
 ``ValidationError``, HTTP 400 and 404) and of Alibaba Cloud's common error codes; what is not documented is
@@ -85,7 +85,7 @@ class Failure:
     @property
     def may_have_been_performed(self) -> bool:
         """
-        Whether the service may have done what was asked for.
+        Whether the service may have performed the request.
 
         Not what was never sent, and not what the service itself refused, be it because it throttles. A gateway's
         word proves nothing, nor does a 5xx; a nonce that was used before was used by a copy of the same request.
@@ -127,7 +127,7 @@ class Failure:
         """
         Return the error to raise.
 
-        :param description: what was asked for, e.g. ``GetInstance of dsw-1``.
+        :param description: the request, in words, e.g. ``GetInstance of dsw-1``.
         :param action: the API's name of the call.
         :param endpoint: host and port, and the connection's id.
         :param attempt: which try this was, in words; empty where that does not matter.

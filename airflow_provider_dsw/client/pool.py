@@ -16,7 +16,7 @@ MAX_IDLE_CONNECTIONS = 50
 MAX_OPENED_AT_ONCE = 8
 """To one endpoint. Who waits for a turn mostly finds a connection that was given back: after a burst there are tens."""
 IDLE_SECONDS = 75.0
-"""For how long a connection is kept that nobody uses."""
+"""How long an idle connection is kept."""
 ADDRESS_SECONDS = 30.0
 """For how long an address is not looked up again."""
 
@@ -68,7 +68,7 @@ class Pool:
         return found if time.monotonic() - since < ADDRESS_SECONDS else []
 
     def look_up(self, host: str, port: int) -> Flow[list[Address]]:
-        """Look addresses up, unless somebody else just has."""
+        """Look addresses up, unless another call just has."""
         found = self.addresses(host, port)
         if not found:
             found = yield BlockingCall(partial(getaddrinfo, host, port, type=SOCK_STREAM))
@@ -76,5 +76,5 @@ class Pool:
         return found
 
     def forget(self, host: str, port: int) -> None:
-        """Look the addresses up anew next time: none could be connected to."""
+        """Look the addresses up again next time: none could be connected to."""
         self._addresses.pop((host, port), None)

@@ -1,4 +1,4 @@
-"""What is asked of the API, and what of it is secret."""
+"""A request to the API, and what in it is secret."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 class RouteError(Exception):
     """
-    A way that can't be gone.
+    The endpoint can't be reached this way.
 
     :param cause: in words.
     """
@@ -28,7 +28,7 @@ class Proxy:
 
     :param host: its name or address.
     :param port: its port.
-    :param headers: what it has to be told: who asks.
+    :param headers: those that authenticate with it.
     """
 
     host: str

@@ -1,4 +1,4 @@
-"""What blocks, beside an event loop."""
+"""Blocking functions beside an event loop."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-The one policy on the wire: what a request looks like, how long it may take, what is read of an answer, and what each
+The one transport policy: what a request looks like, how long it may take, what is read of an answer, and what each
 answer or failure means. No I/O: that is the two senders', who take the steps that are yielded here.
 
 The SDK's own transport is not used: it follows redirects with the security token, limits neither the time in all nor

@@ -30,7 +30,7 @@ class Backend(Options):
         self.clock = clock or Clock()
         self._lock = threading.RLock()
         self._instances: dict[str, Instance] = {}
-        self._timed: dict[str, Instance] = {}  # those that something may stop by itself
+        self._timed: dict[str, Instance] = {}  # those that a timer or idleness may stop
         self._due: list[tuple[float, Callable[[], None]]] = []
 
     def add_instance(

@@ -63,7 +63,7 @@ def _is_deep(body: Any) -> bool:
 
 
 def check_labels(labels: Any) -> None:
-    """Refuse what is no list of labels, as the documentation describes them."""
+    """Refuse anything but a list of labels, as the documentation describes them."""
     if not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):
         raise invalid("Labels is not a list of objects.")
     for label in labels:

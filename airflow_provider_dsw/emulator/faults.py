@@ -27,7 +27,7 @@ _CODES = {
 
 @dataclass
 class Answer:
-    """What goes over the wire."""
+    """The HTTP answer that is sent."""
 
     status: int
     body: bytes

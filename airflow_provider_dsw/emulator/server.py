@@ -1,4 +1,4 @@
-"""The emulator itself: the service over HTTP on loopback, in a thread of its own."""
+"""The emulator itself: the service over HTTP on loopback, in its own thread."""
 
 from __future__ import annotations
 

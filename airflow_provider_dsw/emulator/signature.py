@@ -47,7 +47,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """A request as it came over the wire: path and query still encoded, header names in lower case."""
+    """A request as it was received: path and query still encoded, header names in lower case."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""What stops an instance by itself: a time that was set, or that it is idle. Moments are those of the clock."""
+"""What makes the service stop an instance: a timer, or idleness. Moments are those of the clock."""
 
 from __future__ import annotations
 

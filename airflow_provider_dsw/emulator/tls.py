@@ -1,4 +1,4 @@
-"""A certificate for the emulator, made anew at each start."""
+"""A certificate for the emulator, created at each start."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class DswHook(BaseHook):
         """
         Return the SDK's client, ``alibabacloud_pai_dsw20220101.client.Client``.
 
-        One for the hook's life, until access is denied and the connection, looked up anew, has changed.
+        One for the hook's life, until access is denied and the connection, looked up again, has changed.
 
         :raises DswConnectionError: if the connection lacks a field; the message names it.
         """
@@ -121,7 +121,7 @@ class DswHook(BaseHook):
         :param token: a sharing token.
         :param fields: the request's ``Fields``, passed on as it is; the API documents no more than its name. The
             answer then need not hold an InstanceId.
-        :param attempts: how often to ask at most, where the service can't answer.
+        :param attempts: how many requests to send at most while the service can't answer.
         """
         return self._call(api.get_instance(instance_id, token, fields), attempts)
 
@@ -133,7 +133,7 @@ class DswHook(BaseHook):
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param snapshot_id: e.g. ``snp-05cefd0be2exxxx``.
-        :param attempts: how often to ask at most, where the service can't answer.
+        :param attempts: how many requests to send at most while the service can't answer.
         """
         return self._call(api.get_instance_snapshot(instance_id, snapshot_id), attempts)
 
@@ -265,7 +265,7 @@ class DswHook(BaseHook):
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param limit: how many lines at most.
         :param since: an aware datetime; no older events.
-        :param attempts: how often to ask at most, if the service can't answer.
+        :param attempts: how many requests to send at most while the service can't answer.
         :param time_limit: seconds for all of it, if that is less than a call may take anyway.
         """
         validation.whole_number("limit", limit)
@@ -280,7 +280,7 @@ class DswHook(BaseHook):
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param sessions: how many at most; the newest, newest first.
-        :param attempts: how often to ask at most, if the service can't answer.
+        :param attempts: how many requests to send at most while the service can't answer.
         :param time_limit: seconds for all of it, if that is less than a call may take anyway.
         """
         answer = self._call(api.get_lifecycle(instance_id, sessions), attempts, time_limit=time_limit)

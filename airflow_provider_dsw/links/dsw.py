@@ -142,7 +142,7 @@ def push_links(
     """
     Show an instance's links on the task's page, from a worker.
 
-    Trouble with it is a warning: no task fails for its links.
+    An error is only a warning: no task fails because of its links.
 
     :param context: the task's; nothing is shown without a ``ti``.
     :param instance: GetInstance's answer; None leaves the page as it is.

@@ -1,7 +1,8 @@
 """
 What the operators that change something have in common.
 
-Each looks before it asks, so that a task that ran before, or was killed at any point, asks for nothing twice.
+Each checks the instance before it sends a request: a task that ran before, or was killed at any point, requests
+nothing twice.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ T = TypeVar("T")
 
 class DswBaseOperator(StopOnKillMixin, BaseOperator):
     """
-    Base of the operators that ask the service for a change and wait for its outcome.
+    Base of the operators that request a change and wait for its outcome.
 
     :param instance_id: e.g. ``dsw-730xxxxxxxxxx``. Templated.
-    :param wait_for_completion: wait until what was asked for is done; else end as soon as it is asked for.
+    :param wait_for_completion: wait until the change is complete; if False, succeed as soon as it is requested.
     :param poke_interval: seconds between two polls, or a timedelta.
     :param timeout: seconds that one try of the task waits, or a timedelta. When they are over, the try fails with
         DswTimeoutError; a retry resumes.
@@ -99,15 +100,15 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
             "wait_for_completion": validation.boolean,
         }
 
-    # The course of a try
+    # One try, from start to end
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
-        Look, ask if need be, and wait.
+        Check the instance, send the request if it is needed, and wait.
 
-        :raises DswOperationFailedError: if what was asked for is refused, or has failed; ``retries`` apply.
+        :raises DswOperationFailedError: if the request is refused or the operation fails; ``retries`` apply.
         :raises DswTimeoutError: if ``timeout`` is over; ``retries`` apply.
-        :raises DswTransientError: if the service can't answer, and nothing was asked for yet; ``retries`` apply.
+        :raises DswTransientError: if the service can't answer before anything is requested; ``retries`` apply.
         :raises DswWaitFailedError: if there is no such instance, access is denied, or an argument was rendered to
             what can't work.
         """
@@ -160,7 +161,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         Send a request, and return its answer; or else what shows that it was performed all the same.
 
         After an error the service's state has the last word: an answer may be lost, and an earlier try of the task
-        may have asked already. What was asked for may be shown late.
+        may have sent the request already. Its effect may be shown late.
 
         :param action: the API's name of the request.
         :param request: sends it.

@@ -72,8 +72,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
     """
     Create a PAI-DSW instance and wait until it is ``Running``.
 
-    Returns the instance's default details, each of them an XCom of its own too: ``create.output["InstanceId"]`` is for
-    the next task.
+    Returns the instance's default details, each of them also as a separate XCom: ``create.output["InstanceId"]`` is
+    for the next task.
 
     A label that is made of the DAG, its run, the task and its mapped index finds again what this task instance has
     created in an earlier try; nothing else is ever taken over. What is found on its way is waited for, what is
@@ -151,7 +151,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         known = body if isinstance(body, Mapping) else {}
         return iter_strings([value for name, value in known.items() if name in SECRET_FIELDS])
 
-    # The course of a try
+    # One try, from start to end
 
     def _build_wait(self) -> Wait:
         return condition_for_target(self.instance_id or "(a new one)", self.target, self._operation(Baseline()))
@@ -217,7 +217,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
 
     def _list_own(self) -> list[Mapping[str, Any]]:
         listed = self.hook.list_instances(workspace_id="ALL", resource_id="ALL", labels={TASK_LABEL: self._label})
-        # Whatever the service makes of a filter: nobody else's is taken for this task's.
+        # Even if the service ignores the filter, no other task's instance is taken for this one's.
         return with_label(listed, TASK_LABEL, self._label)
 
     # The end of a try that Airflow does not repeat

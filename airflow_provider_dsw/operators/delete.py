@@ -21,7 +21,7 @@ from airflow_provider_dsw.waits.progress import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-# What ends by itself, and is not to be interrupted.
+# These statuses end on their own, and must not be interrupted.
 _BLOCKED = ("Saving", "Updating")
 # In these nothing is left to stop: a refusal is the last word.
 _STOPPED = ("Stopped", "Failed")

@@ -56,7 +56,7 @@ class DswGetInstanceOperator(DswTaskMixin, BaseOperator):
     """
     Hand chosen details of a PAI-DSW instance to the next task.
 
-    Returns them as a dict; with ``fields``, each is an XCom of its own under its name too.
+    Returns them as a dict; with ``fields``, each is also pushed as a separate XCom under its name.
 
     :param instance_id: e.g. ``dsw-730xxxxxxxxxx``. Templated.
     :param fields: None for the default details; a list of field names as the API documents them; or a dict of
@@ -64,7 +64,7 @@ class DswGetInstanceOperator(DswTaskMixin, BaseOperator):
     :param include_sensitive: push secret values too, instead of ``***``. XComs are stored unmasked.
     :param dsw_conn_id: id of a connection of type ``dsw``. Templated.
     :param region: region id in place of the connection's own. Templated.
-    :param multiple_outputs: push each key of the dict as an XCom of its own. None: if ``fields`` is given.
+    :param multiple_outputs: push each key of the dict as a separate XCom. None: if ``fields`` is given.
     :raises ValueError: where the DAG is parsed, on an empty or malformed id, an empty ``fields``, a name that
         the API does not document, or an expression that is not JMESPath.
     """
@@ -133,7 +133,7 @@ class DswStartInstanceOperator(DswRunningOperator):
     The further parameters are those of :class:`~airflow_provider_dsw.operators.running.DswRunningOperator`, and of
     :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.
 
-    :raises ValueError: where the DAG is parsed, on an empty or malformed id, or seconds that are none.
+    :raises ValueError: where the DAG is parsed, on an empty or malformed id, or an invalid number of seconds.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -183,7 +183,7 @@ class DswStopInstanceOperator(DswStatusOperator):
         return self._target_wait(self._operation(self._baseline_of_earlier_try(context, instance)))
 
     def _finish(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
-        """As the base's, unless an earlier try has asked for a save whose failure nobody has seen."""
+        """As the base's, unless an earlier try requested a save whose failure was never read."""
         # Only the snapshot is still to be told from an older one.
         baseline = replace(self._baseline_of_earlier_try(context, instance), status=None, modified=None)
         operation = self._operation(baseline)
@@ -257,7 +257,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         return {
             **super()._argument_checks(),
             "image_url": validation.image_url,
-            # What was rendered to None is no wish for a name of its own.
+            # A name that was rendered to None is not a request for a generated one.
             "snapshot_name": validation.optional(name) if self._has_generated_name else name,
             "description": validation.optional(validation.description),
             "overwrite": validation.optional(validation.boolean),
@@ -322,7 +322,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         return [snapshot.get("SnapshotId") for snapshot in with_label(listed, TASK_LABEL, key or "")]
 
     def _find_new(self, key: str | None, excluding: Collection[str], baseline: Baseline) -> Mapping[str, Any] | None:
-        """As :meth:`_find`, but nobody can say that there is none while the instance shows one that is not listed."""
+        """As :meth:`_find`, but undecided while the instance shows a snapshot that is not listed yet."""
         found = self._find(key, excluding)
         if found is None:
             instance = self.hook.get_instance(self.instance_id)

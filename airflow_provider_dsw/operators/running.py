@@ -76,7 +76,7 @@ class DswRunningOperator(DswStatusOperator):
     def _resumed_wait(self, context: Context, instance: Mapping[str, Any]) -> Wait:
         baseline = replace(Baseline.of(instance), left=True)
         if self._is_later_try and (self.stop_on_kill or not self._is_retry):
-            # What an earlier try asked for may be undone by what ended it: stop_on_kill, or the person who cleared it.
+            # What ended an earlier try may undo its request: stop_on_kill, or the person who cleared it.
             return self._target_wait(self._operation(baseline), also=("Stopping", "Stopped"))
         return self._target_wait(self._operation(baseline, reversible=True))
 

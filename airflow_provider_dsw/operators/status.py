@@ -39,7 +39,7 @@ MAX_BLOCKED_POLLS = 10
 
 
 class NextStep(NamedTuple):
-    """Where to go on from: the state that an instance is in, and whether to wait for the end of what may stay."""
+    """The next step: the instance's state, and whether to wait for the end of a status that may be final."""
 
     instance: Mapping[str, Any]
     may_wait: bool = True
@@ -51,7 +51,7 @@ class DswStatusOperator(DswBaseOperator):
     target: str
     action: str
     save_image = False
-    # Whether an instance that is gone is one more state to go on from.
+    # Whether an instance that is gone is a state to continue from.
     may_be_gone = False
 
     def _reset(self) -> None:
@@ -62,7 +62,7 @@ class DswStatusOperator(DswBaseOperator):
         raise NotImplementedError
 
     def _get_instance(self, context: Context) -> dict[str, Any]:
-        """As the base's; empty for an instance that is gone, if that is a state to go on from."""
+        """As the base's; empty for an instance that is gone, if that is a state to continue from."""
         try:
             instance = self._fetch_instance()
         except DswError as error:
@@ -95,11 +95,11 @@ class DswStatusOperator(DswBaseOperator):
         return self._advance(context, self._get_instance(context))
 
     def _advance(self, context: Context, instance: Mapping[str, Any], may_wait: bool = True) -> dict[str, Any]:
-        """Do what is to be done next, from the state that an instance is in, until the target is reached."""
+        """Take one step after the other, from the instance's state, until the target is reached."""
         step: dict[str, Any] | NextStep = NextStep(instance, may_wait)
         while isinstance(step, NextStep):
             if step.instance and status_in(step.instance) is None:
-                # It says nothing, and so is no reason for a request.
+                # An answer without a status is no reason for a request.
                 self._pace_lookups()
                 step = NextStep(self._get_instance(context), step.may_wait)
             else:
@@ -147,7 +147,7 @@ class DswStatusOperator(DswBaseOperator):
 
     def _after_request(self, context: Context, instance: Mapping[str, Any]) -> None:
         """
-        Do what is to be done before the wait for what was asked for, or was found in progress.
+        Prepare the wait for an operation that was requested, or was found in progress.
 
         :param context: the task's.
         :param instance: GetInstance's answer, from before the request.
@@ -184,7 +184,7 @@ class DswStatusOperator(DswBaseOperator):
         return self._continue_after_wait(context, self._wait_for(context, wait, limit=limit))
 
     def _continue_after_wait(self, context: Context, ended: Mapping[str, Any]) -> NextStep:
-        """Go on after a wait, which has seen the instance so at its end, or was given up."""
+        """Continue after a wait: from what it saw last, or, if it was given up, from a new lookup."""
         self._pace_lookups()
         try:
             instance = self._get_instance(context)
@@ -199,7 +199,7 @@ class DswStatusOperator(DswBaseOperator):
         """
         Let a poll interval pass between a second look and each one after it.
 
-        Answers that contradict each other would have the instance looked at, and asked for, again and again.
+        Otherwise answers that contradict each other would cause lookups and requests in a tight loop.
         """
         now = time.time()
         self._began = self._began or now
@@ -210,7 +210,7 @@ class DswStatusOperator(DswBaseOperator):
         self._next_lookup_at = time.time() + self.poke_interval
 
     def _await_completion(self, context: Context, wait: Wait) -> dict[str, Any] | NextStep:
-        """Wait for what was asked for, or found in progress."""
+        """Wait for the operation that was requested, or found in progress."""
         if not self.wait_for_completion:
             return self._details_now(context)
         return self._after_wait(context, self._wait_for(context, wait))
@@ -229,7 +229,7 @@ class DswStatusOperator(DswBaseOperator):
             return {"InstanceId": self.instance_id}
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on as the trigger's event says: there may be more to do before the target is reached."""
+        """Continue as the trigger's event says: there may be more to do before the target is reached."""
         if event["outcome"] == "timeout" and not self._has_timed_out:
             step: dict[str, Any] | NextStep = self._continue_after_wait(context, {})
         else:

@@ -1,4 +1,4 @@
-"""When a task that is given up stops its instance, and when it leaves it alone."""
+"""When a task that ends without success stops its instance, and when it leaves it alone."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 class StopOnKillMixin(DswWaitMixin):
-    """What a task needs to see to its end; to be mixed into an operator, before its base."""
+    """Stops the instance when the task ends without success; a mixin for operators, before their base."""
 
     instance_id: str
     deferrable: bool
     stop_on_kill = False
 
     def _reset(self) -> None:
-        """Begin anew: a task's object may be executed more than once."""
+        """Reset the state of a try: a task's object may be executed more than once."""
         self._task_try = TaskTry.of({})
         self._baseline: Baseline | None = None
-        # Whether something goes on in the service that this task has asked for, or has found in progress.
+        # Whether an operation is in progress that this task has requested, or has found in progress.
         self._is_responsible = False
         self._is_deferred = False
         self._was_killed = False

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
     """
-    Wait until a PAI-DSW instance has a status, satisfies an expression, or has finished to push its image snapshot.
+    Wait until a PAI-DSW instance has a status, satisfies an expression, or has finished pushing its image snapshot.
 
     Returns the instance's default details, in snapshot mode the snapshot with ``InstanceId`` added. A wait
-    that can't succeed any more fails at once, without retries.
+    that can no longer succeed fails at once, without retries.
 
     :param instance_id: e.g. ``dsw-730xxxxxxxxxx``. Templated.
     :param target_status: one status, or several: any of them. Templated.
@@ -174,7 +174,7 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
         return self.timeout + (0.0 if self.exponential_backoff else self.poke_interval)
 
     def _build_wait(self) -> Wait:
-        """Return the wait that the rendered arguments ask for."""
+        """Return the wait that the rendered arguments describe."""
         self._validate_arguments()
         try:
             return Wait(self.condition())
@@ -185,7 +185,7 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
         """
         Ask the service once.
 
-        :raises DswWaitFailedError: where the wait can't succeed any more.
+        :raises DswWaitFailedError: if the wait can no longer succeed.
         :raises DswTransientError: where the service can't answer at the first poll; later that is a warning.
         """
         wait, before = self._build_wait(), self._poll_log.as_json()
@@ -214,7 +214,7 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
                 raise self._timeout_error("timeout", self._poll_log.last_status) from timeout
 
     def _recall_poll_log(self, context: Context) -> PollLog:
-        """Go on as the try before a reschedule has ended, as far as Airflow remembers it (3.3+)."""
+        """Continue where the poll before a reschedule ended, if Airflow stores that (3.3+)."""
         if not context.get("task_reschedule_count"):
             return PollLog()
         if (store := task_state_store(context)) is None:

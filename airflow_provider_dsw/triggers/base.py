@@ -139,11 +139,11 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
 
     @classmethod
     def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Poll]:
-        """Poll for as long as somebody listens; an error is an item like any other and ends nobody's stream."""
+        """Poll while there are subscribers; an error is an item like any other, and ends no stream."""
         return _poll_at_intervals(kwargs, _stream_key(kwargs))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll alone: on Airflow before 3.3, in ``dag.test()``, and where a wait has a pace of its own."""
+        """Poll alone: on Airflow before 3.3, in ``dag.test()``, and if a wait has its own pace."""
         async with aclosing(self._own_stream()) as stream:
             async for event in self.filter_shared_stream(stream):
                 yield event

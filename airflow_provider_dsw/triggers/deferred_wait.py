@@ -86,7 +86,7 @@ class DeferredWait:
         return None
 
     async def _handle_connection_error(self, error: AirflowException) -> WaitEnd | None:
-        """Airflow knows no such connection, which is no matter of the service."""
+        """Handle an error of Airflow's, not of the service: there is no such connection."""
         if not self._trigger.silent_fail:
             return WaitEnd(event_from_error(error))
         if error_key(error) != self._poll_log.last_error:

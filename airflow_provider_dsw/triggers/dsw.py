@@ -60,7 +60,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     :param poke_interval: seconds between two polls, or a timedelta.
     :param exponential_backoff: as the sensor's.
     :param max_wait: the longest pause between two polls, seconds, with ``exponential_backoff``.
-    :param silent_fail: as the sensor's: what poke mode would log and go on after does not end the wait.
+    :param silent_fail: as the sensor's: an error that poke mode would only log does not end the wait.
     :param started_at: POSIX time at which the wait began; None where it begins in the triggerer.
     :param trigger_timeout: seconds from the beginning of a wait that begins in the triggerer until Airflow itself
         would end it. Airflow tells the trigger when that is, and so when the wait began.
@@ -208,7 +208,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         return has_nothing_to_stop(instance, operation.baseline if operation else None)
 
     def shared_stream_key(self) -> Hashable | None:
-        """None with ``exponential_backoff``: each such wait has a pace of its own; and for one that can't be."""
+        """None with ``exponential_backoff``, where each wait has its own pace, and for invalid arguments."""
         return None if self.exponential_backoff or self._argument_error() else super().shared_stream_key()
 
     def _argument_error(self) -> DswWaitArgumentError | None:
@@ -221,7 +221,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         return None
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """As the base does, but with all closed before the one event: whoever takes it looks no further."""
+        """As the base does, but close everything before the only event: the caller stops iterating after it."""
         if (error := self._argument_error()) is not None:
             yield TriggerEvent(DeferredWait(self).event(WaitEnd(event_from_error(error))))
             return
@@ -280,7 +280,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
             await self.log.awarning("Could not read whether the wait was polled before (%s).", type(error).__name__)
 
     async def save_has_polled(self) -> None:
-        """Let whichever triggerer takes the wait over know that a poll has worked."""
+        """Store for another triggerer that may take the wait over that a poll has worked."""
         ti: Any = self.task_instance
         if not self.starts_in_triggerer or self.has_polled:
             return
@@ -312,7 +312,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
 
     async def save_operation(self, operation: Operation) -> None:
         """
-        Let whichever triggerer takes the wait over know what an answer has told of the operation.
+        Store what is known of the operation for another triggerer that may take the wait over.
 
         :param operation: what is known now.
         """
@@ -362,7 +362,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         return poll_stream(self.serialize()[1], first, planned_interval)
 
 
-# What on_kill has begun: the event loop itself keeps no task alive.
+# What on_kill has started: the event loop itself holds only weak references to tasks.
 _running_stops: set[asyncio.Task[None]] = set()
 
 
@@ -371,8 +371,8 @@ class DswInstanceEventTrigger(DswBaseTrigger):
     Fires for an AssetWatcher each time that an instance enters a status, an expression becomes true, or a new snapshot
     is finished.
 
-    Never for what was so when it first looked, and never twice for one change. Where Airflow keeps state for
-    assets (3.3+) it also knows, after a restart of the triggerer, what it saw last. The event's payload is the
+    It does not fire for the initial state, nor twice for one change. Where Airflow keeps state for assets (3.3+) it
+    also knows, after a restart of the triggerer, what it saw last. The event's payload is the
     sensor's XCom: the instance's default details, or the snapshot.
 
     :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.

@@ -1,4 +1,4 @@
-"""What a watcher sees from poll to poll, and what of it is fired: each change once, whoever runs the watcher."""
+"""What a watcher sees from poll to poll, and what it fires: each change once, whichever triggerer runs it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Watcher:
         return detect_transitions(self.condition, found, self._last_seen)
 
     async def _load(self) -> bool:
-        """Adopt what is in the store, and return whether somebody else has put it there."""
+        """Adopt what is in the store, and return whether another triggerer has written it."""
         kept = [found for store in self._stores if isinstance(found := await store.aget(self._key), dict)]
         # Another asset may have been without this watcher for a while, and remember what was before.
         newest = max(kept, key=lambda found: found["at"], default=None)

@@ -1,4 +1,4 @@
-"""Read what the service's answers say, and tell it from what they don't: the fields that a verdict rests on."""
+"""Read the fields of the service's answers that a verdict rests on, and tell what an answer does not say."""
 
 from __future__ import annotations
 

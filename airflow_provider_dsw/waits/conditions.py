@@ -85,7 +85,7 @@ class WaitCondition:
 
     :param instance_id: the ``InstanceId``.
     :param failure_statuses: instance statuses that end the wait as failed; None for those from which what is waited
-        for can't come by itself.
+        for is not reached unless a person acts.
     """
 
     noun: ClassVar[str] = ""
@@ -350,7 +350,7 @@ class Wait:
     A running wait: what for, and what is known beside that.
 
     :param condition: what is waited for.
-    :param operation: the operation whose outcome is waited for; None if nobody has asked for anything, as in a sensor.
+    :param operation: the operation whose outcome is waited for; None if nothing was requested, as in a sensor.
     """
 
     condition: WaitCondition
@@ -362,7 +362,7 @@ class Wait:
         return self.operation.describe(self.condition)
 
     def after(self, verdict: Verdict) -> Wait:
-        """Return the wait as it goes on after a poll."""
+        """Return the wait as it continues after a poll."""
         if self.operation is None or self.condition.returns_snapshot or not verdict.has_evidence:
             return self
         return replace(self, operation=self.operation.after(verdict.payload))

@@ -1,5 +1,5 @@
 """
-How far an instance is on its way to what an operator asks for, and what was true before that was asked for.
+How far an operator's operation has progressed, and the state from before its request.
 
 Pure functions of the service's answers, as in :mod:`~airflow_provider_dsw.waits`.
 """
@@ -31,7 +31,7 @@ _BLOCKED = {
     "Running": ("Stopping", "Saving", "Saved", "SaveFailed", "Updating", "Recovering"),
     "Stopped": ("Saving",),
 }
-# What ends by itself.
+# These statuses end on their own.
 _TRANSITIONAL = (*_IN_PROGRESS["Running"], "Saving", "Stopping", "Updating", "Recovering")
 # What may be the last word on a save, or a step on the way: the documentation does not say what follows.
 _SAVE_OUTCOMES = ("Saved", "SaveFailed")
@@ -150,7 +150,7 @@ class Operation:
     :param reversible: whether ``Stopping`` or ``Stopped`` ends the wait as failed once the baseline was left.
     :param saves_image: whether a snapshot that is newer than the baseline's belongs to the operation.
     :param blocked_by: the status whose end is waited for, before the request can be made.
-    :param may_be_gone: whether the wait ends, other than as failed, if the service knows no such instance any more.
+    :param may_be_gone: whether the wait ends, other than as failed, once the service knows no such instance.
     :param until_gone: whether nothing else is the end that is waited for.
     :param submitted_at: POSIX time at which this try has made the request; None if it has found it in progress.
     :param has_timer: whether the instance was given a shutdown timer, or had one.
@@ -197,7 +197,7 @@ class Operation:
 
     def is_reversed(self, instance: Mapping[str, Any]) -> bool:
         """
-        Return whether somebody has undone what was in progress.
+        Return whether the operation in progress was reversed from outside.
 
         :param instance: GetInstance's answer, one that is not stale.
         """
@@ -277,14 +277,14 @@ class Operation:
         if self.until_gone:
             return f"DSW instance {condition.instance_id} to be gone"
         if isinstance(condition, StatusCondition):
-            # The others are ends of the wait, but nobody has asked for them.
+            # The others end the wait too, but were not requested.
             return str(replace(condition, target_status=condition.target_status[:1]))
         return str(condition)
 
 
 def progress(target: str, instance: Mapping[str, Any], *, saves_image: bool = False) -> Progress:
     """
-    Say whether an instance has to be asked for a status, is there or on its way already, or has to finish first.
+    Say whether a status needs a request, is reached or in progress already, or is blocked by another.
 
     :param target: ``Running`` or ``Stopped``.
     :param instance: GetInstance's answer.
@@ -295,14 +295,14 @@ def progress(target: str, instance: Mapping[str, Any], *, saves_image: bool = Fa
         return Progress.DONE
     if status in _IN_PROGRESS[target]:
         return Progress.IN_PROGRESS
-    # The save may be part of the stop that was asked for, or somebody else's: its end will tell.
+    # The save may be part of the requested stop, or unrelated: its end will tell.
     if status in _BLOCKED[target] or (saves_image and status in _SAVE_OUTCOMES):
         return Progress.BLOCKED
     return Progress.NEEDS_REQUEST
 
 
 def is_transitional(instance: Mapping[str, Any]) -> bool:
-    """Return whether an instance's status ends by itself, so that what it refuses now it may do later."""
+    """Return whether a status ends on its own, so that a request that is refused in it may be granted later."""
     return instance.get("Status") in _TRANSITIONAL
 
 
@@ -336,7 +336,7 @@ def shutdown_timer(instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def newer_answer(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return which of two answers of GetInstance shows the later state; the second, if that can't be told."""
+    """Return which of two answers of GetInstance shows the later state; the second if that is unknown."""
     first, second = time_in(one, "GmtModifiedTime"), time_in(other, "GmtModifiedTime")
     return one if first is not None and second is not None and second < first else other
 
@@ -349,11 +349,11 @@ def condition_for_target(
     also: Collection[str] = (),
 ) -> Wait:
     """
-    Return the wait for a status that was asked for.
+    Return the wait for a status that was requested.
 
     :param instance_id: the ``InstanceId``.
     :param target: ``Running`` or ``Stopped``.
-    :param operation: what was asked for.
+    :param operation: what was requested.
     :param also: further statuses that end the wait.
     """
     failures = default_failure_statuses((target,)) | ({"SaveFailed"} if operation.saves_image else set())
@@ -379,7 +379,7 @@ def condition_for_end_of(instance: Mapping[str, Any], *, may_be_gone: bool = Fal
 
 def condition_for_deletion(instance_id: str, baseline: Baseline) -> Wait:
     """
-    Return the wait until the service knows no such instance any more.
+    Return the wait until the service no longer knows the instance.
 
     :param instance_id: the ``InstanceId``.
     :param baseline: the state before the request.

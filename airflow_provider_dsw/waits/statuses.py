@@ -25,7 +25,7 @@ INSTANCE_STATUSES = (
 )
 SNAPSHOT_STATUSES = ("Committing", "Pushing", "Saved", "Failed")
 
-# From these a target can't come by itself: a person has to act first. ``Stopped`` is not among them for
+# A target is not reached from these unless a person acts first. ``Stopped`` is not among them for
 # ``Running``, because right after a start the service still answers the old status.
 _NEVER_BY_ITSELF = frozenset({"Failed", "Deleting"})
 _FAILURES_OF = {
@@ -35,6 +35,6 @@ _FAILURES_OF = {
 
 
 def default_failure_statuses(targets: Iterable[str]) -> frozenset[str]:
-    """Return the statuses from which none of ``targets`` can come by itself, less the targets."""
+    """Return the statuses from which none of ``targets`` is reached unless a person acts, less the targets."""
     targets = tuple(targets)
     return frozenset.intersection(*(_FAILURES_OF.get(t, _NEVER_BY_ITSELF) for t in targets)) - set(targets)

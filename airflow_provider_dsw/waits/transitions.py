@@ -1,5 +1,5 @@
 """
-What changed since a watcher looked last.
+What has changed since a watcher's last poll.
 
 What a watcher has to remember between two looks is small and JSON: Airflow keeps it in its database.
 """

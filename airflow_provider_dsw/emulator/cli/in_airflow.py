@@ -1,6 +1,6 @@
 """Inside Airflow, for `dsw-emulator run`: run one DAG and tell the command what happens, as JSON lines.
 
-The command starts it as a process of its own, with Airflow's home and connections in the environment.
+The command starts it as a separate process, with Airflow's home and connections in the environment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The instances that the command `dsw-emulator` serves, and what happens to them by itself."""
+"""The instances that the command `dsw-emulator` serves, and how they change over time."""
 
 from __future__ import annotations
 
