@@ -1,8 +1,8 @@
 """
-What the service tells of an instance whose wait has failed or timed out: its last events, and its statuses' times.
+The history of an instance whose wait failed or timed out: its last events, and its time in each status.
 
-A real instance was Failed without any reason: its cause stood only in its events. They are asked for by the worker,
-once, and change nothing about how the task ends.
+A real instance was Failed without any reason: the cause was only in its events. The worker requests them once, and
+whatever comes of it does not change how the task ends.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Task(Protocol):
 
 def explain(task: Task, error: BaseException, since: float | None) -> bool:
     """
-    Log what the service tells of a wait that has failed or timed out, and let the error's text end with the last event.
+    Log the history of an instance whose wait failed or timed out, and append its last event to the error's text.
 
     The text stays as it is if the service gave a reason. Nothing is asked for after another kind of error: then there
     was no wait, or it was the service's answer to a request that has ended it.
@@ -101,13 +101,13 @@ def log_past(task: Task, instance_id: str, since: float | None, *, wants_last: b
         past = _Past(task, instance_id, since)
         past.log_events(wants_last)
         past.log_times()
-        past.log_troubles()
+        past.log_errors()
     except DswConnectionError:
         return None  # with which the task ends anyway
     except (Exception, AirflowTaskTimeout) as error:
         # An execution_timeout that is over just now must not change either how the wait has ended.
         why = error if isinstance(error, DswError) else f"({type(error).__name__})"
-        task.log.warning("The past of DSW instance %s is not known. %s", instance_id, why)
+        task.log.warning("The history of DSW instance %s could not be read. %s", instance_id, why)
     return past.last_event if past else None
 
 
@@ -123,7 +123,7 @@ class _Past:
         self._instance_id = instance_id
         # The service's times are of whole seconds.
         self._since = None if since is None else datetime.fromtimestamp(int(since), UTC)
-        self._troubles: list[str] = []
+        self._errors: list[str] = []
         self.last_event: str | None = None
 
     def log_events(self, wants_last: bool) -> None:
@@ -151,11 +151,11 @@ class _Past:
             words = ", ".join(f"{status} {timedelta(seconds=round(s.total_seconds()))}" for status, s in spent.items())
             self._log.info("Time of DSW instance %s in each status: %s", self._instance_id, words)
 
-    def log_troubles(self) -> None:
+    def log_errors(self) -> None:
         """Log what could not be had."""
-        if self._troubles:
-            troubles = " ".join(self._troubles)
-            self._log.warning("The past of DSW instance %s is not known in full. %s", self._instance_id, troubles)
+        if self._errors:
+            errors = " ".join(self._errors)
+            self._log.warning("The history of DSW instance %s could not be read in full. %s", self._instance_id, errors)
 
     def _events(self, limit: int, since: datetime | None) -> list[str] | None:
         get, instance_id = self._hook.get_instance_events, self._instance_id
@@ -173,9 +173,9 @@ class _Past:
             try:
                 return request(seconds)
             except DswError as error:
-                self._troubles.append(str(error))
-        elif not self._troubles:
-            self._troubles.append(f"The {TIME_LIMIT:g} s for it are over.")
+                self._errors.append(str(error))
+        elif not self._errors:
+            self._errors.append(f"The {TIME_LIMIT:g} s for it are over.")
         return None
 
     def _clean(self, text: str, *longest: int) -> str:

@@ -214,13 +214,13 @@ class DswWaitMixin(DswTaskMixin):
         except (AirflowRescheduleException, TaskDeferred):
             raise
         except BaseException as error:
-            began = self._sum_up(context, began, before, has_succeeded=False)
+            began = self._log_duration(context, began, before, has_succeeded=False)
             if not isinstance(error, AirflowTaskTimeout):  # which leaves no time
-                self._explained(error, began)
+                self._explain(error, began)
             raise
-        self._sum_up(context, began, before, has_succeeded=end.has_succeeded)
+        self._log_duration(context, began, before, has_succeeded=end.has_succeeded)
 
-    def _sum_up(self, context: Context, began: float, polls_before: int, *, has_succeeded: bool) -> float:
+    def _log_duration(self, context: Context, began: float, polls_before: int, *, has_succeeded: bool) -> float:
         """Log how long the wait took, and return when it began."""
         if self._poll_count > polls_before:
             first = context["ti"].get_first_reschedule_date(context) if polls_before else None
@@ -229,9 +229,9 @@ class DswWaitMixin(DswTaskMixin):
             self.log.info(summary(self._build_wait(), seconds, self._poll_count, has_succeeded=has_succeeded))
         return began
 
-    def _explained(self, error: E, since: float | None) -> E:
+    def _explain(self, error: E, since: float | None) -> E:
         """
-        Log what the service tells of a wait that has failed or timed out, and return what it ends with.
+        Log the history of an instance whose wait failed or timed out, and return the error it ends with.
 
         :param error: what it ends with; its text may get the last event.
         :param since: POSIX time at which it began; None if that is not known.
@@ -312,8 +312,8 @@ class DswWaitMixin(DswTaskMixin):
             result: dict[str, Any] = event["result"]
             return result
         if event["outcome"] == "failed":
-            raise self._explained(error_from_event(event), event.get("began"))
-        raise self._explained(self._timeout_error(event["outcome"], event["last_status"]), event["began"])
+            raise self._explain(error_from_event(event), event.get("began"))
+        raise self._explain(self._timeout_error(event["outcome"], event["last_status"]), event["began"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where the triggerer itself gave no answer in time, as its event would have."""
@@ -324,7 +324,7 @@ class DswWaitMixin(DswTaskMixin):
         except TaskDeferralTimeout:
             which = "timeout" if self._latest_end() <= self._execution_seconds() else "execution_timeout"
         start_date = getattr(context.get("ti"), "start_date", None)
-        raise self._explained(self._timeout_error(which), start_date.timestamp() if start_date else None)
+        raise self._explain(self._timeout_error(which), start_date.timestamp() if start_date else None)
 
     def _timeout_error(self, which: str, last_status: str | None = None) -> BaseException:
         last = f"; last seen: {last_status}" if last_status else ""

@@ -281,10 +281,10 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
             **state,
         )
 
-    def _explained(self, error: E, since: float | None) -> E:
+    def _explain(self, error: E, since: float | None) -> E:
         """As the base's, from the request on."""
         moments = [moment for moment in (since, self._began, self._submitted_at) if moment is not None]
-        return super()._explained(error, min(moments, default=None))
+        return super()._explain(error, min(moments, default=None))
 
     def _timeout_error(self, which: str, last_status: str | None = None) -> BaseException:
         if which == "execution_timeout":

@@ -206,7 +206,7 @@ class DswStatusOperator(DswBaseOperator):
         if self._next_lookup_at > now:
             time.sleep(min(self._next_lookup_at, max(self._began + self.timeout, now)) - now)
         if self._has_timed_out and self._next_lookup_at:
-            raise self._explained(self._timeout_error("timeout", self._poll_log.last_status), self._began)
+            raise self._explain(self._timeout_error("timeout", self._poll_log.last_status), self._began)
         self._next_lookup_at = time.time() + self.poke_interval
 
     def _await_completion(self, context: Context, wait: Wait) -> dict[str, Any] | NextStep:

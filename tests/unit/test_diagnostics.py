@@ -132,7 +132,7 @@ def test_a_wait_that_times_out_tells_of_them_too(
     log = "".join(capsys.readouterr())
     assert f"{CAUSE}" in log
     assert "in each status: " in log
-    assert str(raised.value).startswith("Timed out; the timeout of 0 s is over. Waited for ")
+    assert str(raised.value).startswith("Timed out after 0 s waiting for ")
     assert str(raised.value).endswith(CAUSE)
     assert asked(emulator) == list(ASKED)
 
@@ -208,8 +208,8 @@ def test_if_they_cannot_be_had_one_line_says_so_and_the_wait_ends_as_it_does(
     with pytest.raises(DswWaitFailedError) as raised:
         run()
 
-    assert "".join(capsys.readouterr()).count(f"The past of DSW instance {ID} is not known") == 1
-    assert str(raised.value).endswith("mend it and clear the task.")
+    assert "".join(capsys.readouterr()).count(f"The history of DSW instance {ID} could not be read") == 1
+    assert str(raised.value).endswith("then clear the task.")
     assert asked(emulator) == list(ASKED)  # one try each
 
 
@@ -245,7 +245,7 @@ def test_all_of_it_together_has_one_time_limit(
     assert time.monotonic() - began < 120  # without a limit of its own it would last five minutes
     held.release()
     assert "GetLifecycle" not in asked(emulator)  # for which no time is left
-    assert "".join(capsys.readouterr()).count(f"The past of DSW instance {ID} is not known in full.") == 1
+    assert "".join(capsys.readouterr()).count(f"The history of DSW instance {ID} could not be read in full.") == 1
 
 
 @pytest.mark.parametrize("error", [AirflowTaskTimeout("over"), RuntimeError("broken"), OSError("no disk")])
@@ -305,7 +305,7 @@ def test_an_execution_timeout_that_ends_a_deferred_wait_tells_of_them(
     emulator.set_instance(ID, "Queuing")
     emulator.add_event(ID, CAUSE)
 
-    with pytest.raises(AirflowTaskTimeout, match=r"execution_timeout of .* is over") as raised:
+    with pytest.raises(AirflowTaskTimeout, match=r"execution_timeout of .* waiting for DSW instance") as raised:
         modes.defer(execution_timeout=timedelta(seconds=0.01))
 
     assert str(raised.value).endswith(CAUSE)

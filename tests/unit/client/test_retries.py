@@ -129,7 +129,7 @@ def test_every_pause_is_said_in_the_log(ask, dsw_default, pauses, caplog, hook_l
 
     said = [record.getMessage() for record in caplog.records if "Trying again in" in record.getMessage()]
     assert len(said) == 2
-    assert "(try 1 of 4)" in said[0]
+    assert "(attempt 1 of 4)" in said[0]
     assert "ServiceUnavailable" in said[0]
 
 
