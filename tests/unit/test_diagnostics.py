@@ -58,7 +58,8 @@ def emulator(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ds
         emulator.add_credential("key", SECRET)
         connection = {**emulator.connection(), "login": "key", "password": SECRET}
         monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(connection))
-        emulator.add_instance(ID, "Stopped")
+        for status in ("Updating", "Failed", "Stopped"):
+            emulator.set_instance(ID, status) if status != "Updating" else emulator.add_instance(ID, status)
         emulator.add_event(ID, OLD)
         emulator.add_instance("dsw-old", "Failed")
         clock.advance(900)
@@ -92,6 +93,7 @@ def test_a_wait_that_fails_tells_of_the_events_since_it_began_and_of_the_times(
     assert re.search(f"Event of DSW instance {ID}: .*{CAUSE}", log)
     assert OLD not in log
     assert re.search("in each status: .*Queuing 0:01:00, EnvPreparing 0:00:30, Failed 0:00:00", log)
+    assert "Updating" not in log  # in a session that was over before
     assert asked(emulator) == list(ASKED)
     # The service gave no reason.
     assert str(raised.value).startswith(f"DSW instance {ID} is Failed")
@@ -183,6 +185,15 @@ def test_nothing_is_asked_for_if_the_service_itself_says_why_it_does_not_answer(
 
     with pytest.raises(DswError):
         run(**arguments)
+
+    assert asked(emulator) == []
+
+
+def test_nor_if_a_first_poll_that_the_service_can_not_answer_skips_the_task(run: Run, emulator: DswEmulator) -> None:
+    emulator.fault(times=None, status=503)
+
+    with pytest.raises(AirflowSkipException):
+        run(never_fail=True)
 
     assert asked(emulator) == []
 
