@@ -64,7 +64,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def run(dag_file: Path, *options: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, str(dag_file), *options], env=environment, capture_output=True, text=True, timeout=60
+        [*COMMAND, str(dag_file), *options], env=environment, capture_output=True, text=True, timeout=300
     )
 
 
@@ -242,7 +242,7 @@ def waiting(dag_file: Path, environment: dict[str, str], until: str) -> Iterator
     """The command, once it has shown this; a wait that would never end."""
     command = [*COMMAND, str(dag_file), "--instance", "dsw-abc=Queuing"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    watchdog = threading.Timer(40, process.kill)
+    watchdog = threading.Timer(120, process.kill)
     watchdog.start()
     try:
         assert process.stdout is not None
@@ -255,7 +255,7 @@ def waiting(dag_file: Path, environment: dict[str, str], until: str) -> Iterator
 
 
 def started_by(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not (found := psutil.Process(process.pid).children(recursive=True)):
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -277,11 +277,11 @@ def test_a_signal_ends_all_that_was_started_and_leaves_nothing(
         started = started_by(command)
 
         command.send_signal(number)
-        output, errors = command.communicate(timeout=20)
+        output, errors = command.communicate(timeout=120)
 
         assert (command.returncode, errors) == (128 + number, "")
         assert f"Stopped by {number.name}." in output
-        assert psutil.wait_procs(started, timeout=1)[1] == []
+        assert psutil.wait_procs(started, timeout=30)[1] == []
     assert left_behind(tmp_path) == []
 
 
@@ -292,4 +292,4 @@ def test_airflow_does_not_outlive_a_command_that_is_killed(dag_file: Path, envir
 
         command.kill()
 
-        assert psutil.wait_procs(started, timeout=5)[1] == []
+        assert psutil.wait_procs(started, timeout=60)[1] == []

@@ -54,6 +54,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def emulator(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[DswEmulator]:
     """Its clock is five minutes ahead when a wait begins, and goes on by half a minute with each poll."""
+    monkeypatch.setattr(diagnostics, "TIME_LIMIT", 60.0)  # which no busy machine exceeds
     with DswEmulator(clock=clock, failure_event=CAUSE, failure_reasons=False) as emulator:
         emulator.add_credential("key", SECRET)
         connection = {**emulator.connection(), "login": "key", "password": SECRET}

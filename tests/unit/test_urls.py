@@ -63,9 +63,9 @@ def test_each_url_of_a_text_is_looked_at_and_all_else_left_alone() -> None:
 def test_a_long_text_takes_time_in_proportion(part: str) -> None:
     def seconds(length: int) -> float:
         text = "https://host/" + part * (length // len(part))
-        began = time.process_time()
+        began = time.thread_time()
         hide_secrets(text)
-        return time.process_time() - began
+        return time.thread_time() - began
 
     once = min(seconds(20_000) for _ in range(3))
     assert min(seconds(160_000) for _ in range(3)) < 30 * max(once, 0.0005)

@@ -212,7 +212,7 @@ def test_each_of_several_calls_keeps_its_own_read_timeout(monkeypatch):
     with RawServer(keeps_silent) as server:
         taken = asyncio.run(asyncio.wait_for(work(), 60))
 
-    assert all(0.5 <= took < 5.0 for took in taken)
+    assert all(0.5 <= took < 30 for took in taken)
 
 
 def test_an_answer_may_take_longer_than_the_read_timeout_if_it_goes_on(ask, monkeypatch, no_pauses):

@@ -46,6 +46,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_dsw.task_end.CLAIM_PAUSE", 0.02)
     monkeypatch.setattr("airflow_provider_dsw.task_end.STATE_RETRY_PAUSE", 0.2)
+    monkeypatch.setattr("airflow_provider_dsw.task_end.STATE_TIMEOUT", 60.0)  # which no busy machine exceeds
 
 
 def stops(emulator: DswEmulator) -> int:
@@ -572,7 +573,7 @@ def test_of_two_triggerers_that_are_told_one_stops_it(
         return found
 
     monkeypatch.setattr(supervisor, "asend", asend)
-    monkeypatch.setattr("airflow_provider_dsw.task_end.CLAIM_PAUSE", 0.2)
+    monkeypatch.setattr("airflow_provider_dsw.task_end.CLAIM_PAUSE", 0.5)
     supervisor.states["t"] = "failed"
     emulator.stop_timeline = ["Stopping"]
     emulator.stale_reads = 9  # which hides the other's stop
