@@ -20,14 +20,14 @@ OTHERS = ["airflow.providers.standard.sensors.filesystem", "alibabacloud_pai_dsw
 
 CODE = """
 import json, sys, time
-began = time.perf_counter()
+began = time.process_time()
 import airflow.sdk
 airflow.sdk.BaseHook, airflow.sdk.BaseOperator, airflow.sdk.BaseSensorOperator
-airflow_took = time.perf_counter() - began
-began = time.perf_counter()
+airflow_took = time.process_time() - began
+began = time.process_time()
 for module in {modules!r}:
     __import__(module)
-took = time.perf_counter() - began
+took = time.process_time() - began
 print(json.dumps(dict(airflow=airflow_took, took=took, modules=sorted(sys.modules))))
 """
 

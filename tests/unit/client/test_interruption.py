@@ -366,10 +366,8 @@ threading.Thread(target=status, args=[DswHook()], daemon=True).start()
 time.sleep(0.5)
 """
     with RawServer(keeps_silent) as server:
-        connect_to(monkeypatch, server.port)
-        began = time.monotonic()
-        run_code(code)
-        assert time.monotonic() - began < 45
+        connect_to(monkeypatch, server.port, read_timeout=600)
+        run_code(code)  # which waits for five minutes at most
 
 
 def test_many_threads_share_a_hook_and_keep_few_connections(monkeypatch):
