@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +28,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     made: list[float] = []
 
     async def sleep(seconds: float, result: Any = None) -> Any:
-        if threading.current_thread() is not threading.main_thread():  # the emulator's
+        if not sys._getframe(1).f_globals["__name__"].startswith("tenacity"):  # the emulator's, or a slow answer's
             return await real_sleep(seconds, result)
         made.append(seconds)
         return await real_sleep(0, result)
