@@ -98,6 +98,11 @@ class CountingService(Service):
         """
         self._fault_at[number] = fault
 
+    def forget_faults_to_come(self) -> None:
+        """Have no fault from a request on that was not made."""
+        self._fault_at.clear()
+        self.clear_faults()
+
     def answer(self, received: SignedRequest) -> tuple[Answer, Fault | None, Request]:
         if self.received in self._fault_at:
             self.fault(**self._fault_at[self.received])
