@@ -333,4 +333,7 @@ class DswWaitMixin(DswTaskMixin):
                 f"Timed out after the execution_timeout of {self.execution_timeout} "
                 f"waiting for {self._build_wait()}{last}."
             )
-        return AirflowSensorTimeout(f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{last}.")
+        return AirflowSensorTimeout(
+            f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{last}. "
+            "If it always takes longer, set a longer timeout."
+        )

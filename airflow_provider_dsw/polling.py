@@ -120,8 +120,12 @@ def as_wait_error(wait: Wait, error: DswError) -> DswError:
     is_operation = wait.operation is not None
     if isinstance(error, DswTransientError) or (is_operation and isinstance(error, DswConnectionError)):
         return error
-    failed = DswOperationFailedError if is_operation and isinstance(error, DswRequestError) else DswWaitFailedError
-    return failed(f"{error} Waited for {wait}.", **{name: getattr(error, name) for name in _ERROR_ATTRIBUTES})
+    attributes = {name: getattr(error, name) for name in _ERROR_ATTRIBUTES}
+    if is_operation and isinstance(error, DswRequestError):
+        return DswOperationFailedError(
+            f"{error} Waited for {wait}. A retry of the task requests it again.", **attributes
+        )
+    return DswWaitFailedError(f"{error} Waited for {wait}.", **attributes)
 
 
 def as_final_error(error: DswError) -> DswWaitFailedError:
