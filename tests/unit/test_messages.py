@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_dsw.client.failures import Failure
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswError
 from airflow_provider_dsw.operators.dsw import (
@@ -108,6 +109,7 @@ MESSAGES: list[Any] = [
     pytest.param(answers("StopInstance", **REFUSED), stop, ["NoStock"], "retry", id="stop-refused"),
     pytest.param(answers("CreateInstanceSnapshot", **REFUSED), save, ["NoStock"], "retry", id="save-refused"),
     pytest.param(answers("DeleteInstance", **REFUSED), delete, ["NoStock"], "retry", id="delete-refused"),
+    pytest.param(answers("CreateInstance", **REFUSED), create, ["NoStock"], "retry", id="create-refused"),
     pytest.param(lambda emulator: None, details, ["no such instance"], "region", id="details-of-none"),
     pytest.param(answers("GetInstance", **DENIED), details, ["denied"], "paidsw:GetInstance", id="details-denied"),
 ]
@@ -131,5 +133,33 @@ def test_what_ends_a_task_begins_with_cause_and_instance_and_has_a_remedy(
         run(task(**arguments))
 
     text = str(raised.value)
-    assert [part for part in [ID, *causes] if part not in text[:SHOWN]] == []
+    named = "CreateInstance" if task is create else ID
+    assert [part for part in [named, *causes] if part not in text[:SHOWN]] == []
     assert [sentence for sentence in text.split(". ")[1:] if remedy in sentence]
+
+
+@pytest.mark.parametrize("action", ["StopInstance", "DeleteInstance"])
+def test_a_refusal_says_its_cause_then_what_the_service_says_then_who_was_asked(
+    action: str, dsw_default: DswEmulator
+) -> None:
+    answers(action, **{**REFUSED, "message": "What the service says. " * 10})(dsw_default)
+
+    with pytest.raises(DswError) as raised:
+        run({"StopInstance": stop, "DeleteInstance": delete}[action](deferrable=False))
+
+    text = str(raised.value)
+    assert text.startswith(f"{action} of {ID}: the service refused the request (HTTP 400, Code NoStock")
+    parts = ["RequestId", "What the service says", f"Requested of {dsw_default.endpoint}", "A retry of the task"]
+    assert sorted(parts, key=text.index) == parts
+
+
+def test_the_longest_endpoint_hides_no_cause() -> None:
+    error = Failure(status=403, code="NoPermission").error(
+        description=f"GetInstanceSnapshot of snp-05cefd0be2exxxx of {ID}",
+        action="GetInstanceSnapshot",
+        endpoint=f"{'a' * 200}.example.com (connection '{'c' * 200}')",
+        attempt="",
+        changes=False,
+    )
+
+    assert [part for part in (ID, "access denied", "NoPermission") if part not in str(error)[:SHOWN]] == []
