@@ -16,19 +16,14 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal
-from airflow_provider_dsw.exceptions import (
-    DswError,
-    DswInstanceNotFoundError,
-    DswTransientError,
-    DswWaitArgumentError,
-)
+from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.links.dsw import ti_fields
 from airflow_provider_dsw.polling import event_from_error, next_interval, remaining_interval, xcom_value
-from airflow_provider_dsw.task_end import amay_stop_instance, awrite_end_note
+from airflow_provider_dsw.task_end import awrite_end_note
 from airflow_provider_dsw.triggers.base import DswBaseTrigger, Poll, RegisteredReader, poll_stream
 from airflow_provider_dsw.triggers.deferred_wait import DeferredWait, WaitEnd
+from airflow_provider_dsw.triggers.stop_on_kill import stop_if_ended_by_person
 from airflow_provider_dsw.triggers.watcher import Watcher, run_to_completion, wait_past_next_cancel
 from airflow_provider_dsw.version_compat import (
     QUEUES_WATCHERS,
@@ -39,7 +34,7 @@ from airflow_provider_dsw.version_compat import (
 )
 from airflow_provider_dsw.wait_arguments import ARGUMENTS, RUNNING
 from airflow_provider_dsw.waits.conditions import Wait
-from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Operation, has_nothing_to_stop
+from airflow_provider_dsw.waits.progress import Operation
 
 SCHEDULER_GRACE = 10.0
 """
@@ -77,7 +72,8 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     :param wait_id: with ``stop_on_kill``, what :func:`~airflow_provider_dsw.task_end.new_wait_id` returned.
     """
 
-    # A dictionary of more than 30 attributes, as it would have with Airflow's, takes a kilobyte more for each wait.
+    # Each is kept by serialize(). A dictionary of more than 30 attributes, as it would have with Airflow's, takes a
+    # kilobyte more for each wait.
     __slots__ = (
         "execution_timeout",
         "exponential_backoff",
@@ -131,23 +127,8 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         self.wait_id = wait_id
 
     def _state(self) -> dict[str, Any]:
-        return {
-            **super()._state(),
-            "exponential_backoff": self.exponential_backoff,
-            "max_wait": self.max_wait,
-            "silent_fail": self.silent_fail,
-            "started_at": self.started_at,
-            "trigger_timeout": self.trigger_timeout,
-            "timeout": self.timeout,
-            "last_poll_at_timeout": self.last_poll_at_timeout,
-            "execution_timeout": self.execution_timeout,
-            "has_polled": self.has_polled,
-            "last_status": self.last_status,
-            "links": self.links,
-            "operation": self.operation,
-            "stop_on_kill": self.stop_on_kill,
-            "wait_id": self.wait_id,
-        }
+        own = {name: getattr(self, name) for name in DswInstanceTrigger.__slots__}
+        return {**super()._state(), **own}
 
     def wait(self) -> Wait:
         """
@@ -167,45 +148,10 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
         if not self.stop_on_kill:
             return
         # Airflow 3.3.2 cancels a trigger anew every second until it is gone, and with it what this awaits.
-        stop = asyncio.create_task(self._stop_if_ended_by_person())
+        stop = asyncio.create_task(stop_if_ended_by_person(self))
         _running_stops.add(stop)
         stop.add_done_callback(_running_stops.discard)
         await asyncio.shield(stop)
-
-    async def _stop_if_ended_by_person(self) -> None:
-        if not await amay_stop_instance(self.task_instance, self.wait_id, self.log):
-            await self.log.ainfo("DSW instance %s is left alone: the task continues elsewhere.", self.instance_id)
-            return
-        try:
-            async with shared_hook(self.dsw_conn_id, self.region) as hook:
-                await self._stop(hook, SUBMIT_ATTEMPTS)
-        except DswError as error:
-            await self.log.aerror("DSW instance %s could not be stopped. %s", self.instance_id, error)
-
-    async def _stop(self, hook: DswHook, attempts: int) -> None:
-        if await self._has_nothing_to_stop(hook):
-            await self.log.ainfo("DSW instance %s is already stopping.", self.instance_id)
-            return
-        try:
-            answer = await hook.astop_instance(self.instance_id)
-        except DswTransientError as error:
-            if attempts <= 1 or not error.may_have_been_performed:
-                raise
-            await self.log.awarning("Checking again whether DSW instance %s is stopping. %s", self.instance_id, error)
-            await self._stop(hook, attempts - 1)
-        else:
-            asked = "StopInstance of DSW instance %s was accepted: the task was ended. RequestId: %s"
-            await self.log.ainfo(asked, self.instance_id, answer.get("RequestId"))
-
-    async def _has_nothing_to_stop(self, hook: DswHook) -> bool:
-        operation = self.wait().operation
-        try:
-            instance = await hook.aget_instance(self.instance_id)
-        except DswInstanceNotFoundError:
-            return True
-        except DswError:
-            return False
-        return has_nothing_to_stop(instance, operation.baseline if operation else None)
 
     def shared_stream_key(self) -> Hashable | None:
         """None with ``exponential_backoff``, where each wait has its own pace, and for invalid arguments."""

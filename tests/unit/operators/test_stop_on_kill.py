@@ -708,7 +708,7 @@ def test_so_it_is_by_the_trigger(
     async def ended_by_person(*_: Any) -> bool:
         return True
 
-    monkeypatch.setattr("airflow_provider_dsw.triggers.dsw.amay_stop_instance", ended_by_person)
+    monkeypatch.setattr("airflow_provider_dsw.triggers.stop_on_kill.amay_stop_instance", ended_by_person)
     dsw_default.add_instance(ID, "Starting")
     dsw_default.stop_timeline = [("Stopping", 60), ("Stopped", None)]
     dsw_default.fault("StopInstance", **fault)
