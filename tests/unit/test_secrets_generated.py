@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_dsw import secrets
-from airflow_provider_dsw.details import SECRET_FIELDS, SECRET_KEYS
 from airflow_provider_dsw.emulator import SAMPLE_SECRET, DswEmulator
 from airflow_provider_dsw.emulator.signature import Credential
 from airflow_provider_dsw.exceptions import DswError
@@ -30,6 +29,7 @@ from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.version_compat import TaskDeferred
 from tests.support import task_runs
+from tests.support.credential_sources import KEY_SECRET, OIDC_TOKEN
 from tests.system.faults.calls import ID, OPERATIONS
 from tests.unit.client.test_credentials import KINDS, Kind, Servers, servers, tls  # noqa: F401 - fixtures
 
@@ -189,12 +189,16 @@ def test_no_error_and_no_log_shows_what_was_fetched(
             known = [used.secret, used.security_token or used.secret] if isinstance(used, Credential) else [str(used)]
             servers.emulator.fault(times=None, **fault_of(refusal, known))
             texts = shown(hook, OPERATIONS[name].call)
-        assert leaked(known, *texts, *log.said, capfd.readouterr()) == []
+        assert leaked([*known, OIDC_TOKEN, KEY_SECRET], *texts, *log.said, capfd.readouterr()) == []
 
     check()
 
 
 # What an instance shows
+
+# As the documentation names them; secret as a whole, or under a key.
+SECRET_FIELDS = ("CredentialConfig", "EnvironmentVariables", "ImageAuth", "ServiceConfig")
+SECRET_KEYS = {"UserVpc": "SSHPublicKey", "Datasets": "Options", "DynamicMount": "Options"}
 
 SHAPES: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from((OF_INSTANCE, f"a {OF_INSTANCE} b", 1, None, True)),
@@ -218,7 +222,7 @@ URLS = st.sampled_from(
 @st.composite
 def instances(draw: st.DrawFn) -> dict[str, Any]:
     """Fields of an instance: what is secret in them in any shape, and URLs that hold a password or token."""
-    fields: dict[str, Any] = {name: draw(SHAPES) for name in sorted(SECRET_FIELDS)}
+    fields: dict[str, Any] = {name: draw(SHAPES) for name in SECRET_FIELDS}
     for name, key in SECRET_KEYS.items():
         held = {"ForwardInfos": [{key: draw(SHAPES), "Name": "ssh"}]}
         fields[name] = json.dumps(held) if draw(st.booleans()) else [held] if draw(st.booleans()) else held
