@@ -66,7 +66,7 @@ FAULTS: dict[str, Row] = {
     "gateway, done": _lost(status=502, body=HTML, performed=True),
     "gateway, not done": _lost(status=504, body=HTML),
     "gateway's 403": _lost(status=403, body=HTML),
-    "gateway's 404": _lost(status=404, body='{"message": "no Route matched"}'),
+    "gateway's 404": _lost(status=404, body='{"Message": "no Route matched"}'),
     "redirect": _lost(status=302, headers={"Location": "http://127.0.0.1:9/"}),
     "dropped, done": _lost(drop=True, performed=True),
     "dropped, not done": _lost(drop=True),
