@@ -112,7 +112,7 @@ class DagRun:
     def _environment(self, home: Path) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
         # The package that this command is of, also where it is run from a checkout.
-        package = str(Path(__file__).parent.parent.parent)
+        package = str(Path(__file__).parents[3])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
         environment |= {
             "AIRFLOW_HOME": str(home),
