@@ -12,8 +12,10 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
+from airflow_provider_dsw.client.blocking_connection import seconds_left
 from airflow_provider_dsw.client.deadlines import Deadlines
 from airflow_provider_dsw.client.socket_connection import SocketConnection
 from airflow_provider_dsw.client.steps import Exchange, Open, StartTls
@@ -62,9 +64,7 @@ class AwaitedConnection(SocketConnection):
         await self._unblocked(math.inf, tls.do_handshake)
 
     async def exchange(self, step: Exchange, deadline: float) -> None:
-        def left() -> float:
-            return min(step.read_timeout, deadline - time.monotonic())
-
+        left = partial(seconds_left, deadline, step.read_timeout)
         unsent = memoryview(step.http.request)
         try:
             while unsent:
@@ -95,9 +95,8 @@ class AwaitedConnection(SocketConnection):
         # Set once: a record of TLS may come byte by byte.
         due = time.monotonic() + seconds
         while True:
-            if time.monotonic() >= due:
-                raise TimeoutError
             try:
+                # Also if it is late by now: what came in time counts, although the loop stood still since.
                 return function(*arguments)
             except ssl.SSLWantReadError:
                 to_write = False
@@ -105,6 +104,8 @@ class AwaitedConnection(SocketConnection):
                 to_write = True
             except BlockingIOError:
                 to_write = sends
+            if time.monotonic() >= due:
+                raise TimeoutError
             await self._until_ready(due, to_write=to_write)
 
     async def _until_ready(self, due: float, *, to_write: bool) -> None:

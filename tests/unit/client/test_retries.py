@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from airflow_provider_dsw.hooks import dsw
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.hooks import Ask, ask_async, connect, connect_to
 from tests.support.raw_server import RawServer, Received, breaks_off, drips, http, in_turn, keeps_silent, sends
+from tests.support.until import until
 
 ID = "dsw-abc"
 GOOD = http(200, {"InstanceId": ID, "Status": "Running"})
@@ -213,6 +215,29 @@ def test_each_of_several_calls_keeps_its_own_read_timeout(monkeypatch):
         taken = asyncio.run(asyncio.wait_for(work(), 60))
 
     assert all(0.5 <= took < 30 for took in taken)
+
+
+def test_an_answer_that_came_in_time_is_read_although_the_loop_stood_still_since(monkeypatch):
+    """Whatever else a triggerer runs may block its loop; a thousand answers wait in their sockets then."""
+    stands_still, has_answered = threading.Event(), threading.Event()
+
+    def answer(connection: socket.socket, _: object) -> bool:
+        stands_still.wait(60)
+        connection.sendall(GOOD)
+        has_answered.set()
+        return True
+
+    async def work() -> Any:
+        async with connect_to(monkeypatch, server.port, read_timeout=3) as hook:
+            call = asyncio.create_task(hook.aget_instance(ID, attempts=1))
+            await until(lambda: server.received)
+            stands_still.set()
+            has_answered.wait(60)
+            time.sleep(3)  # noqa: ASYNC251 - the fault
+            return await call
+
+    with RawServer(answer) as server:
+        assert asyncio.run(work())["InstanceId"] == ID
 
 
 def test_an_answer_may_take_longer_than_the_read_timeout_if_it_goes_on(ask, monkeypatch, no_pauses):
