@@ -39,7 +39,7 @@ class Pool:
                 connection, since = idle.pop()
             except IndexError:  # another thread was first
                 return None
-            if time.monotonic() - since < IDLE_SECONDS and connection.is_usable():
+            if _is_usable(connection, since):
                 return connection
             connection.abort()
         return None
@@ -47,8 +47,20 @@ class Pool:
     def give(self, route: Route, connection: Connection, *, is_reusable: bool) -> None:
         """Keep a connection, or close it."""
         idle = self._idle.setdefault(route, [])
+        self._drop_oldest(idle)
         if is_reusable and len(idle) < MAX_IDLE_CONNECTIONS:
             idle.append((connection, time.monotonic()))
+        else:
+            connection.abort()
+
+    def _drop_oldest(self, idle: list[tuple[Connection, float]]) -> None:
+        """Close the oldest if it is of no use any more: below those that suffice it would never be taken."""
+        try:
+            connection, since = idle.pop(0)
+        except IndexError:
+            return
+        if _is_usable(connection, since):
+            idle.insert(0, (connection, since))
         else:
             connection.abort()
 
@@ -78,3 +90,7 @@ class Pool:
     def forget(self, host: str, port: int) -> None:
         """Look the addresses up again next time: none could be connected to."""
         self._addresses.pop((host, port), None)
+
+
+def _is_usable(connection: Connection, since: float) -> bool:
+    return time.monotonic() - since < IDLE_SECONDS and connection.is_usable()

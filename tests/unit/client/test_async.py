@@ -297,6 +297,41 @@ def test_a_burst_of_first_calls_opens_few_connections(monkeypatch):
         assert server.connections < 250
 
 
+def test_what_the_server_has_closed_is_closed_here_too_while_calls_go_on(monkeypatch):
+    """After a burst one connection suffices; those below it would hold a file descriptor each as long as a wait."""
+    all_have_asked = threading.Barrier(10)
+    is_first = threading.Lock()
+
+    def answer(connection: socket.socket, received: Received) -> bool:
+        if not burst_is_over.is_set():
+            all_have_asked.wait(60)
+            stays = is_first.acquire(blocking=False)
+            if stays:
+                wait_until(lambda: server.open_connections == 1)
+            connection.sendall(GOOD)
+            return stays
+        connection.sendall(GOOD)
+        return True
+
+    def left_open() -> int:
+        lines = Path("/proc/self/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        return sum(line.split()[2] == f"0100007F:{server.port:04X}" and line.split()[3] == "08" for line in lines)
+
+    async def work() -> None:
+        async with DswHook() as hook:
+            await asyncio.gather(*(hook.aget_instance(ID, attempts=1) for _ in range(10)))
+            burst_is_over.set()
+            for _ in range(20):
+                await hook.aget_instance(ID)
+            assert left_open() == 0
+
+    burst_is_over = threading.Event()
+    with RawServer(answer) as server:
+        connect_to(monkeypatch, server.port, connect_timeout=60, read_timeout=60)
+        asyncio.run(work())
+        assert server.connections == 10
+
+
 def test_connections_that_are_kept_hold_little_memory(monkeypatch):
     """A triggerer keeps fifty for each endpoint. By asyncio's own transports each holds a quarter of a mebibyte."""
 
