@@ -69,8 +69,11 @@ def explain(task: Task, error: BaseException, since: float | None) -> bool:
     :param since: POSIX time at which the wait began; None if that is not known.
     :return: whether the service was asked.
     """
-    if isinstance(error, AirflowSkipException) and error.__cause__ is not None:
-        error = error.__cause__
+    if isinstance(error, AirflowSkipException):
+        if error.__cause__ is not None:
+            error = error.__cause__
+        elif not getattr(task, "soft_fail", False):
+            return False  # a subclass's own
     is_failure = type(error) in (DswWaitFailedError, DswOperationFailedError) and not _is_refusal(error)
     if not task.instance_id or not (is_failure or isinstance(error, _TIMEOUTS)):
         return False
@@ -149,7 +152,7 @@ class _Past:
                 spent[status] = spent.get(status, timedelta()) + phase.ended - phase.began
         if spent:
             words = ", ".join(f"{status} {timedelta(seconds=round(s.total_seconds()))}" for status, s in spent.items())
-            self._log.info("Time of DSW instance %s in each status: %s", self._instance_id, words)
+            self._log.info("Time of DSW instance %s in each status: %s", self._instance_id, self._clean(words))
 
     def log_errors(self) -> None:
         """Log what could not be had."""

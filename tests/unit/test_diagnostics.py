@@ -280,6 +280,33 @@ def test_nothing_that_goes_wrong_meanwhile_changes_how_the_wait_ends(
     assert f"({type(error).__name__})" in "".join(capsys.readouterr())
 
 
+def test_statuses_without_end_are_cut(emulator: DswEmulator, capsys: pytest.CaptureFixture[str]) -> None:
+    emulator.set_instance(ID, "Failed")
+    phases = [{"Status": f"Status{number}", "GmtCreateTime": "2026-01-01T00:00:00Z"} for number in range(5000)]
+    emulator.fault("GetLifecycle", times=None, status=200, body=json.dumps({"Lifecycle": [phases]}))
+
+    with pytest.raises(DswWaitFailedError):
+        modes.poke()
+
+    line = next(line for line in "".join(capsys.readouterr()).splitlines() if "in each status" in line)
+    assert "Status1 " in line
+    assert len(line) < 2000
+
+
+def test_a_subclass_s_own_skip_is_left_alone(emulator: DswEmulator) -> None:
+    class Impatient(DswInstanceSensor):
+        def poke(self, context: Any) -> Any:
+            super().poke(context)
+            raise AirflowSkipException("not today")
+
+    emulator.set_instance(ID, "Queuing")
+
+    with pytest.raises(AirflowSkipException, match=r"^not today$"):
+        Impatient(task_id="wait", instance_id=ID).execute({})
+
+    assert asked(emulator) == []
+
+
 def test_an_events_line_is_one_line_without_secrets_and_cut(
     run: Run, emulator: DswEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
