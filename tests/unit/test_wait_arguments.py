@@ -14,7 +14,14 @@ from airflow_provider_dsw.triggers.base import DswBaseTrigger
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER
 from airflow_provider_dsw.wait_arguments import ARGUMENTS
-from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, StatusCondition
+from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.conditions import (
+    KINDS,
+    Outcome,
+    SnapshotByIdCondition,
+    SnapshotCondition,
+    StatusCondition,
+)
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 from tests.support.modes import ID, in_triggerer
 
@@ -62,6 +69,24 @@ def template(name):
 def test_each_argument_has_a_sample_that_means_something():
     assert set(NAMES) == set(SAMPLES)
     assert all(meant(name) != of(ID) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", [argument.name for argument in ARGUMENTS if argument.watchable])
+def test_waits_that_differ_in_what_a_watcher_takes_differ_in_words(name):
+    """A watcher's memory is kept under these words."""
+    assert str(meant(name)) != str(of(ID))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_wait_ends_at_a_failure_status(kind):
+    named = {name: SAMPLES[name] for name in kind.chosen_by[:1]}
+    failed = PollResult({"InstanceId": ID, "Status": "Failed"}, {"Status": "Failed"})
+    stopped = PollResult({"InstanceId": ID, "Status": "Stopping"}, {"Status": "Committing"})
+
+    assert of(ID, **named).evaluate(failed).outcome is Outcome.FAILURE
+    chosen = of(ID, **named, failure_statuses=["Stopping"])
+    assert isinstance(chosen, kind)
+    assert chosen.evaluate(stopped).outcome is Outcome.FAILURE
 
 
 @pytest.mark.parametrize("argument", ARGUMENTS, ids=NAMES)

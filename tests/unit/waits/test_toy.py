@@ -32,9 +32,11 @@ class ToyCondition(WaitCondition):
 
     def evaluate(self, found: PollResult) -> Verdict:
         instance = found.instance or {}
+        verdict = self._evaluate_instance(instance, (), self._failures(""))
         toy = instance.get("Toy")
-        outcome = Outcome.SUCCESS if toy == self.toy else Outcome.PENDING
-        return Verdict(outcome, f"toy {toy}", instance, has_evidence=toy is not None)
+        if toy == self.toy:
+            verdict = replace(verdict, outcome=Outcome.SUCCESS)
+        return replace(verdict, last_status=f"toy {toy}", has_evidence=toy is not None)
 
 
 '''
