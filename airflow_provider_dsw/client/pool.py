@@ -55,14 +55,15 @@ class Pool:
 
     def _drop_oldest(self, idle: list[tuple[Connection, float]]) -> None:
         """Close the oldest if it is of no use any more: below those that suffice it would never be taken."""
-        try:
-            connection, since = idle.pop(0)
-        except IndexError:
+        # It stays in its place meanwhile: another thread that takes it needs no new one.
+        oldest = next(iter(idle), None)
+        if oldest is None or _is_usable(*oldest):
             return
-        if _is_usable(connection, since):
-            idle.insert(0, (connection, since))
-        else:
-            connection.abort()
+        try:
+            idle.remove(oldest)
+        except ValueError:  # another thread was first
+            return
+        oldest[0].abort()
 
     def next_turn(self) -> int:
         """Return which of the turns to wait for where a connection has to be opened."""

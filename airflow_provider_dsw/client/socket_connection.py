@@ -19,8 +19,11 @@ class SocketConnection:
 
     def is_usable(self) -> bool:
         """Return whether it is open, and nothing has come that nobody asked for."""
+        descriptor = self._socket.fileno()
+        if descriptor < 0:  # closed
+            return False
         waiting = select.poll()
-        waiting.register(self._socket, select.POLLIN)
+        waiting.register(descriptor, select.POLLIN)
         return not waiting.poll(0)
 
     def abort(self) -> None:
