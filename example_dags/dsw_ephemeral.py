@@ -15,7 +15,7 @@ WAIT: dict[str, Any] = {
 }
 
 
-@dag(schedule=None, params={"ecs_spec": "ecs.g6.xlarge"}, tags=["dsw"])
+@dag(schedule=None, params={"ecs_spec": "ecs.g6.xlarge"}, tags=["dsw"], doc_md=__doc__)
 def dsw_ephemeral() -> None:
     create = DswCreateInstanceOperator(
         task_id="create",

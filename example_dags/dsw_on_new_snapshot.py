@@ -23,7 +23,7 @@ snapshots = Asset(
 )
 
 
-@dag(schedule=[snapshots], tags=["dsw"])
+@dag(schedule=[snapshots], tags=["dsw"], doc_md=__doc__)
 def dsw_on_new_snapshot() -> None:
     @task
     def use(triggering_asset_events: Any = None) -> list[str]:

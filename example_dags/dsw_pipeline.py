@@ -20,7 +20,7 @@ INSTANCE: dict[str, Any] = {
 }
 
 
-@dag(schedule=None, params={"instance_id": "dsw-stopped"}, tags=["dsw"])
+@dag(schedule=None, params={"instance_id": "dsw-stopped"}, tags=["dsw"], doc_md=__doc__)
 def dsw_pipeline() -> None:
     # Airflow runs no teardown whose setup has failed: a start that is given up must see to the stop itself.
     start = DswStartInstanceOperator(task_id="start", stop_on_kill=True, **INSTANCE)

@@ -11,7 +11,7 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 INSTANCE_IDS = ["dsw-starting", "dsw-running"]
 
 
-@dag(schedule=None, tags=["dsw"])
+@dag(schedule=None, tags=["dsw"], doc_md=__doc__)
 def dsw_wait_for_many() -> None:
     running = DswInstanceSensor.partial(
         task_id="wait_for_running",

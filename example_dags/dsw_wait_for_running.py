@@ -9,7 +9,7 @@ from airflow.sdk import dag, task
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 
 
-@dag(schedule=None, params={"instance_id": "dsw-starting"}, tags=["dsw"])
+@dag(schedule=None, params={"instance_id": "dsw-starting"}, tags=["dsw"], doc_md=__doc__)
 def dsw_wait_for_running() -> None:
     running = DswInstanceSensor(
         task_id="wait_for_running",

@@ -9,7 +9,7 @@ from airflow.sdk import dag, task
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 
 
-@dag(schedule=None, params={"instance_id": "dsw-saving"}, tags=["dsw"])
+@dag(schedule=None, params={"instance_id": "dsw-saving"}, tags=["dsw"], doc_md=__doc__)
 def dsw_wait_for_snapshot() -> None:
     pushed = DswInstanceSensor(
         task_id="wait_for_snapshot",

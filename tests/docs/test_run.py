@@ -33,6 +33,15 @@ with DAG("one", schedule=None):
 
     use(DswInstanceSensor(task_id="wait", instance_id=INSTANCE_ID, poke_interval=0.2).output)
 """
+WATCHED = """
+from airflow.sdk import DAG, Asset, AssetWatcher
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
+
+trigger = DswInstanceEventTrigger(instance_id="dsw-abc", target_status="Running")
+watched = Asset("watched", watchers=[AssetWatcher(name="running", trigger=trigger)])
+with DAG("one", schedule=Asset("other") | watched):
+    pass
+"""
 TWO_DAGS = "from airflow.sdk import DAG\na = DAG('a')\nb = DAG('b')"
 
 
@@ -93,10 +102,25 @@ def test_it_shows_statuses_requests_tasks_and_values(
     assert sorted(shown) == sorted(expected)
     assert shown.index(expected[1]) < shown.index(expected[2]) < shown.index(expected[4])
     assert 'use: success\n    ["Running"]\n' in ended.stdout
+    assert "\n    Status: Running\n" in ended.stdout
+    assert "ReasonCode:" not in ended.stdout  # empty, as is
+    assert "\033" not in ended.stdout  # no terminal
     assert lines[-1].startswith("The DAG run is over: success. Requests: ")
     assert "in the log of Airflow" not in ended.stdout
     assert left_behind(tmp_path) == []
     assert not (tmp_path / "__pycache__").exists()
+
+
+@pytest.mark.slow
+def test_a_deferral_is_shown_to_hold_no_worker(dag_file: Path, environment: dict[str, str]) -> None:
+    dag_file.write_text(DAG.replace("poke_interval", "deferrable=True, poke_interval"))
+
+    ended = run(dag_file, "--instance", "dsw-abc=Starting:2,Running", environment=environment)
+
+    lines = [line[10:] for line in ended.stdout.splitlines() if "task wait: " in line]
+    assert lines == [
+        f"task wait: {told}" for told in ("running", "deferred, no worker is held", "running again", "success")
+    ]
 
 
 @pytest.mark.slow
@@ -185,6 +209,7 @@ def test_a_missing_or_old_airflow_is_told(
         ("import no_such_module", None, "ModuleNotFoundError: No module named 'no_such_module'"),
         (TWO_DAGS, None, "several DAGs in it; choose one with --dag: a, b"),
         (TWO_DAGS, "c", "no DAG 'c' in it; it has: a, b"),
+        (WATCHED, None, "started by an AssetWatcher, whose trigger only a triggerer runs"),
     ],
 )
 def test_a_file_without_the_one_dag_is_told(tmp_path: Path, text: str, dag_id: str | None, told: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_dsw.emulator.cli import scenario
 from airflow_provider_dsw.emulator.cli.scenario import SAVING, ScenarioEmulator
+from airflow_provider_dsw.emulator.clock import ManualClock
 from airflow_provider_dsw.hooks.dsw import DswHook
 
 
@@ -30,11 +31,33 @@ def test_nothing_moves_before_the_first_request(monkeypatch: pytest.MonkeyPatch)
 
         assert hook.get_instance("dsw-starting")["Status"] == "Creating"
         assert hook.get_instance(SAVING)["LatestSnapshot"]["Status"] == "Committing"
+        assert hook.get_instance("dsw-failing")["Status"] == "Creating"
 
         time.sleep(2.5)
         assert hook.get_instance("dsw-starting")["Status"] == "Running"
         assert hook.get_instance("dsw-failing")["ReasonMessage"] == "ImagePullBackOff"
         assert hook.get_instance(SAVING)["LatestSnapshot"]["Status"] == "Saved"
+
+
+def test_each_instance_begins_with_the_first_request_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    emulator = ScenarioEmulator(starts_on_request=True, clock=clock)
+    with emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
+        DswHook().get_instance("dsw-failing")
+        clock.advance(1000)
+        emulator.advance()
+        statuses = emulator.statuses()
+        assert (statuses["dsw-failing"], statuses["dsw-starting"], statuses[SAVING]) == (
+            "Failed",
+            "Creating",
+            "Running",
+        )
+
+        list(DswHook().list_instances())
+        clock.advance(40)
+        emulator.advance()
+        assert (emulator.status("dsw-starting"), emulator.status(SAVING)) == ("Running", "Saving")
 
 
 def test_one_instance_is_saved_again_and_again(clock: list[float]) -> None:

@@ -1,1 +1,1 @@
-"""The command ``dsw-emulator``: `serve` and `run`."""
+"""The command ``dsw-emulator``: `serve`, `run` and `standalone`."""

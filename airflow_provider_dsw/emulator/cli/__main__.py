@@ -1,4 +1,4 @@
-"""The command `dsw-emulator`: serve the emulator, or run a DAG against it, and show what it is asked for."""
+"""The command `dsw-emulator`: serve the emulator, run a DAG against it, or start a whole Airflow beside it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
 from airflow_provider_dsw.emulator.cli.run import DagRun
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator, Steps
+from airflow_provider_dsw.emulator.cli.standalone import StandaloneAirflow, example_dags
 from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options, check_option
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
@@ -24,6 +25,7 @@ from airflow_provider_dsw.emulator.timeline import parse_steps
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 DEFAULT_PORT = 8765
+UI_PORT = 8080
 RUN_SPEED = 2.0
 # A list of ways is for a program.
 ASSUMABLE = frozenset(name for name in OPTION_NAMES if not name.startswith("next_"))
@@ -53,22 +55,42 @@ def build_parser() -> argparse.ArgumentParser:
         "run",
         help="run a DAG against the emulator by real Airflow, in a temporary home",
         description="Run the DAG of a file against the emulator, by the Airflow that is installed here, in a "
-        "temporary AIRFLOW_HOME. The instances begin to move with the DAG's first request. The exit status is 0 "
+        "temporary AIRFLOW_HOME. An instance begins to move with the first request for it. The exit status is 0 "
         "only if the DAG run succeeded.",
     )
     run_parser.add_argument("dag_file", metavar="DAG_FILE", type=Path, help="a Python file that holds a DAG")
     run_parser.add_argument("--dag", metavar="DAG_ID", help="which one, if the file holds several")
-    run_parser.add_argument(
+    run_parser.add_argument("-v", "--verbose", action="store_true", help="show Airflow's own log too")
+    add_connection_option(run_parser)
+    add_emulator_options(run_parser, port=0, speed=RUN_SPEED)
+    run_parser.set_defaults(command=run)
+    standalone_parser = commands.add_parser(
+        "standalone",
+        help="a whole Airflow with its UI beside the emulator, gone after Ctrl-C",
+        description="Start the Airflow that is installed here beside the emulator, in a temporary AIRFLOW_HOME: its "
+        "UI, its scheduler and its triggerer, with the connection set and the DAGs loaded. An instance begins to "
+        "move with the first request for it. Ctrl-C stops all of it and removes it.",
+    )
+    standalone_parser.add_argument(
+        "dag_files", metavar="DAG_FILE", type=Path, nargs="*", help="what it loads (default: the example DAGs)"
+    )
+    standalone_parser.add_argument(
+        "--ui-port", type=_port, default=UI_PORT, help="port of the UI on 127.0.0.1 (default: %(default)s)"
+    )
+    add_connection_option(standalone_parser)
+    add_emulator_options(standalone_parser, port=0)
+    standalone_parser.set_defaults(command=standalone)
+    return parser
+
+
+def add_connection_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--conn-id",
         dest="conn_ids",
         metavar="CONN_ID",
         action="append",
         help="a connection that leads to the emulator, as the DAG names it (repeatable; default: dsw_default)",
     )
-    run_parser.add_argument("-v", "--verbose", action="store_true", help="show Airflow's own log too")
-    add_emulator_options(run_parser, port=0, speed=RUN_SPEED)
-    run_parser.set_defaults(command=run)
-    return parser
 
 
 def add_emulator_options(parser: argparse.ArgumentParser, *, port: int, speed: float = 1.0) -> None:
@@ -158,13 +180,29 @@ def run(arguments: argparse.Namespace) -> int:
         conn_ids=arguments.conn_ids or ["dsw_default"],
         verbose=arguments.verbose,
     )
-    problem = dag_run.problem() or start(emulator)
+    return run_beside(emulator, dag_run, arguments)
+
+
+def standalone(arguments: argparse.Namespace) -> int:
+    emulator = make_emulator(arguments, starts_on_request=True)
+    airflow = StandaloneAirflow(
+        emulator,
+        arguments.dag_files or example_dags(),
+        conn_ids=arguments.conn_ids or ["dsw_default"],
+        port=arguments.ui_port,
+    )
+    return run_beside(emulator, airflow, arguments)
+
+
+def run_beside(emulator: ScenarioEmulator, airflow: DagRun | StandaloneAirflow, arguments: argparse.Namespace) -> int:
+    """Run Airflow while the emulator serves; return the exit status of the command."""
+    problem = airflow.problem() or start(emulator)
     if problem:
         return fail(problem)
     for line in doubtful_statuses(arguments.instances):
         say(line)
     try:
-        return dag_run.run()
+        return airflow.run()
     finally:
         emulator.stop()
 

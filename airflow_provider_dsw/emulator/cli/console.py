@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from airflow_provider_dsw.emulator.record import Request
+
+_GREEN, _RED, _MAGENTA = 32, 31, 35
+_COLOURS = {
+    **dict.fromkeys(("success", "Running", "Saved"), _GREEN),
+    **dict.fromkeys(("failed", "Failed", "SaveFailed"), _RED),
+    "deferred": _MAGENTA,
+}
+_COLOURED = re.compile(rf"\b({'|'.join(_COLOURS)})\b")
 
 
 def say(text: str) -> None:
@@ -15,7 +25,9 @@ def say(text: str) -> None:
 
 
 def say_now(text: str) -> None:
-    """With the time of day before it."""
+    """With the time of day before it, and states in colour where the terminal has them."""
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        text = _COLOURED.sub(lambda found: f"\033[{_COLOURS[found[0]]}m{found[0]}\033[0m", text)
     say(f"{datetime.now().astimezone():%H:%M:%S}  {text}")
 
 

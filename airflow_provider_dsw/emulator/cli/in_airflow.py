@@ -10,9 +10,10 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.listeners import hookimpl
+from airflow.sdk import BaseOperator, get_current_context
 
 from airflow_provider_dsw.version_compat import dag_bag_class, listener_manager, serialize_dags
 
@@ -55,7 +56,18 @@ def load(path: Path, dag_id: str | None) -> Any:
         raise ProblemError(f"several DAGs in it; choose one with --dag: {', '.join(sorted(bag.dags))}")
     if dag_id is not None and dag_id not in bag.dags:
         raise ProblemError(f"no DAG {dag_id!r} in it; it has: {', '.join(sorted(bag.dags))}")
-    return bag.dags[dag_id] if dag_id else next(iter(bag.dags.values()))
+    dag = bag.dags[dag_id] if dag_id else next(iter(bag.dags.values()))
+    if _is_watched(getattr(dag.timetable, "asset_condition", None)):
+        raise ProblemError(
+            "it is started by an AssetWatcher, whose trigger only a triggerer runs, and there is none here. See it "
+            f"run in a whole Airflow: dsw-emulator standalone {path}"
+        )
+    return dag
+
+
+def _is_watched(asset: Any) -> bool:
+    """Whether an asset, or one of those that it combines, has a watcher."""
+    return bool(getattr(asset, "watchers", ())) or any(map(_is_watched, getattr(asset, "objects", ())))
 
 
 def _results(dag_run: Any) -> list[dict[str, Any]]:
@@ -102,6 +114,13 @@ class _Listener:
 
 def _watch_tasks() -> None:
     listener_manager().add_listener(_Listener())
+    defer = BaseOperator.defer
+
+    def tell_and_defer(self: BaseOperator, **arguments: Any) -> NoReturn:  # no listener is told
+        _send_event("task", task=_name(get_current_context()["ti"]), state="deferred")
+        defer(self, **arguments)
+
+    BaseOperator.defer = tell_and_defer  # type: ignore[method-assign]
 
 
 def _name(task_instance: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import re
@@ -10,8 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_dsw.emulator.cli.airflow_home import (
+    airflow_problem,
+    airflow_version,
+    collected_signals,
+    dag_file_problem,
+    environment,
+    temporary_home,
+)
 from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
 from airflow_provider_dsw.emulator.record import Request
@@ -26,6 +31,7 @@ from airflow_provider_dsw.emulator.record import Request
 GRACE = 3.0  # seconds that Airflow has to end by itself
 WIDTH = 100  # characters of a value that are shown
 LOG_LINES = 15
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 UNDEFINED = re.compile(r"conn_id `([^`]+)` isn't defined")  # what Airflow says of a connection that there is not
 
 
@@ -65,25 +71,16 @@ class DagRun:
 
     def problem(self) -> str | None:
         """What is wrong that can be known without Airflow; None where nothing is."""
-        if not self.dag_file.exists():
-            return f"{self.dag_file}: no such file"
-        if not self.dag_file.is_file() or self.dag_file.suffix != ".py":
-            return f"{self.dag_file}: not a Python file"
-        airflow = _airflow_version()
-        if airflow is None:
-            return "Airflow is not installed here: pip install 'apache-airflow>=3.1'"
-        if [int(part) for part in airflow.split(".")[:2]] < [3, 1]:
-            return f"Airflow {airflow} is installed here; 3.1 or later is needed"
-        return None
+        return dag_file_problem(self.dag_file) or airflow_problem()
 
     def run(self) -> int:
         """Run it and show what happens; return the exit status of the command."""
-        with _signals() as received, _home() as home:
-            (home / "dags").mkdir()
+        with collected_signals() as received, temporary_home("run") as home:
             shutil.copy(self.dag_file, home / "dags")
             self.emulator.on_request = self._show_request
             say(f"DSW emulator at {self.emulator.protocol}://{self.emulator.endpoint}, Ctrl-C stops everything.")
-            say(f"Airflow {_airflow_version()} is starting in a temporary home: about 10 seconds.\n")
+            say(f"Airflow {airflow_version()} is starting in a temporary home: about 10 seconds.")
+            say("Tasks run one after the other here; `dsw-emulator standalone` runs them as in production.\n")
             with self._airflow(home) as process:
                 self._follow(home / "events", process, received)
             if received:
@@ -98,7 +95,7 @@ class DagRun:
             process = subprocess.Popen(  # noqa: S603
                 [*command, *([self.dag_id] if self.dag_id else [])],
                 cwd=home,
-                env=self._environment(home),
+                env=environment(home, self.emulator, self.conn_ids) | {"DSW_EMULATOR_EVENTS": str(home / "events")},
                 stdin=subprocess.PIPE,  # its end tells Airflow that this process is gone
                 stdout=None if self.verbose else log,
                 stderr=subprocess.STDOUT if not self.verbose else None,
@@ -108,31 +105,6 @@ class DagRun:
                 yield process
             finally:
                 _end(process)
-
-    def _environment(self, home: Path) -> dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
-        # The package that this command is of, also where it is run from a checkout.
-        package = str(Path(__file__).parents[3])
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
-        environment |= {
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
-            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
-            # Airflow's default shows the line that raised alone, and not the DAG's own that led there.
-            "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "8",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "DSW_EMULATOR_EVENTS": str(home / "events"),
-        }
-        for conn_id in self.conn_ids:
-            environment[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(self.emulator.connection())
-        if self.emulator.ca_file:
-            environment["SSL_CERT_FILE"] = self.emulator.ca_file
-        return environment
 
     def _follow(self, events: Path, process: subprocess.Popen[bytes], received: Sequence[int]) -> None:
         """Show what happens until Airflow has ended or a signal came."""
@@ -172,7 +144,8 @@ class DagRun:
         elif event["event"] == "task":
             again = event["state"] == "running" and event["task"] in self._started
             self._started.add(event["task"])
-            say_now(f"task {event['task']}: {event['state']}{' again' if again else ''}")
+            held = ", no worker is held" if event["state"] == "deferred" else ""
+            say_now(f"task {event['task']}: {event['state']}{' again' if again else ''}{held}")
             if event.get("error"):
                 say(f"          {event['error']}")
                 self._undefined.update(UNDEFINED.findall(event["error"]))
@@ -207,40 +180,6 @@ class DagRun:
         return 0 if self._state == "success" else 1
 
 
-def _airflow_version() -> str | None:
-    with suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version("apache-airflow")
-    return None
-
-
-def _is_foreign(name: str) -> bool:
-    """Whether a variable would lead Airflow or the SDK away from the temporary home or the emulator."""
-    foreign = ("AIRFLOW__", "AIRFLOW_HOME", "AIRFLOW_CONFIG", "_AIRFLOW", "ALIBABA_CLOUD_")
-    return name.startswith(foreign) or name.lower().endswith("_proxy")
-
-
-@contextmanager
-def _home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="dsw-emulator-run-", ignore_cleanup_errors=True) as directory:
-        yield Path(directory)
-
-
-@contextmanager
-def _signals() -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT and SIGTERM instead of dying of them."""
-    received: list[signal.Signals] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda got, _: received.append(signal.Signals(got))) for number in numbers]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End Airflow and all that it started: a wait in it may be deaf to the first, polite signal."""
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -257,12 +196,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _lines(value: Any) -> Iterator[str]:
-    """A returned value: a dict one line an item, each cut to a width."""
+    """A returned value: a dict one line for each item that is not empty, each cut to a width."""
     if value is None:
         return
     if isinstance(value, dict):
         for name, item in value.items():
-            yield f"{name}: {_cut(item)}"
+            if item not in EMPTY:
+                yield f"{name}: {_cut(item)}"
     elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         for item in value:
             yield f"- {_cut(item)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_provider_dsw.emulator.faults import Answer, Fault
+from airflow_provider_dsw.emulator.operations import route
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.server import DswEmulator
 from airflow_provider_dsw.emulator.signature import SignedRequest
@@ -45,7 +46,8 @@ class ScenarioEmulator(DswEmulator):
     """An emulator with instances that keep their first status until `begin()`.
 
     instances: ids and timelines, in place of the default ones; each Saving in them makes a snapshot, which fails where
-    the instance's next status is a failure. starts_on_request: with the first request.
+    the instance's next status is a failure. starts_on_request: each instance begins with the first request for it, all
+    that are left with the first that names none.
     """
 
     def __init__(
@@ -57,29 +59,33 @@ class ScenarioEmulator(DswEmulator):
     ) -> None:
         super().__init__(**arguments)
         self._starts_on_request = starts_on_request
-        self._scenario = list(instances or DEFAULT)
-        self._saves = not instances
+        self._still: dict[str, Steps] = dict(instances or DEFAULT)  # those that have not begun
+        self._saved_again = None if instances else SAVING
+        if self._saved_again:
+            self._still[self._saved_again] = [("Running", None)]
         self._pushes = 0
         self._next_push = float("inf")
         self._saves_to_come: list[tuple[float, str, Steps]] = []
-        for instance_id, steps in self._scenario:
+        for instance_id, steps in self._still.items():
             status, _, *fields = steps[0]
             self.add_instance(instance_id, timeline=[(status, None, *fields)])
-        if self._saves:
-            self.add_instance(SAVING)
 
-    def begin(self) -> None:
-        """From now on time passes."""
-        self._starts_on_request = False
-        for instance_id, steps in self._scenario:
-            if len(steps) > 1:
-                self.set_instance(instance_id, timeline=steps)
-            self._saves_to_come += [
-                (self.clock.now() + after / self.speed, instance_id, pushing) for after, pushing in _saves_in(steps)
-            ]
-        if self._saves:
-            self._next_push = self.clock.now()
+    def begin(self, instance_id: str | None = None) -> None:
+        """From now on time passes for an instance; None: for all."""
+        with self._lock:
+            for begun in [instance_id] if instance_id else list(self._still):
+                if begun in self._still:
+                    self._begin(begun, self._still.pop(begun))
         self.advance()
+
+    def _begin(self, instance_id: str, steps: Steps) -> None:
+        if len(steps) > 1:
+            self.set_instance(instance_id, timeline=steps)
+        self._saves_to_come += [
+            (self.clock.now() + after / self.speed, instance_id, pushing) for after, pushing in _saves_in(steps)
+        ]
+        if instance_id == self._saved_again:
+            self._next_push = self.clock.now()
 
     def advance(self) -> None:
         """Take the snapshots that it is time for, and that nobody kept an instance from."""
@@ -102,7 +108,8 @@ class ScenarioEmulator(DswEmulator):
 
     def answer(self, signed_request: SignedRequest) -> tuple[Answer, Fault | None, Request]:
         if self._starts_on_request:
-            self.begin()
+            _, instance_id, _ = route(signed_request.method, signed_request.path)
+            self.begin(instance_id)
         return super().answer(signed_request)
 
 

@@ -1,0 +1,255 @@
+"""`dsw-emulator standalone`: a whole Airflow with its UI beside the emulator, gone after Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_dsw.emulator.cli.airflow_home import (
+    airflow_problem,
+    airflow_version,
+    collected_signals,
+    dag_file_problem,
+    environment,
+    temporary_home,
+)
+from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
+from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
+from airflow_provider_dsw.emulator.record import Request
+from airflow_provider_dsw.emulator.server import HOST
+
+PATIENCE = 300.0  # seconds for Airflow to be ready
+GRACE = 10.0  # seconds that Airflow has to end by itself
+LOG_LINES = 15
+MIGRATION = "db-migrate"
+# In a process of its own: with SQLite, the API's event loop itself waits for the lock of a transaction that a task's
+# call to the same process is about to end.
+EXECUTION_API = "execution-api"
+COMPONENTS = {
+    "api-server": ("api-server", "--apps", "core"),
+    EXECUTION_API: ("api-server", "--apps", "execution"),
+    "scheduler": ("scheduler",),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer",),
+}
+
+
+def example_dags() -> list[Path]:
+    """The example DAGs: inside the package where it was installed, beside it in a checkout."""
+    package = Path(__file__).parents[2]
+    folders = (package / "example_dags", package.parent / "example_dags")
+    return next((sorted(folder.glob("*.py")) for folder in folders if folder.is_dir()), [])
+
+
+class StandaloneAirflow:
+    """
+    An Airflow beside an emulator.
+
+    :param emulator: where the connections lead to.
+    :param dag_files: the Python files that it loads.
+    :param conn_ids: the connections that the DAGs use.
+    :param port: of the UI, on loopback.
+    """
+
+    def __init__(
+        self, emulator: ScenarioEmulator, dag_files: Sequence[Path], *, conn_ids: Sequence[str], port: int
+    ) -> None:
+        self.emulator = emulator
+        self.dag_files = dag_files
+        self.conn_ids = conn_ids
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._shown: dict[str | None, str] = {}
+
+    def problem(self) -> str | None:
+        """What is wrong that can be known before Airflow starts; None where nothing is."""
+        problems = [*map(dag_file_problem, self.dag_files), airflow_problem(), self._port_problem()]
+        return next(filter(None, problems), None)
+
+    def _port_problem(self) -> str | None:
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((HOST, self.port))
+            except OSError as error:
+                return f"cannot listen on {HOST}:{self.port}: {error.strerror}; choose another with --ui-port"
+        return None
+
+    def run(self) -> int:
+        """Run it until a signal comes; return the exit status of the command."""
+        with collected_signals() as received, temporary_home("standalone") as home:
+            for dag_file in self.dag_files:
+                shutil.copy(dag_file, home / "dags")
+            say(f"Airflow {airflow_version()} is starting in a temporary home: about 30 seconds.")
+            try:
+                problem = self._start(home, received) or self._follow(home, received)
+            finally:
+                self._stop()
+        if problem:
+            return fail(problem)
+        say(f"\nStopped by {received[0].name}. Nothing of it is left.")
+        return 128 + received[0]
+
+    def _start(self, home: Path, received: Sequence[int]) -> str | None:
+        """Start Airflow and wait until it is ready or a signal came; return what went wrong."""
+        env = self._environment(home)
+        self._start_process(MIGRATION, ("db", "migrate"), home, env)
+        migration = self._processes[MIGRATION]
+        while migration.poll() is None and not received:
+            time.sleep(0.1)
+        if migration.returncode == 0:
+            del self._processes[MIGRATION]
+            # Else tasks that start at once would find the database locked.
+            with contextlib.closing(sqlite3.connect(home / "airflow.db")) as database:
+                database.execute("PRAGMA journal_mode=WAL")
+            for name, command in COMPONENTS.items():
+                self._start_process(name, command, home, env)
+        end = time.monotonic() + PATIENCE
+        while not received and not self._is_ready():
+            if problem := self._ended(home):
+                return problem
+            if time.monotonic() > end:
+                return f"Airflow was not ready within {PATIENCE:.0f} s. The scheduler's last lines:\n" + _tail(
+                    home, "scheduler"
+                )
+            time.sleep(0.3)
+        return None
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        execution_port, *log_ports = _free_ports(3)
+        return environment(home, self.emulator, self.conn_ids) | {
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{execution_port}/execution/",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[0]),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[1]),
+            "DSW_EMULATOR_EXECUTION_PORT": str(execution_port),
+        }
+
+    def _start_process(self, name: str, command: Sequence[str], home: Path, env: Mapping[str, str]) -> None:
+        if name == EXECUTION_API:
+            env = {**env, "AIRFLOW__API__PORT": env["DSW_EMULATOR_EXECUTION_PORT"]}
+        with (home / f"{name}.log").open("wb") as log:
+            self._processes[name] = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "airflow", *command],
+                cwd=home,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the command, which ends them in order
+            )
+
+    def _is_ready(self) -> bool:
+        try:
+            health = self._get("/api/v2/monitor/health")
+            token = self._get("/auth/token")["access_token"]
+            dags = self._get("/api/v2/dags?limit=1", token)
+        except OSError:  # it does not listen yet
+            return False
+        beats = [health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "triggerer")]
+        return all(beats) and bool(dags["total_entries"])
+
+    def _get(self, path: str, token: str | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(f"{self.url}{path}", headers=headers)  # noqa: S310
+        with opener.open(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def _ended(self, home: Path) -> str | None:
+        """What to say of a part of Airflow that has ended; None while all run."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                return f"Airflow's {name} has ended. Its last lines:\n{_tail(home, name)}"
+        return None
+
+    def _follow(self, home: Path, received: Sequence[int]) -> str | None:
+        """Show what happens until a signal comes or a part of Airflow ends; return what went wrong."""
+        if not received:
+            say(self._introduction())
+        self.emulator.on_request = self._show_request
+        before = self.emulator.statuses()
+        problem = None
+        while not received and not problem:
+            time.sleep(0.1)
+            self.emulator.advance()
+            now = self.emulator.statuses()
+            for _, line in changes(before, now):
+                say_now(line)
+            before = now
+            problem = self._ended(home)
+        return problem
+
+    def _introduction(self) -> str:
+        return "\n".join(
+            [
+                "",
+                f"Airflow:      {self.url}  (no password)",
+                f"DSW emulator: {self.emulator.protocol}://{self.emulator.endpoint}",
+                "",
+                "DAGs to trigger there:",
+                *(f"  {dag_file.stem}" for dag_file in self.dag_files),
+                "",
+                "An instance begins to move when it is first asked for. Ctrl-C stops everything and removes it.",
+                "",
+            ]
+        )
+
+    def _show_request(self, request: Request) -> None:
+        # A poll that finds what the one before it found says nothing new.
+        line = request_line(request)
+        if self._shown.get(request.instance_id) != line:
+            self._shown[request.instance_id] = line
+            say_now(line)
+
+    def _stop(self) -> None:
+        if not self._processes:
+            return
+        import psutil  # type: ignore[import-untyped]  # comes with Airflow
+
+        members = []
+        for process in self._processes.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                eldest = psutil.Process(process.pid)
+                members += [eldest, *eldest.children(recursive=True)]
+        for process in self._processes.values():
+            process.terminate()
+        _, alive = psutil.wait_procs(members, timeout=GRACE)
+        for member in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        for process in self._processes.values():
+            process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind((HOST, 0))
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+def _tail(home: Path, name: str) -> str:
+    return "\n".join((home / f"{name}.log").read_text(errors="replace").splitlines()[-LOG_LINES:])
