@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def temporary_home(command: str) -> Iterator[Path]:
         yield home
 
 
-def environment(home: Path, emulator: DswEmulator, conn_ids: Sequence[str]) -> dict[str, str]:
+def environment(home: Path, emulator: DswEmulator) -> dict[str, str]:
     """The environment of an Airflow process that lives in `home`."""
     variables = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
     # The package that this command is of, also where it is run from a checkout.
@@ -68,8 +67,6 @@ def environment(home: Path, emulator: DswEmulator, conn_ids: Sequence[str]) -> d
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    for conn_id in conn_ids:
-        variables[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(emulator.connection())
     if emulator.ca_file:
         variables["SSL_CERT_FILE"] = emulator.ca_file
     return variables

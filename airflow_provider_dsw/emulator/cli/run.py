@@ -95,7 +95,7 @@ class DagRun:
             process = subprocess.Popen(  # noqa: S603
                 [*command, *([self.dag_id] if self.dag_id else [])],
                 cwd=home,
-                env=environment(home, self.emulator, self.conn_ids) | {"DSW_EMULATOR_EVENTS": str(home / "events")},
+                env=self._environment(home),
                 stdin=subprocess.PIPE,  # its end tells Airflow that this process is gone
                 stdout=None if self.verbose else log,
                 stderr=subprocess.STDOUT if not self.verbose else None,
@@ -105,6 +105,14 @@ class DagRun:
                 yield process
             finally:
                 _end(process)
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        connection = json.dumps(self.emulator.connection())
+        return {
+            **environment(home, self.emulator),
+            **{f"AIRFLOW_CONN_{conn_id.upper()}": connection for conn_id in self.conn_ids},
+            "DSW_EMULATOR_EVENTS": str(home / "events"),
+        }
 
     def _follow(self, events: Path, process: subprocess.Popen[bytes], received: Sequence[int]) -> None:
         """Show what happens until Airflow has ended or a signal came."""

@@ -32,7 +32,6 @@ from airflow_provider_dsw.emulator.server import HOST
 PATIENCE = 300.0  # seconds for Airflow to be ready
 GRACE = 10.0  # seconds that Airflow has to end by itself
 LOG_LINES = 15
-MIGRATION = "db-migrate"
 # In a process of its own: with SQLite, the API's event loop itself waits for the lock of a transaction that a task's
 # call to the same process is about to end.
 EXECUTION_API = "execution-api"
@@ -105,17 +104,20 @@ class StandaloneAirflow:
     def _start(self, home: Path, received: Sequence[int]) -> str | None:
         """Start Airflow and wait until it is ready or a signal came; return what went wrong."""
         env = self._environment(home)
-        self._start_process(MIGRATION, ("db", "migrate"), home, env)
-        migration = self._processes[MIGRATION]
-        while migration.poll() is None and not received:
+        connections = home / "connections.json"
+        connections.write_text(json.dumps({conn_id: self.emulator.connection() for conn_id in self.conn_ids}))
+        database = self._start_process(
+            "database", "airflow_provider_dsw.emulator.cli.database", (str(connections),), home, env
+        )
+        while database.poll() is None and not received:
             time.sleep(0.1)
-        if migration.returncode == 0:
-            del self._processes[MIGRATION]
-            # Else tasks that start at once would find the database locked.
-            with contextlib.closing(sqlite3.connect(home / "airflow.db")) as database:
-                database.execute("PRAGMA journal_mode=WAL")
+        if database.returncode == 0:
+            del self._processes["database"]
+            # Else tasks that start at once would find it locked.
+            with contextlib.closing(sqlite3.connect(home / "airflow.db")) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
             for name, command in COMPONENTS.items():
-                self._start_process(name, command, home, env)
+                self._start_process(name, "airflow", command, home, env)
         end = time.monotonic() + PATIENCE
         while not received and not self._is_ready():
             if problem := self._ended(home):
@@ -129,7 +131,7 @@ class StandaloneAirflow:
 
     def _environment(self, home: Path) -> dict[str, str]:
         execution_port, *log_ports = _free_ports(3)
-        return environment(home, self.emulator, self.conn_ids) | {
+        return environment(home, self.emulator) | {
             "AIRFLOW__API__HOST": HOST,
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -146,12 +148,14 @@ class StandaloneAirflow:
             "DSW_EMULATOR_EXECUTION_PORT": str(execution_port),
         }
 
-    def _start_process(self, name: str, command: Sequence[str], home: Path, env: Mapping[str, str]) -> None:
+    def _start_process(
+        self, name: str, module: str, arguments: Sequence[str], home: Path, env: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         if name == EXECUTION_API:
             env = {**env, "AIRFLOW__API__PORT": env["DSW_EMULATOR_EXECUTION_PORT"]}
         with (home / f"{name}.log").open("wb") as log:
             self._processes[name] = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "airflow", *command],
+                [sys.executable, "-m", module, *arguments],
                 cwd=home,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -159,6 +163,7 @@ class StandaloneAirflow:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the command, which ends them in order
             )
+        return self._processes[name]
 
     def _is_ready(self) -> bool:
         try:
