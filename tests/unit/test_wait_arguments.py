@@ -37,7 +37,16 @@ SAMPLES: dict[str, Any] = {
     "until": "AcceleratorType == 'GPU'",
     "failure_statuses": ["Stopped"],
 }
+# A second value of each argument that a watcher takes: its words are compared with those of the first.
+OTHER_SAMPLES: dict[str, Any] = {
+    "instance_id": "dsw-third",
+    "target_status": ["Stopped", "Failed"],
+    "wait_for_snapshot": False,
+    "snapshot_image": "model:2",
+    "until": "AcceleratorType == 'CPU'",
+}
 NAMES = [argument.name for argument in ARGUMENTS]
+WATCHABLE = [argument.name for argument in ARGUMENTS if argument.watchable]
 TEMPLATED = [argument.name for argument in ARGUMENTS if argument.templated]
 
 
@@ -69,12 +78,25 @@ def template(name):
 def test_each_argument_has_a_sample_that_means_something():
     assert set(NAMES) == set(SAMPLES)
     assert all(meant(name) != of(ID) for name in NAMES)
+    assert set(WATCHABLE) == set(OTHER_SAMPLES)
 
 
-@pytest.mark.parametrize("name", [argument.name for argument in ARGUMENTS if argument.watchable])
-def test_waits_that_differ_in_what_a_watcher_takes_differ_in_words(name):
+@pytest.mark.parametrize("name", WATCHABLE)
+def test_waits_that_differ_in_the_value_of_what_a_watcher_takes_differ_in_words(name):
     """A watcher's memory is kept under these words."""
-    assert str(meant(name)) != str(of(ID))
+    one, other = meant(name), of(**{"instance_id": ID, name: OTHER_SAMPLES[name]})
+
+    assert one != other
+    assert str(one) != str(other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_waits_of_each_kind_for_two_instances_differ_in_words(kind):
+    named = {name: SAMPLES[name] for name in kind.chosen_by[:1]}
+    one, other = of(ID, **named), of("dsw-other", **named)
+
+    assert isinstance(one, kind)
+    assert str(one) != str(other)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,7 +134,7 @@ def test_each_argument_survives_its_way_to_the_triggerer_and_to_another_one(name
     assert trigger.condition() == meant(name)
 
 
-@pytest.mark.parametrize("name", [argument.name for argument in ARGUMENTS if argument.watchable])
+@pytest.mark.parametrize("name", WATCHABLE)
 def test_each_argument_that_can_be_watched_for_survives_too(name):
     trigger = DswInstanceEventTrigger(**{"instance_id": ID, name: SAMPLES[name]})
     again = DswInstanceEventTrigger(**json.loads(json.dumps(trigger.serialize()[1])))
