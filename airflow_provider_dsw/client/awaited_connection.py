@@ -15,9 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from airflow_provider_dsw.client.blocking_connection import seconds_left
 from airflow_provider_dsw.client.deadlines import Deadlines
-from airflow_provider_dsw.client.socket_connection import SocketConnection
+from airflow_provider_dsw.client.socket_connection import SocketConnection, seconds_left
 from airflow_provider_dsw.client.steps import Exchange, Open, StartTls
 
 T = TypeVar("T")

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 
-from airflow_provider_dsw.client.socket_connection import SocketConnection
+from airflow_provider_dsw.client.socket_connection import SocketConnection, seconds_left
 from airflow_provider_dsw.client.steps import Exchange, Open, StartTls
 
 _PART = 64 * 1024
-
-
-def seconds_left(deadline: float | None, most: float | None = None) -> float:
-    """Return the seconds that a step may take."""
-    left = threading.TIMEOUT_MAX if deadline is None else deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left if most is None else min(left, most)
 
 
 class BlockingConnection(SocketConnection):

@@ -7,9 +7,10 @@ from collections.abc import Hashable
 from typing import Any, TypeVar
 from weakref import finalize
 
-from airflow_provider_dsw.client.blocking_connection import BlockingConnection, seconds_left
+from airflow_provider_dsw.client.blocking_connection import BlockingConnection
 from airflow_provider_dsw.client.locks import reset_in_child
 from airflow_provider_dsw.client.pool import Pool
+from airflow_provider_dsw.client.socket_connection import seconds_left
 from airflow_provider_dsw.client.steps import AirflowCall, BlockingCall, Exchange, Exclusive, Flow, Open, StartTls, Step
 
 T = TypeVar("T")

@@ -1,10 +1,26 @@
-"""What a connection is for either sender: a socket, with TLS or not."""
+"""What a connection is for either sender: a socket, with TLS or not, and the time that a step on it may take."""
 
 from __future__ import annotations
 
 import select
 import socket
+import threading
+import time
 from contextlib import suppress
+
+
+def seconds_left(deadline: float | None, most: float | None = None) -> float:
+    """
+    Return the seconds that a step may take.
+
+    :param deadline: when the call has to be over, by the monotonic clock; None for a call without one.
+    :param most: seconds that this step may take in any case.
+    :raises TimeoutError: if the deadline is over.
+    """
+    left = threading.TIMEOUT_MAX if deadline is None else deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left if most is None else min(left, most)
 
 
 class SocketConnection:
