@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal
+from airflow_provider_dsw.waits import statuses
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 
 
@@ -22,7 +23,7 @@ class _NotGiven(str):
     """A default that is distinguishable from the same word given by the DAG author."""
 
 
-RUNNING = _NotGiven("Running")
+RUNNING = _NotGiven(statuses.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Argument:
 
 ARGUMENTS = (
     Argument("instance_id", validation.identifier),
-    Argument("target_status", validation.target_statuses, default="Running"),
+    Argument("target_status", validation.target_statuses, default=statuses.RUNNING),
     Argument("wait_for_snapshot", validation.boolean, default=False, templated=False),
     Argument("snapshot_id", validation.identifier, watchable=False),
     Argument("snapshot_image", validation.image),

@@ -27,7 +27,13 @@ from airflow_provider_dsw.operators.status import NextStep
 from airflow_provider_dsw.secrets import iter_strings
 from airflow_provider_dsw.waits.answers import time_in
 from airflow_provider_dsw.waits.conditions import Wait
-from airflow_provider_dsw.waits.progress import Baseline, condition_for_target, with_label
+from airflow_provider_dsw.waits.progress import (
+    Baseline,
+    condition_for_target,
+    is_being_deleted,
+    needs_stop_before_deletion,
+    with_label,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -167,7 +173,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         return self._advance(context, self._get_instance(context))
 
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
-        if not instance or instance.get("Status") == "Deleting":
+        if not instance or is_being_deleted(instance):
             return self._create(context)
         return super()._step(context, instance, may_wait)
 
@@ -209,7 +215,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
     def _find(self) -> Mapping[str, Any] | None:
         """Return the newest instance with the label that does not go away, and note its id."""
         never = datetime.min.replace(tzinfo=UTC)
-        own = [instance for instance in self._list_own() if instance.get("Status") != "Deleting"]
+        own = [instance for instance in self._list_own() if not is_being_deleted(instance)]
         newest = max(own, key=lambda instance: time_in(instance, "GmtCreateTime") or never, default=None)
         if newest is not None:
             self.instance_id = newest["InstanceId"]
@@ -232,7 +238,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
             return
         ids = {self.instance_id} - {""}
         try:
-            ids |= {instance["InstanceId"] for instance in self._list_own() if instance.get("Status") != "Deleting"}
+            ids |= {instance["InstanceId"] for instance in self._list_own() if not is_being_deleted(instance)}
         except DswError as error:
             self.log.error("Could not determine whether the failed task leaves an instance behind. %s", error)
         for instance_id in sorted(ids):
@@ -277,8 +283,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
     def _is_being_deleted(self, instance_id: str, error: DswError) -> bool:
         """Return whether an instance is on its way out, and stop it if the refusal may be about that it is on."""
         try:
-            status = self.hook.get_instance(instance_id).get("Status")
-            if isinstance(error, DswRequestError) and status not in ("Stopping", "Stopped", "Failed", "Deleting"):
+            instance = self.hook.get_instance(instance_id)
+            if isinstance(error, DswRequestError) and needs_stop_before_deletion(instance):
                 answer = self.hook.stop_instance(instance_id)
                 self.log.info(
                     "StopInstance of DSW instance %s was accepted. RequestId: %s", instance_id, answer.get("RequestId")
@@ -287,7 +293,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
             return True
         except DswError:
             return False
-        return status == "Deleting"
+        return is_being_deleted(instance)
 
 
 def _body(name: str, value: object) -> dict[str, Any]:

@@ -11,20 +11,19 @@ from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import (
     Baseline,
-    Operation,
+    blocks_deletion,
     condition_for_deletion,
-    condition_for_target,
+    condition_for_stop_before_deletion,
+    is_being_deleted,
+    is_deletable,
+    is_stopping,
     is_transitional,
+    needs_stop_before_deletion,
     newer_answer,
 )
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-# These statuses end on their own, and must not be interrupted.
-_BLOCKED = ("Saving", "Updating")
-# In these nothing is left to stop: a refusal is the last word.
-_STOPPED = ("Stopped", "Failed")
 
 
 class DswDeleteInstanceOperator(DswStatusOperator):
@@ -62,9 +61,9 @@ class DswDeleteInstanceOperator(DswStatusOperator):
             self.log.info("DSW instance %s does not exist (any more).", self.instance_id)
             return {"InstanceId": self.instance_id}
         baseline = Baseline.of(instance)
-        if instance.get("Status") == "Deleting":
+        if is_being_deleted(instance):
             return self._await_completion(context, condition_for_deletion(self.instance_id, baseline))
-        if instance.get("Status") in _BLOCKED:
+        if blocks_deletion(instance):
             return self._wait_for_end_of(context, instance)
         try:
             self._submit(self.action, self._request, self._find_deletion)
@@ -75,7 +74,7 @@ class DswDeleteInstanceOperator(DswStatusOperator):
     def _find_deletion(self) -> Mapping[str, Any] | None:
         """Return the instance if it goes away, or nothing of it if it is gone; None if the service shows neither."""
         instance = self._fetch_instance()
-        return instance if not instance or instance.get("Status") == "Deleting" else None
+        return instance if not instance or is_being_deleted(instance) else None
 
     def _after_refusal(
         self, context: Context, instance: Mapping[str, Any], refusal: DswOperationFailedError
@@ -83,14 +82,13 @@ class DswDeleteInstanceOperator(DswStatusOperator):
         """Do what the refusal is about: the instance may have to be stopped before, or it was the wrong moment."""
         self._pace_lookups()
         now = newer_answer(instance, self._get_instance(context))
-        status = now.get("Status")
-        if not now or status in (*_BLOCKED, "Deleting"):
+        if not now or blocks_deletion(now) or is_being_deleted(now):
             return NextStep(now)
-        if self._has_timed_out or status in _STOPPED:
-            if status == instance.get("Status") or self._has_timed_out:
+        if self._has_timed_out or is_deletable(now):
+            if now.get("Status") == instance.get("Status") or self._has_timed_out:
                 raise refusal
             return NextStep(now)
-        if status == "Stopping":
+        if is_stopping(now):
             return self._wait_for_end_of(context, now)
         self.log.info("Stopping DSW instance %s before deleting it. %s", self.instance_id, refusal)
         return self._stop_first(context, now)
@@ -105,14 +103,12 @@ class DswDeleteInstanceOperator(DswStatusOperator):
             if is_transitional(instance):
                 return self._wait_for_end_of(context, instance)
             raise
-        wait = condition_for_target(
-            self.instance_id, "Stopped", Operation(baseline, may_be_gone=True), also=("Failed", "Deleting")
-        )
+        wait = condition_for_stop_before_deletion(self.instance_id, baseline)
         return self._after_wait(context, self._wait_for(context, wait))
 
     def _find_stop(self, baseline: Baseline) -> Mapping[str, Any] | None:
         instance = self._fetch_instance()
-        is_on = baseline.is_stale(instance) or instance.get("Status") not in (*_STOPPED, "Stopping", "Deleting")
+        is_on = baseline.is_stale(instance) or needs_stop_before_deletion(instance)
         return None if instance and is_on else instance
 
     def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | NextStep:

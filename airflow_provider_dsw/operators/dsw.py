@@ -34,7 +34,18 @@ from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
 from airflow_provider_dsw.polling import as_final_error, as_wait_error
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
-from airflow_provider_dsw.waits.progress import Baseline, Operation, Progress, find_by_label, with_label
+from airflow_provider_dsw.waits.progress import (
+    Baseline,
+    Operation,
+    Progress,
+    find_by_label,
+    has_failed,
+    is_being_pushed,
+    is_saved,
+    shows_new_snapshot,
+    with_label,
+)
+from airflow_provider_dsw.waits.statuses import STOPPED
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -156,7 +167,7 @@ class DswStopInstanceOperator(DswStatusOperator):
     :raises ValueError: where the DAG is parsed, on an empty or malformed id.
     """
 
-    target = "Stopped"
+    target = STOPPED
     action = "StopInstance"
 
     def __init__(self, *, save_image: bool = False, **kwargs: Any) -> None:
@@ -173,8 +184,8 @@ class DswStopInstanceOperator(DswStatusOperator):
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         operation = self._operation(self._baseline_of_earlier_try(context, instance))
         own_snapshot = operation.own_snapshot(instance) if self._is_retry else None
-        is_pushed = own_snapshot is not None and own_snapshot.get("Status") in ("Committing", "Pushing")
-        if is_pushed and self._progress(instance) is Progress.NEEDS_REQUEST:
+        is_saving = own_snapshot is not None and is_being_pushed(own_snapshot)
+        if is_saving and self._progress(instance) is Progress.NEEDS_REQUEST:
             # The instance may be shown as Running while an earlier try's request is in progress.
             return self._await_completion(context, self._target_wait(operation))
         return super()._step(context, instance, may_wait)
@@ -188,7 +199,7 @@ class DswStopInstanceOperator(DswStatusOperator):
         baseline = replace(self._baseline_of_earlier_try(context, instance), status=None, modified=None)
         operation = self._operation(baseline)
         own_snapshot = operation.own_snapshot(instance)
-        if own_snapshot is None or own_snapshot.get("Status") == "Saved":
+        if own_snapshot is None or is_saved(own_snapshot):
             return super()._finish(context, instance)
         return super()._finish(context, self._wait_for(context, self._target_wait(operation)))
 
@@ -272,7 +283,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         instance = self._get_instance(context)
         key, name = _idempotency_key(context), self._name(context)
         existing = self._find_existing_snapshot(key)
-        if existing is not None and existing.get("Status") != "Failed":
+        if existing is not None and not has_failed(existing):
             self.log.info("An earlier attempt already submitted this request; resuming.")
             baseline, snapshot = Baseline(), existing
         else:
@@ -326,7 +337,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         found = self._find(key, excluding)
         if found is None:
             instance = self.hook.get_instance(self.instance_id)
-            if instance.get("Status") == "Saving" or Operation(baseline, saves_image=True).own_snapshot(instance):
+            if shows_new_snapshot(instance, baseline):
                 raise DswTransientError(
                     f"DSW instance {self.instance_id} is creating a snapshot that is not listed yet."
                 )

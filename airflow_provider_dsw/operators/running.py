@@ -24,6 +24,7 @@ from airflow_provider_dsw.operators.base import CONFIRM_PAUSE
 from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, Operation, shutdown_timer
+from airflow_provider_dsw.waits.statuses import RUNNING
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,7 +43,7 @@ class DswRunningOperator(DswStatusOperator):
         of a person's action only from 3.3 on.
     """
 
-    target = "Running"
+    target = RUNNING
     action = "StartInstance"
 
     def __init__(
@@ -77,7 +78,7 @@ class DswRunningOperator(DswStatusOperator):
         baseline = replace(Baseline.of(instance), left=True)
         if self._is_later_try and (self.stop_on_kill or not self._is_retry):
             # What ended an earlier try may undo its request: stop_on_kill, or the person who cleared it.
-            return self._target_wait(self._operation(baseline), also=("Stopping", "Stopped"))
+            return self._target_wait(self._operation(baseline), ends_at_reversal=True)
         return self._target_wait(self._operation(baseline, reversible=True))
 
     def _after_request(self, context: Context, instance: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +25,8 @@ from airflow_provider_dsw.waits.progress import (
     Progress,
     condition_for_end_of,
     condition_for_target,
+    is_being_deleted,
+    is_reversible,
     is_transitional,
     may_be_final,
     newer_answer,
@@ -85,8 +87,8 @@ class DswStatusOperator(DswBaseOperator):
     def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
         return Operation(baseline, reversible=reversible, saves_image=self.save_image, may_be_gone=self.may_be_gone)
 
-    def _target_wait(self, operation: Operation, *, also: Sequence[str] = ()) -> Wait:
-        return condition_for_target(self.instance_id, self.target, operation, also=also)
+    def _target_wait(self, operation: Operation, *, ends_at_reversal: bool = False) -> Wait:
+        return condition_for_target(self.instance_id, self.target, operation, ends_at_reversal=ends_at_reversal)
 
     def _progress(self, instance: Mapping[str, Any]) -> Progress:
         return progress(self.target, instance, saves_image=self.save_image)
@@ -117,7 +119,7 @@ class DswStatusOperator(DswBaseOperator):
             self._is_responsible, self._baseline = True, Baseline.of(instance)
             self._after_request(context, instance)
             return self._await_completion(context, self._resumed_wait(context, instance))
-        if instance.get("Status") == "Deleting":
+        if is_being_deleted(instance):
             wait = self._build_wait()
             raise_for_outcome(wait, wait.condition.evaluate(PollResult(instance)))
         baseline = self._baseline = Baseline.of(instance)
@@ -135,7 +137,7 @@ class DswStatusOperator(DswBaseOperator):
             return NextStep(changed)
         self._after_request(context, instance)
         return self._await_completion(
-            context, self._target_wait(self._operation(baseline, reversible=self.target == "Running"))
+            context, self._target_wait(self._operation(baseline, reversible=is_reversible(self.target)))
         )
 
     def _shows_own_request(self, instance: Mapping[str, Any], baseline: Baseline) -> bool:

@@ -18,7 +18,7 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.mixins import DswWaitMixin
 from airflow_provider_dsw.task_end import TaskTry, write_note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
-from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, Progress, has_nothing_to_stop, progress
+from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, has_failed, has_nothing_to_stop, is_starting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -153,7 +153,7 @@ class StopOnKillMixin(DswWaitMixin):
         except DswError as error:
             self.log.warning("Could not get DSW instance %s before stopping it. %s", self.instance_id, error)
             instance = {}
-        if not self._is_responsible and progress("Running", instance) is not Progress.IN_PROGRESS:
+        if not self._is_responsible and not is_starting(instance):
             # Nobody can say any more whether an earlier try has asked for what there is.
             return False
         self._is_responsible = False
@@ -172,7 +172,7 @@ class StopOnKillMixin(DswWaitMixin):
                 self.log.warning("Checking again whether DSW instance %s is stopping. %s", self.instance_id, error)
                 self._is_responsible = True
                 return self._stop_instance(why, attempts - 1)
-            if instance.get("Status") == "Failed" and isinstance(error, DswRequestError):
+            if has_failed(instance) and isinstance(error, DswRequestError):
                 # Whether a failed instance still holds anything is documented nowhere: so it was asked for.
                 self.log.info(
                     "DSW instance %s is Failed and the service refuses to stop it. %s", self.instance_id, error

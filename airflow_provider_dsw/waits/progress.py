@@ -16,27 +16,32 @@ from typing import Any
 
 from airflow_provider_dsw.waits.answers import PollResult, newest_snapshot, status_in, time_in
 from airflow_provider_dsw.waits.conditions import Outcome, Problem, StatusCondition, Verdict, Wait, WaitCondition
-from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, default_failure_statuses
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, RUNNING, STOPPED, default_failure_statuses
 
 SUBMIT_ATTEMPTS = 3
 """How often a request is sent, if its answer is lost and the service does not show that it was performed."""
 
 # What an instance shows between the request for a status and that status.
 _IN_PROGRESS = {
-    "Running": ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"),
-    "Stopped": ("Stopping",),
+    RUNNING: ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"),
+    STOPPED: ("Stopping",),
 }
 # What has to end before the service takes a request for a status.
 _BLOCKED = {
-    "Running": ("Stopping", "Saving", "Saved", "SaveFailed", "Updating", "Recovering"),
-    "Stopped": ("Saving",),
+    RUNNING: ("Stopping", "Saving", "Saved", "SaveFailed", "Updating", "Recovering"),
+    STOPPED: ("Saving",),
 }
 # These statuses end on their own.
-_TRANSITIONAL = (*_IN_PROGRESS["Running"], "Saving", "Stopping", "Updating", "Recovering")
+_TRANSITIONAL = (*_IN_PROGRESS[RUNNING], "Saving", "Stopping", "Updating", "Recovering")
 # What may be the last word on a save, or a step on the way: the documentation does not say what follows.
 _SAVE_OUTCOMES = ("Saved", "SaveFailed")
 # What stays behind when a start is undone.
 _REVERSALS = ("Stopping", "Stopped")
+# These end on their own, and a deletion must not interrupt them.
+_BLOCKS_DELETION = ("Saving", "Updating")
+# In these nothing is left to stop: if the service refuses to delete the instance, that is its last word.
+_DELETABLE = ("Stopped", "Failed")
+_BEING_PUSHED = ("Committing", "Pushing")
 
 
 class Progress(Enum):
@@ -249,7 +254,7 @@ class Operation:
 
     def _evaluate_instance(self, condition: WaitCondition, verdict: Verdict, instance: Mapping[str, Any]) -> Verdict:
         own_snapshot = self.own_snapshot(instance)
-        if own_snapshot is not None and own_snapshot.get("Status") == "Failed":
+        if own_snapshot is not None and has_failed(own_snapshot):
             payload = {"RequestId": instance.get("RequestId"), **own_snapshot, "InstanceId": condition.instance_id}
             return Verdict(Outcome.FAILURE, f"{verdict.last_status}, snapshot Failed", payload)
         if self.baseline.is_stale(instance):
@@ -258,7 +263,7 @@ class Operation:
             is_old = would_decide and not self.blocked_by and not self.baseline.left
             last_status = f"{verdict.last_status}, as before the request" if is_old else verdict.last_status
             return Verdict(Outcome.PENDING, last_status, instance, is_stale=True)
-        if verdict.outcome is Outcome.SUCCESS and own_snapshot is not None and own_snapshot.get("Status") != "Saved":
+        if verdict.outcome is Outcome.SUCCESS and own_snapshot is not None and not is_saved(own_snapshot):
             return replace(
                 verdict,
                 outcome=Outcome.PENDING,
@@ -286,7 +291,7 @@ def progress(target: str, instance: Mapping[str, Any], *, saves_image: bool = Fa
     """
     Say whether a status needs a request, is reached or in progress already, or is blocked by another.
 
-    :param target: ``Running`` or ``Stopped``.
+    :param target: ``RUNNING`` or ``STOPPED`` of :mod:`~airflow_provider_dsw.waits.statuses`.
     :param instance: GetInstance's answer.
     :param saves_image: whether the way to ``Stopped`` saves the image first.
     """
@@ -309,6 +314,67 @@ def is_transitional(instance: Mapping[str, Any]) -> bool:
 def may_be_final(instance: Mapping[str, Any]) -> bool:
     """Return whether an instance's status blocks an operation, but perhaps for ever."""
     return instance.get("Status") in _SAVE_OUTCOMES
+
+
+def is_reversible(target: str) -> bool:
+    """Return whether somebody can undo the operation that leads to a status: a stop undoes a start."""
+    return target == RUNNING
+
+
+def is_starting(instance: Mapping[str, Any]) -> bool:
+    """Return whether an instance is on its way to ``Running``."""
+    return progress(RUNNING, instance) is Progress.IN_PROGRESS
+
+
+def is_stopping(instance: Mapping[str, Any]) -> bool:
+    """Return whether an instance is on its way to ``Stopped``."""
+    return progress(STOPPED, instance) is Progress.IN_PROGRESS
+
+
+def is_being_deleted(instance: Mapping[str, Any]) -> bool:
+    """Return whether an instance's deletion is in progress."""
+    return instance.get("Status") == "Deleting"
+
+
+def blocks_deletion(instance: Mapping[str, Any]) -> bool:
+    """Return whether an instance is busy with what has to end before its deletion is requested."""
+    return instance.get("Status") in _BLOCKS_DELETION
+
+
+def is_deletable(instance: Mapping[str, Any]) -> bool:
+    """Return whether nothing of an instance is left to stop before it is deleted."""
+    return instance.get("Status") in _DELETABLE
+
+
+def needs_stop_before_deletion(instance: Mapping[str, Any]) -> bool:
+    """Return whether an instance whose deletion was refused has to be stopped, and does not stop already."""
+    return not (is_deletable(instance) or is_stopping(instance) or is_being_deleted(instance))
+
+
+def has_failed(answer: Mapping[str, Any]) -> bool:
+    """Return whether an instance, or a snapshot, is ``Failed``."""
+    return answer.get("Status") == "Failed"
+
+
+def is_being_pushed(snapshot: Mapping[str, Any]) -> bool:
+    """Return whether a snapshot's push is in progress."""
+    return snapshot.get("Status") in _BEING_PUSHED
+
+
+def is_saved(snapshot: Mapping[str, Any]) -> bool:
+    """Return whether a snapshot's push is complete."""
+    return snapshot.get("Status") == "Saved"
+
+
+def shows_new_snapshot(instance: Mapping[str, Any], baseline: Baseline) -> bool:
+    """
+    Return whether an instance makes a snapshot, or has one that is newer than the baseline's.
+
+    :param instance: GetInstance's answer.
+    :param baseline: the state before the snapshot was requested.
+    """
+    own_snapshot = Operation(baseline, saves_image=True).own_snapshot(instance)
+    return instance.get("Status") == "Saving" or own_snapshot is not None
 
 
 def has_nothing_to_stop(instance: Mapping[str, Any], baseline: Baseline | None) -> bool:
@@ -346,16 +412,30 @@ def condition_for_target(
     target: str,
     operation: Operation,
     *,
-    also: Collection[str] = (),
+    ends_at_reversal: bool = False,
 ) -> Wait:
     """
     Return the wait for a status that was requested.
 
     :param instance_id: the ``InstanceId``.
-    :param target: ``Running`` or ``Stopped``.
+    :param target: ``RUNNING`` or ``STOPPED`` of :mod:`~airflow_provider_dsw.waits.statuses`.
     :param operation: what was requested.
-    :param also: further statuses that end the wait.
+    :param ends_at_reversal: whether the wait also ends, other than as failed, when somebody has undone the start.
     """
+    return _wait_for_target(instance_id, target, operation, _REVERSALS if ends_at_reversal else ())
+
+
+def condition_for_stop_before_deletion(instance_id: str, baseline: Baseline) -> Wait:
+    """
+    Return the wait until an instance can be deleted, once its stop was requested.
+
+    :param instance_id: the ``InstanceId``.
+    :param baseline: the state before that request.
+    """
+    return _wait_for_target(instance_id, STOPPED, Operation(baseline, may_be_gone=True), ("Failed", "Deleting"))
+
+
+def _wait_for_target(instance_id: str, target: str, operation: Operation, also: tuple[str, ...]) -> Wait:
     failures = default_failure_statuses((target,)) | ({"SaveFailed"} if operation.saves_image else set())
     condition = StatusCondition(
         instance_id, target_status=(target, *also), failure_statuses=tuple(sorted(failures.difference(also)))
@@ -403,7 +483,7 @@ def find_by_label(
     never = datetime.min.replace(tzinfo=UTC)
     return max(
         found,
-        key=lambda snapshot: (snapshot.get("Status") != "Failed", time_in(snapshot, "GmtCreateTime") or never),
+        key=lambda snapshot: (not has_failed(snapshot), time_in(snapshot, "GmtCreateTime") or never),
         default=None,
     )
 
@@ -429,11 +509,7 @@ def _is_evidence_on(snapshot: Mapping[str, Any] | None, instance: Mapping[str, A
     if created is not None and modified is not None and modified < created:
         return False
     # The snapshot itself will say if its push fails, with its own reason.
-    return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in (
-        "Committing",
-        "Pushing",
-        None,
-    )
+    return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in (*_BEING_PUSHED, None)
 
 
 def _reason_fingerprint(instance: Mapping[str, Any]) -> str | None:

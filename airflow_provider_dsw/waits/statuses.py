@@ -25,6 +25,9 @@ INSTANCE_STATUSES = (
 )
 SNAPSHOT_STATUSES = ("Committing", "Pushing", "Saved", "Failed")
 
+RUNNING, STOPPED = "Running", "Stopped"
+"""What an operator brings an instance to."""
+
 # A target is not reached from these unless a person acts first. ``Stopped`` is not among them for
 # ``Running``, because right after a start the service still answers the old status.
 _NEVER_BY_ITSELF = frozenset({"Failed", "Deleting"})

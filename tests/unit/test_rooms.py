@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_dsw
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, SNAPSHOT_STATUSES
 
 PACKAGE = Path(airflow_provider_dsw.__file__).parent
 # From the ground up. A room is a folder or a module beside them; imports within functions and for types count too.
@@ -119,3 +120,15 @@ def test_a_pure_room_imports_neither_airflow_nor_http(room: str) -> None:
             and not any(f"{module}.".startswith(f"{name}.") for name in allowed)
         }
         assert not foreign, f"{path.name} imports {foreign}"
+
+
+def test_what_a_status_means_is_said_in_waits_alone() -> None:
+    """Others name no status: what one means to them is a predicate's name."""
+    named = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}: {node.value}"
+        for path in FILES
+        if room_of(module_name(path)) not in ("waits", "emulator")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in {*INSTANCE_STATUSES, *SNAPSHOT_STATUSES}
+    ]
+    assert not named
