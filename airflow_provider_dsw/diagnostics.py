@@ -78,7 +78,7 @@ def explain(task: Task, error: BaseException, since: float | None) -> bool:
     if not task.instance_id or not (is_failure or isinstance(error, _TIMEOUTS)):
         return False
     has_reason = isinstance(error, DswError) and bool(error.code or error.message)
-    last_event = log_past(task, task.instance_id, since, wants_last=is_failure and not has_reason)
+    last_event = log_history(task, task.instance_id, since, wants_last=is_failure and not has_reason)
     if last_event is not None and not has_reason:
         error.args = (f"{error} Last event: {last_event}", *error.args[1:])
     return True
@@ -88,7 +88,7 @@ def _is_refusal(error: BaseException) -> bool:
     return getattr(error, "status_code", None) is not None
 
 
-def log_past(task: Task, instance_id: str, since: float | None, *, wants_last: bool = False) -> str | None:
+def log_history(task: Task, instance_id: str, since: float | None, *, wants_last: bool = False) -> str | None:
     """
     Log an instance's last events and the time that it spent in each status, and return its last event.
 
@@ -99,23 +99,23 @@ def log_past(task: Task, instance_id: str, since: float | None, *, wants_last: b
     :param since: POSIX time from which on events count; None for any.
     :param wants_last: whether an event from before `since` will do if there is none after it.
     """
-    past = None
+    history = None
     try:
-        past = _Past(task, instance_id, since)
-        past.log_events(wants_last)
-        past.log_times()
-        past.log_errors()
+        history = _History(task, instance_id, since)
+        history.log_events(wants_last)
+        history.log_times()
+        history.log_errors()
     except DswConnectionError:
         return None  # with which the task ends anyway
     except (Exception, AirflowTaskTimeout) as error:
         # An execution_timeout that is over just now must not change either how the wait has ended.
         why = error if isinstance(error, DswError) else f"({type(error).__name__})"
         task.log.warning("The history of DSW instance %s could not be read. %s", instance_id, why)
-    return past.last_event if past else None
+    return history.last_event if history else None
 
 
-class _Past:
-    """What is told of one instance's past, as far as the time limit allows."""
+class _History:
+    """What is told of one instance's history, as far as the time limit allows."""
 
     def __init__(self, task: Task, instance_id: str, since: float | None) -> None:
         self._ends = time.monotonic() + TIME_LIMIT

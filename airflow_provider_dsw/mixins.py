@@ -156,7 +156,7 @@ class DswWaitMixin(DswTaskMixin):
     _last_poll_at_timeout = True
     _poll_count = 0
     _retry_after: float | None = None
-    # The instance whose past was logged.
+    # The instance whose history was logged.
     _explained_id = ""
 
     @property

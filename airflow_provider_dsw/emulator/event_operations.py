@@ -1,4 +1,4 @@
-"""What the operations on an instance's past answer. The caller holds the world's lock."""
+"""What the operations on an instance's history answer. The caller holds the backend's lock."""
 
 from __future__ import annotations
 

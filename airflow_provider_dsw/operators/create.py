@@ -244,9 +244,9 @@ class DswCreateInstanceOperator(DswRunningOperator):
         for instance_id in sorted(ids):
             if instance_id != self._explained_id:
                 # Not at the top: no DAG file needs it.
-                from airflow_provider_dsw.diagnostics import log_past
+                from airflow_provider_dsw.diagnostics import log_history
 
-                log_past(self, instance_id, None)
+                log_history(self, instance_id, None)
             self._delete(instance_id)
 
     def _stop_instance(self, why: str, *arguments: Any) -> bool:
