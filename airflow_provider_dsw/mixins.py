@@ -225,9 +225,12 @@ class DswWaitMixin(DswTaskMixin):
         if self._poll_count > polls_before:
             first = context["ti"].get_first_reschedule_date(context) if polls_before else None
             began = first.timestamp() if first else began
-            seconds = time.time() - began
-            self.log.info(summary(self._build_wait(), seconds, self._poll_count, has_succeeded=has_succeeded))
+            self._log_end(began, self._poll_count, has_succeeded=has_succeeded)
         return began
+
+    def _log_end(self, began: float, polls: int, *, more: bool = False, has_succeeded: bool) -> None:
+        seconds = time.time() - began
+        self.log.info(summary(self._build_wait(), seconds, polls, more=more, has_succeeded=has_succeeded))
 
     def _explain(self, error: E, since: float | None) -> E:
         """
@@ -293,17 +296,8 @@ class DswWaitMixin(DswTaskMixin):
         :raises DswError: what ended the wait, as a wait in the worker raises it.
         """
         if event["polls"]:
-            seconds = time.time() - event["began"]
             has_succeeded = event["outcome"] == "met"
-            self.log.info(
-                summary(
-                    self._build_wait(),
-                    seconds,
-                    event["polls"],
-                    more=event["more_polls"],
-                    has_succeeded=has_succeeded,
-                )
-            )
+            self._log_end(event["began"], event["polls"], more=event["more_polls"], has_succeeded=has_succeeded)
         self.pushed_links = push_urls(context, event["links"], event["pushed_links"])
         return self._outcome_of(event)
 
