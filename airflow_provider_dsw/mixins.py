@@ -31,7 +31,7 @@ from airflow_provider_dsw.version_compat import (
     is_expanded,
 )
 from airflow_provider_dsw.waits.answers import PollResult
-from airflow_provider_dsw.waits.conditions import Verdict, Wait
+from airflow_provider_dsw.waits.conditions import Outcome, Verdict, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -296,16 +296,16 @@ class DswWaitMixin(DswTaskMixin):
         :raises DswError: what ended the wait, as a wait in the worker raises it.
         """
         if event["polls"]:
-            has_succeeded = event["outcome"] == "met"
+            has_succeeded = event["outcome"] == Outcome.SUCCESS.value
             self._log_end(event["began"], event["polls"], more=event["more_polls"], has_succeeded=has_succeeded)
         self.pushed_links = push_urls(context, event["links"], event["pushed_links"])
         return self._outcome_of(event)
 
     def _outcome_of(self, event: dict[str, Any]) -> dict[str, Any]:
-        if event["outcome"] == "met":
+        if event["outcome"] == Outcome.SUCCESS.value:
             result: dict[str, Any] = event["result"]
             return result
-        if event["outcome"] == "failed":
+        if event["outcome"] == Outcome.FAILURE.value:
             raise self._explain(error_from_event(event), event.get("began"))
         raise self._explain(self._timeout_error(event["outcome"], event["last_status"]), event["began"])
 

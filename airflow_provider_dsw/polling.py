@@ -254,7 +254,7 @@ def summary(wait: Wait, seconds: float, polls: int, *, more: bool = False, has_s
 def event_from_error(error: AirflowException) -> dict[str, Any]:
     """Return the event that carries an error from the triggerer to the task."""
     return {
-        "outcome": "failed",
+        "outcome": Outcome.FAILURE.value,
         "error": type(error).__name__,
         "text": str(error),
         **{name: getattr(error, name, None) for name in _ERROR_ATTRIBUTES},

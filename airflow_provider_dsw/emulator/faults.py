@@ -71,7 +71,7 @@ def error_answer(
 
 @dataclass
 class Fault:
-    """What `DswEmulator.fault` returns; `hits` counts the requests that it has met."""
+    """What `DswEmulator.fault` returns; `hits` counts the requests that it has changed."""
 
     action: str | None = None
     instance_id: str | None = None

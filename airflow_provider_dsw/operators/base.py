@@ -230,7 +230,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         :param context: the task's.
         :param wait: what to wait for.
         :param limit: seconds after which to give this wait up without a failure.
-        :return: what the wait was met with; empty if it was given up.
+        :return: the XCom of a wait that has succeeded; empty if it was given up.
         """
         now = time.time()
         self._began = self._began or now

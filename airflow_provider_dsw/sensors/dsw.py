@@ -232,7 +232,7 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
         began = time.time()
         with self._as_in_poke_mode():
             try:
-                met = self.poke(context)
+                done = self.poke(context)
             except AirflowFailException:
                 raise
             except Exception as error:
@@ -240,8 +240,8 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
                     raise
                 self.log.error("The first poll failed: %s", error)
             else:
-                if met:
-                    return met.xcom_value
+                if done:
+                    return done.xcom_value
         self._defer_to_trigger(context, self._trigger, began=began)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

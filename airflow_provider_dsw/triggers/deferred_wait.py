@@ -69,7 +69,7 @@ class DeferredWait:
         except ValueError as error:
             return WaitEnd(event_from_error(DswWaitArgumentError(str(error))))
         if verdict.outcome is Outcome.SUCCESS:
-            return WaitEnd({"outcome": "met", "result": xcom_value(wait.condition, verdict)}, line)
+            return WaitEnd({"outcome": verdict.outcome.value, "result": xcom_value(wait.condition, verdict)}, line)
         has_worked = isinstance(found, PollResult)
         self._wait = wait.after(verdict)
         del found, verdict  # not to be held until the next poll

@@ -49,7 +49,7 @@ _OPERATION_KEY = "dsw_seen"
 
 class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     """
-    Waits for one deferred task, and fires once: met, failed, or out of time.
+    Waits for one deferred task, and fires once: at its success, its failure, or its timeout.
 
     :param instance_id: as the sensor's, like the further arguments down to ``region``.
     :param poke_interval: seconds between two polls, or a timedelta.

@@ -58,12 +58,12 @@ def _expression_transitions(
     verdict = condition.evaluate(found)
     if not verdict.has_evidence:
         return last_seen, []
-    seen = {"met": verdict.outcome is Outcome.SUCCESS, "since": _since(found)}
+    seen = {"success": verdict.outcome is Outcome.SUCCESS, "since": _since(found)}
     if last_seen is None:
         return seen, []
-    if seen["met"] == last_seen.get("met") or _is_behind(seen, last_seen):
+    if seen["success"] == last_seen.get("success") or _is_behind(seen, last_seen):
         return last_seen, []
-    return seen, [verdict] if seen["met"] else []
+    return seen, [verdict] if seen["success"] else []
 
 
 def _status_transitions(

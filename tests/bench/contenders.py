@@ -37,7 +37,7 @@ class _Contender(BaseTrigger):
         await asyncio.sleep(self.interval * random.uniform(0.5, 1.0))
         while await self.ask() != "Running":  # noqa: ASYNC110 - it polls, that is the point
             await asyncio.sleep(self.interval * random.uniform(0.9, 1.0))
-        yield TriggerEvent({"outcome": "met"})
+        yield TriggerEvent({"outcome": "success"})
 
 
 class MinimalTrigger(_Contender):

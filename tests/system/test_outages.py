@@ -155,7 +155,7 @@ def test_no_wait_fails_or_is_late_because_the_service_was_down_for_ten_intervals
             service.start()
             await group.go_on_for(1.1 * INTERVAL)
             await until(lambda: all(task.done() for task in tasks))  # those that share polls read them a moment later
-            assert {task.result()[0] for task in tasks} == {"met"}
+            assert {task.result()[0] for task in tasks} == {"success"}
             outcome, at = hurried.result()
             assert outcome == "timeout"
             # As in poke mode, the first poll after the timeout ends the wait.
@@ -193,7 +193,7 @@ def test_throttled_waits_slow_down_to_what_the_service_asks_and_recover(
         for number in range(10):
             service.set_instance(f"dsw-{number}", "Running")
         await waits.go_on_for(2 * INTERVAL)
-        assert {task.result()[0] for task in tasks} == {"met"}
+        assert {task.result()[0] for task in tasks} == {"success"}
         assert throttled <= 10 * INTERVAL / asked * 1.2
         assert usual > 3 * throttled
         assert recovered > 0.7 * usual
@@ -236,7 +236,7 @@ def test_slow_instances_do_not_delay_the_waits_on_others(service: Emulator) -> N
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert event["outcome"] == "met"
+        assert event["outcome"] == "success"
         assert took < 8  # after ten, the first of the others give up
 
     asyncio.run(story())
@@ -251,7 +251,7 @@ def test_a_restart_breaks_no_pause_of_exponential_backoff(service: Emulator, mon
     trigger.exponential_backoff, trigger.started_at = True, clock.now - 90
     began = clock.now
 
-    assert asyncio.run(alone(trigger))["outcome"] == "met"
+    assert asyncio.run(alone(trigger))["outcome"] == "success"
     assert 25 < clock.now - began < 80
 
 
@@ -292,7 +292,7 @@ def test_a_log_that_is_read_slowly_holds_up_no_other_wait(service: Emulator, mon
             processors=[rendered],
         )
         monkeypatch.setattr(DswInstanceTrigger, "log", log)
-        assert asyncio.run(wait())["outcome"] == "met"
+        assert asyncio.run(wait())["outcome"] == "success"
 
     assert logs.is_set()
     assert was_free == [True]

@@ -309,7 +309,7 @@ def test_what_is_wrong_never_ends_a_triggerer_but_the_wait(name: str, dsw_defaul
         trigger = DswInstanceTrigger(**{"instance_id": "dsw-1", name: value})
         assert trigger.shared_stream_key() is None, label
         event = asyncio.run(task_runs.first_event(trigger))
-        assert (event["outcome"], event["error"]) == ("failed", "DswWaitArgumentError"), label
+        assert (event["outcome"], event["error"]) == ("failure", "DswWaitArgumentError"), label
         assert name in event["text"]
     assert dsw_default.requests == []
 

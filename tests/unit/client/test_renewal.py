@@ -331,7 +331,7 @@ def test_a_watcher_and_a_deferred_wait_see_what_happens_after_a_rotation(look_up
 
     wait, watcher = asyncio.run(work())
 
-    assert wait["outcome"] == "met"
+    assert wait["outcome"] == "success"
     assert watcher["Status"] == "Running"
 
 

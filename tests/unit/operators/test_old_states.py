@@ -122,7 +122,7 @@ def test_what_another_wait_s_poll_has_read_late_decides_nothing(dsw_default: Dsw
     async def first(trigger: DswInstanceTrigger) -> Any:
         return (await anext(aiter(trigger.filter_shared_stream(shared())))).payload
 
-    assert asyncio.run(first(carried_over(trigger)))["outcome"] == "met"
+    assert asyncio.run(first(carried_over(trigger)))["outcome"] == "success"
 
 
 @pytest.mark.parametrize("time", [T0, T2], ids=["a replica that is behind", "a deleted snapshot"])

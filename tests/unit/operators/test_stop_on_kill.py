@@ -425,7 +425,7 @@ def test_nor_does_one_that_another_triggerer_has_brought_to_its_end(
     """A triggerer that stood still is told of its trigger's end when the task has resumed already."""
     other = copy.deepcopy(trigger)
     emulator.set_instance(ID, "Running")
-    assert asyncio.run(first_event(other))["outcome"] == "met"
+    assert asyncio.run(first_event(other))["outcome"] == "success"
     supervisor.states["t"] = state
 
     asyncio.run(trigger.on_kill())
@@ -541,7 +541,7 @@ def test_what_the_try_after_a_clear_has_brought_about_is_its_own(
 def test_nor_does_one_that_a_worker_has_resumed_whose_trigger_could_not_note_it(
     trigger: DswInstanceTrigger, emulator: DswEmulator, supervisor: Supervisor
 ) -> None:
-    event = {"outcome": "failed", "error": "DswOperationFailedError", "text": "Failed", "polls": 0, "links": {}}
+    event = {"outcome": "failure", "error": "DswOperationFailedError", "text": "Failed", "polls": 0, "links": {}}
     carried = dict.fromkeys(("code", "status_code", "request_id", "message")) | {"pushed_links": {}}
     with pytest.raises(DswOperationFailedError):
         start(deferrable=True).resume_execution("execute_complete", {"event": {**event, **carried}}, context())

@@ -225,7 +225,7 @@ def test_whoever_takes_the_event_leaves_nothing_open(dsw_default: DswEmulator) -
         # As dag.test() does: it looks at no second event, and ends the loop at once.
         return await anext(aiter(DswInstanceTrigger(instance_id=ID, has_polled=True, poke_interval=0.01).run()))
 
-    assert asyncio.run(wait()).payload["outcome"] == "met"
+    assert asyncio.run(wait()).payload["outcome"] == "success"
     assert errors == []
 
 
@@ -238,7 +238,7 @@ def test_a_wait_that_joins_others_polls_lets_its_worker_leave_first() -> None:
     async def wait() -> float:
         began = time.monotonic()
         event = await anext(aiter(trigger.filter_shared_stream(others_polls())))
-        assert event.payload["outcome"] == "met"
+        assert event.payload["outcome"] == "success"
         return time.monotonic() - began
 
     assert asyncio.run(wait()) > 0.25

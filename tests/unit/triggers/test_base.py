@@ -123,7 +123,7 @@ def test_whoever_joins_while_the_service_wants_a_pause_is_not_held_up(dsw_defaul
         finally:
             await streams.stop_all()
 
-    assert [event.payload["outcome"] for event in asyncio.run(story())] == ["met", "met"]
+    assert [event.payload["outcome"] for event in asyncio.run(story())] == ["success", "success"]
 
 
 def test_a_poll_is_held_until_the_slowest_has_read_it() -> None:
@@ -150,7 +150,7 @@ def test_one_who_joins_too_late_for_a_poll_waits_for_the_next() -> None:
         return (await anext(aiter(wait(poke_interval=0.01, has_polled=True).filter_shared_stream(polls())))).payload
 
     event = asyncio.run(story())
-    assert (event["outcome"], event["polls"]) == ("met", 3)
+    assert (event["outcome"], event["polls"]) == ("success", 3)
     assert "EnvironmentVariables" not in event["result"]
 
 
@@ -165,7 +165,7 @@ def test_a_deferred_wait_polls_once_a_second_at_most(
     clock.install(monkeypatch)
     trigger, began = wait(poke_interval=0.0, exponential_backoff=exponential_backoff), clock.now
 
-    assert asyncio.run(task_runs.first_event(trigger))["outcome"] == "met"
+    assert asyncio.run(task_runs.first_event(trigger))["outcome"] == "success"
 
     assert len(dsw_default.requests) == 5
     assert clock.now - began >= 4

@@ -100,7 +100,7 @@ def test_a_wait_fires_once_whatever_is_found_after_that(dsw_default: DswEmulator
 
     (event,) = asyncio.run(events_of(DswInstanceTrigger(instance_id=ID, poke_interval=0.01)))
 
-    assert (event["outcome"], event["polls"]) == ("met", 2)
+    assert (event["outcome"], event["polls"]) == ("success", 2)
     assert len(dsw_default.requests) == 2
 
 

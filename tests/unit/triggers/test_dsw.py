@@ -84,7 +84,7 @@ def test_a_wait_that_moved_after_its_first_poll_goes_on_through_an_outage(superv
 
     event = asyncio.run(event_of_outage(in_triggerer(of_task, ago=0.1, ti=task_instance())))
 
-    assert event["outcome"] == "met"
+    assert event["outcome"] == "success"
     assert (event["polls"], event["more_polls"]) == (3, True)
 
 
@@ -97,7 +97,7 @@ def test_a_wait_that_was_never_polled_fails_in_an_outage(supervisor: Supervisor,
 
     event = asyncio.run(event_of_outage(in_triggerer(of_task, ti=task_instance(try_number=2))))
 
-    assert (event["outcome"], event["error"], event["polls"]) == ("failed", "DswTransientError", 1)
+    assert (event["outcome"], event["error"], event["polls"]) == ("failure", "DswTransientError", 1)
 
 
 @needs_airflow_3_3
@@ -108,7 +108,7 @@ def test_where_airflow_has_no_answer_the_age_of_the_wait_tells(supervisor: Super
     late = asyncio.run(event_of_outage(in_triggerer(of_task, ago=0.3, ti=task_instance())))
     early = asyncio.run(event_of_outage(in_triggerer(of_task, ti=task_instance())))
 
-    assert (late["outcome"], early["outcome"]) == ("met", "failed")
+    assert (late["outcome"], early["outcome"]) == ("success", "failure")
 
 
 @needs_airflow_3_3
@@ -177,7 +177,7 @@ def test_exponential_backoff_goes_on_after_a_move(
 
     event = asyncio.run(task_runs.first_event(in_triggerer(of_task, ago=500, ti=task_instance())))
 
-    assert (event["outcome"], event["more_polls"]) == ("met", True)
+    assert (event["outcome"], event["more_polls"]) == ("success", True)
     assert clock.now - began == pytest.approx(900, abs=5)
 
 

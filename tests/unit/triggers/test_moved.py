@@ -87,7 +87,7 @@ def test_what_one_triggerer_has_seen_the_next_one_knows(
     event = run_polls(trigger, after if moves else [*before, *after])
 
     assert event is not None
-    assert (event["outcome"], event["error"]) == ("failed", "DswOperationFailedError")
+    assert (event["outcome"], event["error"]) == ("failure", "DswOperationFailedError")
 
 
 def test_another_try_does_not_take_it_for_its_own(dsw_default: DswEmulator, supervisor: Supervisor) -> None:
@@ -97,7 +97,7 @@ def test_another_try_does_not_take_it_for_its_own(dsw_default: DswEmulator, supe
     event = run_polls(trigger, [("Failed", UNTIMED), RUNNING], try_number=2)
 
     assert event is not None
-    assert event["outcome"] == "met"
+    assert event["outcome"] == "success"
 
 
 def test_another_request_of_the_same_try_does_not_either(dsw_default: DswEmulator, supervisor: Supervisor) -> None:
@@ -106,7 +106,7 @@ def test_another_request_of_the_same_try_does_not_either(dsw_default: DswEmulato
     event = run_polls(deferred_start(dsw_default, "Failed", UNTIMED), [("Failed", UNTIMED), RUNNING])
 
     assert event is not None
-    assert event["outcome"] == "met"
+    assert event["outcome"] == "success"
 
 
 def test_where_airflow_has_no_answer_the_wait_goes_on(dsw_default: DswEmulator, supervisor: Supervisor) -> None:
@@ -116,7 +116,7 @@ def test_where_airflow_has_no_answer_the_wait_goes_on(dsw_default: DswEmulator, 
     event = run_polls(trigger, [("Stopped", T0), ("Starting", T1), RUNNING])
 
     assert event is not None
-    assert event["outcome"] == "met"
+    assert event["outcome"] == "success"
 
 
 def test_nothing_is_kept_before_anything_has_changed(dsw_default: DswEmulator, supervisor: Supervisor) -> None:
