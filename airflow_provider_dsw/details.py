@@ -185,13 +185,15 @@ def parse_fields(fields: Collection[str] | Mapping[str, str] | None) -> list[str
         fields = list(fields)
     if not isinstance(fields, Mapping) and not validation.is_collection(fields):
         shown = validation.shown(fields)
-        raise ValueError(f"fields: {shown} is neither a list of field names nor a dict of name → JMESPath.")
+        raise ValueError(
+            f"fields: {shown} is neither a list of field names nor a dict of name → JMESPath. Write e.g. ['Status']."
+        )
     if not fields:
         raise ValueError("fields: empty. Leave it out for the default details, or name at least one field.")
     names = validation.items(fields)
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"fields: {validation.shown(name)} is not a name.")
+            raise ValueError(f"fields: {validation.shown(name)} is not a name. Write each as a string.")
         if name == "return_value":
             raise ValueError(
                 "fields: 'return_value' is the key under which Airflow stores the whole dict. Use another name."
@@ -256,4 +258,7 @@ def _search(name: str, expression: str, answer: Mapping[str, Any]) -> Any:
     try:
         return search(expression, answer)
     except ValueError as error:
-        raise ValueError(f"fields[{name!r}]: {expression!r} can't be evaluated on the answer. {error}") from None
+        raise ValueError(
+            f"fields[{name!r}]: {expression!r} can't be evaluated on the answer: {error} "
+            "Choose an expression that fits it."
+        ) from None

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+MAX_SHOWN = 60
+"""How much of an expression is in a message, in characters: what is wrong with it comes after."""
+
 
 def compile_expression(name: str, expression: object) -> Any:
     """
@@ -21,16 +24,21 @@ def compile_expression(name: str, expression: object) -> Any:
     import jmespath
 
     if not isinstance(expression, str) or not expression.strip():
-        raise ValueError(f"{name}: {expression!r} is not a JMESPath expression.")
+        raise ValueError(f"{name}: {expression!r} is not a JMESPath expression. Write one as a string.")
     try:
         compiled = jmespath.compile(expression)
         for node in _nodes(compiled.parsed):
             if node["type"] == "function_expression":
                 _check_call(node["value"], len(node["children"]))
     except RecursionError:
-        raise ValueError(f"{name}: the JMESPath expression is nested too deeply.") from None
+        raise ValueError(f"{name}: the JMESPath expression is nested too deeply. Choose a simpler one.") from None
     except ValueError as error:  # as all of JMESPath's are
-        raise ValueError(f"{name}: {expression!r} is not valid JMESPath: {error}") from None
+        # JMESPath quotes all of the expression below its own first line.
+        why = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(".:")
+        cut = expression if len(expression) <= MAX_SHOWN else f"{expression[: MAX_SHOWN - 1]}…"
+        raise ValueError(
+            f"{name}: {cut!r} is not valid JMESPath: {why}. Correct it as https://jmespath.org describes."
+        ) from None
     return compiled
 
 

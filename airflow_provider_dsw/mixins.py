@@ -16,8 +16,8 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal, task_in_errors
-from airflow_provider_dsw.exceptions import DswError, DswTransientError, DswWaitArgumentError
-from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.exceptions import DswError, DswWaitArgumentError
+from airflow_provider_dsw.hooks.dsw import DswHook, look_up_error
 from airflow_provider_dsw.links.dsw import DSW_LINKS, push_links, push_urls
 from airflow_provider_dsw.polling import PollLog, error_from_event, fetch, summary
 from airflow_provider_dsw.version_compat import (
@@ -113,10 +113,10 @@ class DswTaskMixin(_Task):
         except AirflowException:
             raise
         except Exception as error:
-            error_name = type(error).__name__
+            failed = look_up_error(self.dsw_conn_id, error)
         else:
             return hook
-        raise DswTransientError(f"Airflow can't look up connection {self.dsw_conn_id!r} now ({error_name}).")
+        raise failed
 
     def _argument_checks(self) -> dict[str, validation.Check]:
         """Return what each argument may be, by its name."""
@@ -325,7 +325,8 @@ class DswWaitMixin(DswTaskMixin):
         if which == "execution_timeout":
             return AirflowTaskTimeout(
                 f"Timed out after the execution_timeout of {self.execution_timeout} "
-                f"waiting for {self._build_wait()}{last}."
+                f"waiting for {self._build_wait()}{last}. "
+                "If it always takes longer, set a longer execution_timeout."
             )
         return AirflowSensorTimeout(
             f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{last}. "

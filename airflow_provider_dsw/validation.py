@@ -93,11 +93,11 @@ def seconds(name: str, value: object, *, allow_zero: bool = False) -> float:
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         if number > MAX_DURATION.total_seconds() and number != math.inf:
-            raise ValueError(f"{name}: {shown(value)} is longer than a hundred years.")
+            raise ValueError(f"{name}: {shown(value)} is longer than a hundred years. Pass less.")
         if 0 < number < math.inf or (allow_zero and number == 0):
             return float(number)
     least = "0 or more" if allow_zero else "above 0"
-    raise ValueError(f"{name}: {shown(value)} is not a number of seconds {least}, nor a timedelta.")
+    raise ValueError(f"{name}: {shown(value)} is not a number of seconds {least}, nor a timedelta. Pass one of these.")
 
 
 def whole_number(name: str, value: object) -> int:
@@ -109,7 +109,7 @@ def whole_number(name: str, value: object) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MAX_NUMBER:
         return value
-    raise ValueError(f"{name}: {shown(value)} is not a whole number above 0.")
+    raise ValueError(f"{name}: {shown(value)} is not a whole number above 0. Pass an int like 10.")
 
 
 def text(name: str, value: object) -> str:
@@ -172,7 +172,10 @@ def snapshot_name(name: str, value: object) -> str:
     found = _plain(value)
     if not isinstance(found, str) or not _SNAPSHOT_NAME.fullmatch(found):
         advice = _NATIVE_NUMBER if isinstance(found, (int, float)) else ""
-        raise ValueError(f"{name}: {shown(found)} is not a name of lowercase letters, digits and hyphens.{advice}")
+        raise ValueError(
+            f"{name}: {shown(found)} is not a name of lowercase letters, digits and hyphens. "
+            f"Choose one like 'model-2'.{advice}"
+        )
     return found
 
 
@@ -199,7 +202,9 @@ def image(name: str, value: object) -> str:
     found = _plain(value)
     if not isinstance(found, str) or not found.strip():
         advice = _NATIVE_NUMBER if isinstance(found, float) else ""
-        raise ValueError(f"{name}: {shown(found)} is not an ImageId, ImageName or ImageUrl.{advice}")
+        raise ValueError(
+            f"{name}: {shown(found)} is not an ImageId, ImageName or ImageUrl. Pass one as a string.{advice}"
+        )
     return text(name, found).strip()
 
 
@@ -217,7 +222,9 @@ def moment(name: str, value: object) -> datetime:
         except ValueError:
             found = None
     if not isinstance(found, datetime):
-        raise ValueError(f"{name}: {shown(value)} is neither a datetime nor ISO 8601.")
+        raise ValueError(
+            f"{name}: {shown(value)} is neither a datetime nor ISO 8601. Write it like '2026-01-31T12:00:00Z'."
+        )
     # Without a time zone, which moment it means would be a guess.
     if found.utcoffset() is None:
         raise ValueError(
@@ -227,7 +234,9 @@ def moment(name: str, value: object) -> datetime:
     try:
         found.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{name}: {value!s} is not between the years 1 and 9999 in UTC.") from None
+        raise ValueError(
+            f"{name}: {value!s} is not between the years 1 and 9999 in UTC. Choose a time within them."
+        ) from None
     return found
 
 
@@ -240,7 +249,7 @@ def expression(name: str, value: object) -> str:
     """
     found = _plain(value)
     if not isinstance(found, str) or not found.strip():
-        raise ValueError(f"{name}: {shown(found)} is not a JMESPath expression.")
+        raise ValueError(f"{name}: {shown(found)} is not a JMESPath expression. Write one as a string.")
     compile_expression(name, text(name, found))
     return found
 
@@ -317,12 +326,12 @@ def labels(name: str, value: object) -> dict[str, str]:
     else:
         advice = _RENDERS_TEXT if isinstance(value, str) else ""
         wanted = "neither a dict of name → value nor a list of {'Key': …, 'Value': …}"
-        raise ValueError(f"{name}: {_type_of(value)} is {wanted}.{advice}")
+        raise ValueError(f"{name}: {_type_of(value)} is {wanted}. Pass one of these.{advice}")
     found = {}
     for key, label in pairs:
         key, label = text(f"{name}, a label's name", key), _plain(label)
         if label is None:
-            raise ValueError(f"{name}[{key!r}]: None is not a string.")
+            raise ValueError(f"{name}[{key!r}]: None is not a string. Leave the label out, or give it a value.")
         found[key] = str(_scalar(f"{name}[{key!r}]", label))
     return found
 
@@ -336,7 +345,7 @@ def json_object(name: str, value: object) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         advice = _RENDERS_TEXT if isinstance(value, str) else ""
-        raise ValueError(f"{name}: {_type_of(value)}; expected a dict of the API's names and values.{advice}")
+        raise ValueError(f"{name}: {_type_of(value)} is not a dict of the API's names and values. Pass one.{advice}")
     return json_value(name, dict(value))
 
 
@@ -350,7 +359,7 @@ def json_value(name: str, value: Any) -> Any:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        raise ValueError(f"{name}: it holds a value that JSON can't express.") from None
+        raise ValueError(f"{name}: it holds a value that JSON can't express. Convert it first.") from None
     return value
 
 
@@ -363,7 +372,7 @@ def query(name: str, value: object) -> dict[str, Any]:
         numbers.
     """
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{name}: {_type_of(value)}; expected a dict of the API's names and values.")
+        raise ValueError(f"{name}: {_type_of(value)} is not a dict of the API's names and values. Pass one.")
     return {key: parameter(f"{name}[{key!r}]", item) for key, item in value.items() if item is not None}
 
 
@@ -425,7 +434,10 @@ def _scalar(name: str, value: object) -> Any:
     if isinstance(value, str):
         return description(name, value)
     if not isinstance(value, (int, float)) or not -MAX_NUMBER < value < MAX_NUMBER:
-        raise ValueError(f"{name}: {_type_of(value)} is neither a string, a finite number, a boolean nor a datetime.")
+        raise ValueError(
+            f"{name}: {_type_of(value)} is neither a string, a finite number, a boolean nor a datetime. "
+            "Convert it first."
+        )
     return value
 
 
@@ -433,13 +445,13 @@ def _checked_text(name: str, value: object, show: Callable[[object], str]) -> st
     found = _plain(value)
     if not isinstance(found, str):
         advice = _NATIVE_NUMBER if isinstance(found, (int, float)) and not isinstance(found, bool) else ""
-        raise ValueError(f"{name}: {show(found)} is not a string.{advice}")
+        raise ValueError(f"{name}: {show(found)} is not a string. Pass one.{advice}")
     if not found.strip():
-        raise ValueError(f"{name}: empty.")
+        raise ValueError(f"{name}: empty. Pass a string with more than white space.")
     try:
         found.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name}: it holds a lone surrogate, which UTF-8 can't express.") from None
+        raise ValueError(f"{name}: it holds a lone surrogate, which UTF-8 can't express. Remove it.") from None
     return found
 
 

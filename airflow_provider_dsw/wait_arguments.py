@@ -145,7 +145,7 @@ class WaitArguments:
             if argument.name in self._given and (value is None or value is False):
                 # Else it would be taken for "not given", and mean another wait.
                 argument.parse(argument.name, value)
-                raise ValueError(f"{argument.name}: rendered to {value}.")
+                raise ValueError(f"{argument.name}: rendered to {value}. Check what the template refers to.")
             if argument.templated:
                 values[argument.name] = validation.rendered(value)
         return build_condition(values)

@@ -219,7 +219,7 @@ def any_operation(
         ("path", path, r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+", "'/api/v2/instances/dsw-730abc/lifecycle'"),
     ):
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ValueError(f"{name}: {validation.shown(value)} is not valid; expected something like {example}.")
+            raise ValueError(f"{name}: {validation.shown(value)} is not valid. Write it like {example}.")
     if body is not None:
         body = validation.json_object("body", body)
     given = {} if query is None else validation.query("query", query)
@@ -291,7 +291,7 @@ def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:
         check = validation.json_value if name == "tag" else validation.parameter
         query[LIST_FILTERS[name]] = _query_value(name, check(name, value))
     if ("SortBy" in query) != ("Order" in query):
-        raise ValueError("list_instances: sort_by and order go together.")
+        raise ValueError("list_instances: sort_by and order go together. Pass both or neither.")
     return query
 
 

@@ -39,6 +39,7 @@ _FIELD_OF = {
 _HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 _REGION = r"[a-z0-9-]+"
 _DAY = 24 * 60 * 60
+_CORRECT = "Correct it in the connection."
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,17 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
         except ValueError:
             value = 0.0
         if not 0 < value <= _DAY:
-            raise DswConnectionError(f"{where}: extra {name!r} must be a number of seconds above 0, a day at most.")
+            raise DswConnectionError(
+                f"{where}: extra {name!r} must be a number of seconds above 0, a day at most. {_CORRECT}"
+            )
         return value
 
     region = text("region") if region is None or region == "" else region
     region = region.strip() if isinstance(region, str) else region
     if region and not (isinstance(region, str) and re.fullmatch(_REGION, region)):
-        raise DswConnectionError(f"{where}: region {region!r} is not a region id like 'cn-hangzhou'.")
+        raise DswConnectionError(
+            f"{where}: region {region!r} is not a region id like 'cn-hangzhou'. Correct it, or the argument region."
+        )
     network = choice("network", NETWORKS)
     auth_type = "access_key" if text("auth_type") == "AK" else choice("auth_type", tuple(REQUIRED_FIELDS))
     if auth_type == "access_key" and text("security_token"):
@@ -164,10 +169,10 @@ def _extra_of(connection: Connection, where: str) -> dict[str, Any]:
         extra = None
     if not isinstance(extra, dict):
         # Without its text: what failed to parse may be a secret.
-        raise DswConnectionError(f"{where}: extra is not a JSON object.")
+        raise DswConnectionError(f"{where}: extra is not a JSON object. {_CORRECT}")
     for name in extra_keys():
         if name != "policy" and isinstance(extra.get(name), (bool, list, dict)):
-            raise DswConnectionError(f"{where}: extra {name!r} must be a string or a number.")
+            raise DswConnectionError(f"{where}: extra {name!r} must be a string or a number. {_CORRECT}")
     return extra
 
 
@@ -183,7 +188,7 @@ def _endpoint(connection: Connection, region: str, network: str, where: str, hin
         if not region:
             raise DswConnectionError(
                 f"{where}: neither extra 'region' (e.g. 'cn-hangzhou') nor host is set; without one of them "
-                f"the service can't be found.{hint}"
+                f"the service can't be found. Set one of them in the connection.{hint}"
             )
         return f"pai-dsw{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
     if _is_ipv6(host):
@@ -211,7 +216,8 @@ def _credentials(
     for name in needed:
         if not given.get(name):
             raise DswConnectionError(
-                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} is not set; auth_type {auth_type!r} needs it.{hint}"
+                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} is not set; auth_type {auth_type!r} needs it. "
+                f"Set it in the connection.{hint}"
             )
     credentials: dict[str, Any] = {
         name: given[name] for name in (*needed, *OPTIONAL_FIELDS.get(auth_type, ())) if given.get(name)
@@ -219,7 +225,8 @@ def _credentials(
     for name in ("access_key_id", "access_key_secret", "security_token"):
         if not re.fullmatch(r"[!-~]*", credentials.get(name, "")):
             raise DswConnectionError(
-                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} holds a character that no Alibaba Cloud key has."
+                f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} holds a character that no Alibaba Cloud key "
+                "has. Copy the key again."
             )
     if "policy" in credentials:
         credentials["policy"] = _policy(extra["policy"], where)
@@ -247,7 +254,7 @@ def _policy(value: Any, where: str) -> str:
     except ValueError:
         policy = None
     if not isinstance(policy, dict):
-        raise DswConnectionError(f"{where}: extra 'policy' is not a RAM policy, which is a JSON object.")
+        raise DswConnectionError(f"{where}: extra 'policy' is not a RAM policy, which is a JSON object. {_CORRECT}")
     return json.dumps(policy, separators=(",", ":"))
 
 
@@ -258,6 +265,7 @@ def _role_session_seconds(value: Any, where: str) -> int:
         expiration = 0
     if expiration < MIN_ROLE_SESSION_SECONDS:
         raise DswConnectionError(
-            f"{where}: extra 'role_session_expiration' must be a number of seconds, {MIN_ROLE_SESSION_SECONDS} or more."
+            f"{where}: extra 'role_session_expiration' must be a number of seconds, "
+            f"{MIN_ROLE_SESSION_SECONDS} or more. {_CORRECT}"
         )
     return expiration

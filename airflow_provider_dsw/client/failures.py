@@ -189,7 +189,9 @@ class Failure:
             return f"The service asks to wait {self.retry_after:g} s."
         if error_class is DswTransientError and self.cause:
             return "Check host, region, protocol and network of the connection if this lasts."
-        return ""
+        if error_class is DswTransientError:
+            return "A later attempt may succeed."
+        return "Change what the service refuses if this lasts."
 
 
 _MEANING: dict[type[DswError], str] = {

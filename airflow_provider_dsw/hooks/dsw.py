@@ -514,6 +514,19 @@ class DswHook(BaseHook):
             shared.sender.pool.close()
 
 
+def look_up_error(conn_id: str, error: BaseException) -> DswTransientError:
+    """
+    Return what to raise if Airflow itself can't look a connection up now.
+
+    :param conn_id: the connection's id.
+    :param error: Airflow's; its text may hold what is secret.
+    """
+    return DswTransientError(
+        f"Airflow can't look up connection {conn_id!r} now ({type(error).__name__}). "
+        "If it lasts, check Airflow's API server and secrets backends."
+    )
+
+
 @dataclass
 class _SharedSender:
     """What all calls in one event loop share, until the last one ends."""

@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from airflow_provider_dsw.exceptions import DswTransientError
-from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.hooks.dsw import DswHook, look_up_error
 from airflow_provider_dsw.version_compat import AirflowException
 
 # The triggerer looks connections up one at a time, so a thousand triggers that start together share one
@@ -90,5 +89,5 @@ async def _look_up(hooks: _Hooks, dsw_conn_id: str, region: str | None) -> _Look
         raise
     except Exception as error:
         hooks.look_ups.pop(key, None)
-        error_name = type(error).__name__
-    raise DswTransientError(f"Airflow can't look up connection {dsw_conn_id!r} now ({error_name}).")
+        failed = look_up_error(dsw_conn_id, error)
+    raise failed

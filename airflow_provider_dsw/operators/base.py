@@ -171,7 +171,8 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
             if not self._may_submit:
                 raise DswOperationFailedError(
-                    f"{action} of {self.instance_id or 'a new instance'} was not sent: the task was ended."
+                    f"{action} of {self.instance_id or 'a new instance'} was not sent: the task was ended. "
+                    "Clear the task to request it again."
                 )
             was_responsible, self._is_responsible = self._is_responsible, True
             submitted_at = time.time()

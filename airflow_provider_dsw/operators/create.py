@@ -299,7 +299,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
 def _body(name: str, value: object) -> dict[str, Any]:
     body = validation.body(name, value)
     if not isinstance(body.get("Labels") or [], (list, tuple)):
-        raise ValueError(f"{name}: Labels is not the API's own list of Key and Value.")
+        raise ValueError(f"{name}: Labels is not a list. Write it as the API's own: [{{'Key': …, 'Value': …}}].")
     return body
 
 

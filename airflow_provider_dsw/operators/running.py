@@ -183,7 +183,9 @@ class DswRunningOperator(DswStatusOperator):
         gone = 0.0 if self._submitted_at is None else time.time() - self._submitted_at
         remaining = (self.stop_after or 0.0) - gone
         if remaining <= 0:
-            raise DswOperationFailedError(f"stop_after has already passed: the start was requested {gone:.0f} s ago.")
+            raise DswOperationFailedError(
+                f"stop_after has already passed: the start was requested {gone:.0f} s ago. Set a longer stop_after."
+            )
         return remaining
 
     def _timer_error(self, error: DswError) -> DswError:
