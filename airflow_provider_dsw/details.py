@@ -8,13 +8,23 @@ before anything is selected.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Collection, KeysView, Mapping
 from typing import Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.expressions import compile_expression, search
-from airflow_provider_dsw.secrets import one_line, without_secrets
+from airflow_provider_dsw.secrets import (
+    MAX_STORED,
+    MAX_WORD,
+    clean,
+    iter_strings,
+    storable,
+    without_control,
+    without_secrets,
+)
 from airflow_provider_dsw.urls import HIDDEN, hide_secrets
 
 # The top-level response elements of the GetInstance page (pai-dsw/2022-01-01), in its order.
@@ -111,9 +121,13 @@ DEFAULT_FIELDS = (
 # API page documents is not the only one that has been seen.
 SECRET_FIELDS = frozenset({"CredentialConfig", "ImageAuth", "EnvironmentVariables", "ServiceConfig"})
 SECRET_KEYS = {"UserVpc": "SSHPublicKey", "Datasets": "Options", "DynamicMount": "Options"}
+# A script may hold passwords; the service's answers don't show it.
+SECRET_BODY_FIELDS = SECRET_FIELDS | {"UserCommand"}
 SERVICE_TEXTS = ("Status", "ReasonCode", "ReasonMessage", "RequestId", "Code", "Message")
-"""Texts of the service about an instance: shown as one line of limited length."""
+"""Texts of the service about an instance or a snapshot: shown as one line of limited length."""
 _MAX_SERVICE_TEXT = 4000
+SERVICE_MESSAGES = ("ReasonMessage", "Message")
+"""Those of them that are sentences."""
 MAX_DEPTH = 64
 """Levels of an answer that are looked through; what lies deeper is replaced whole."""
 
@@ -129,46 +143,148 @@ def redact(answer: Mapping[str, Any]) -> dict[str, Any]:
 
     Where a secret value is an object or a list its leaves are replaced, so that its shape stays visible. JSON in a
     string is looked through like an object. Of a URL the password or token is replaced, whatever the field, and so is
-    what is known to be secret in this process: a service may echo it.
+    what is known to be secret in this process: a service may echo it. A message may echo what is secret of the
+    instance, too.
 
     :param answer: GetInstance's answer, or a snapshot.
     """
-    redacted = {
-        name: _redact(value, SECRET_KEYS.get(name), name in SECRET_FIELDS, MAX_DEPTH) for name, value in answer.items()
-    }
-    said = {name: redacted[name] for name in SERVICE_TEXTS if isinstance(redacted.get(name), str)}
-    return redacted | {name: one_line(text, _MAX_SERVICE_TEXT) for name, text in said.items()}
+    redaction = _Redaction(SECRET_FIELDS)
+    redacted = redaction.redact(answer)
+    messages = {name: text for name in SERVICE_MESSAGES if isinstance(text := redacted.get(name), str)}
+    if not messages or not redaction.hidden:
+        return redacted
+    return redacted | {name: without_secrets(text, also=redaction.hidden) for name, text in messages.items()}
 
 
-def _redact(value: Any, secret_key: str | None, secret: bool, levels: int) -> Any:
+def redact_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return a copy of CreateInstance's body with every secret value replaced by ``***``, as :func:`redact` does.
+
+    A script that runs on the instance is hidden whole, and a label's value if its key says that it is secret.
+
+    :param body: under the API's names.
+    """
+    return _Redaction(SECRET_BODY_FIELDS, by_key=True).redact(body)
+
+
+def secrets_in(answer: Mapping[str, Any]) -> list[str]:
+    """
+    Return the texts that :func:`redact` hides.
+
+    :param answer: GetInstance's answer, or a snapshot.
+    """
+    return _secrets_in(_Redaction(SECRET_FIELDS), answer)
+
+
+def secrets_in_body(body: Mapping[str, Any]) -> list[str]:
+    """
+    Return the texts that :func:`redact_body` hides.
+
+    :param body: under the API's names.
+    """
+    return _secrets_in(_Redaction(SECRET_BODY_FIELDS, by_key=True), body)
+
+
+def _secrets_in(redaction: _Redaction, answer: Mapping[str, Any]) -> list[str]:
+    redaction.redact(answer)
+    return redaction.hidden
+
+
+class _Redaction:
+    """
+    One look through an answer or a body.
+
+    :param secret_fields: those that are secret as a whole.
+    :param by_key: whether the value of a pair of Key and Value is secret if its key says so.
+    """
+
+    def __init__(self, secret_fields: Collection[str], *, by_key: bool = False) -> None:
+        self._secret_fields = secret_fields
+        self._by_key = by_key
+        self.hidden: list[str] = []
+
+    def redact(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            clean(str(name), MAX_WORD): self._field(
+                name, value, SECRET_KEYS.get(name), name in self._secret_fields, MAX_DEPTH
+            )
+            for name, value in answer.items()
+        }
+
+    def _redact(self, value: Any, secret_key: str | None, secret: bool, levels: int) -> Any:
+        if levels == 0:
+            return HIDDEN
+        if isinstance(value, Mapping):
+            secret_key = "Value" if self._by_key and _is_secret_key(value.get("Key")) else secret_key
+            return {
+                clean(str(name), MAX_WORD): self._field(
+                    name, item, secret_key, secret or name == secret_key, levels - 1
+                )
+                for name, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self._redact(item, secret_key, secret, levels - 1) for item in value]
+        if secret:
+            return self._hide(value)
+        if not isinstance(value, str):
+            return _number(value)
+        return _shown(value) if secret_key is None else self._redact_json(value, secret_key, levels - 1)
+
+    def _field(self, name: object, value: Any, secret_key: str | None, secret: bool, levels: int) -> Any:
+        redacted = self._redact(value, secret_key, secret, levels)
+        is_line = name in SERVICE_TEXTS and isinstance(redacted, str)
+        return clean(redacted, _MAX_SERVICE_TEXT) if is_line else redacted
+
+    def _hide(self, value: Any) -> str:
+        if isinstance(value, str):
+            self.hidden.append(value)
+            self.hidden.extend(iter_strings(_parsed(value)))
+        return HIDDEN
+
+    def _redact_json(self, text: str, secret_key: str, levels: int) -> str:
+        if text.lstrip()[:1] not in ("{", "[", '"'):
+            return HIDDEN if secret_key in text else _shown(text)
+        parsed = _parsed(text)
+        if parsed is None:
+            return HIDDEN
+        redacted = self._redact(parsed, secret_key, False, levels)
+        return text if redacted == parsed else json.dumps(redacted)
+
+
+def _is_secret_key(key: object) -> bool:
+    return isinstance(key, str) and bool(re.search(_SENSITIVE_KEY, key))
+
+
+# stsTokenOwner, which the API page shows, is none.
+_SENSITIVE_KEY = r"(?i)(?:passw(?:or)?d|pwd|secret|token|credentials?|(?:api|access|secret|private)[_-]?key)$"
+
+
+def _parsed(text: str) -> Any:
+    """Return what JSON in a string holds; None if it is none."""
+    try:
+        return json.loads(text) if text.lstrip()[:1] in ("{", "[", '"') else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shown(text: str) -> str:
+    return storable(hide_secrets(text[: 2 * MAX_STORED]))
+
+
+def _number(value: Any) -> Any:
+    """Return a number as JSON has it: there is none that is infinite, or not a number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _stored(value: Any, levels: int = MAX_DEPTH) -> Any:
+    """Return a copy in a form that every database takes, secrets and all."""
     if levels == 0:
         return HIDDEN
     if isinstance(value, Mapping):
-        return {
-            name: _redact(item, secret_key, secret or name == secret_key, levels - 1) for name, item in value.items()
-        }
+        return {without_control(name): _stored(item, levels - 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_redact(item, secret_key, secret, levels - 1) for item in value]
-    if secret:
-        return HIDDEN
-    if not isinstance(value, str):
-        return value
-    return _hidden(value) if secret_key is None else _redact_json(value, secret_key, levels - 1)
-
-
-def _hidden(text: str) -> str:
-    return without_secrets(hide_secrets(text))
-
-
-def _redact_json(text: str, secret_key: str, levels: int) -> str:
-    if text.lstrip()[:1] not in ("{", "[", '"'):
-        return HIDDEN if secret_key in text else _hidden(text)
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        return HIDDEN
-    redacted = _redact(parsed, secret_key, False, levels)
-    return text if redacted == parsed else json.dumps(redacted)
+        return [_stored(item, levels - 1) for item in value]
+    return without_control(value) if isinstance(value, str) else _number(value)
 
 
 def parse_fields(fields: Collection[str] | Mapping[str, str] | None) -> list[str] | dict[str, str] | None:
@@ -221,8 +337,7 @@ def select(
         that the answer lacks. A dict: each expression's value under its name.
     :param include_sensitive: leave secret values in.
     """
-    if not include_sensitive:
-        answer = redact(answer)
+    answer = _stored(answer) if include_sensitive else redact(answer)
     if fields is None:
         return default_details(answer)
     if isinstance(fields, Mapping):

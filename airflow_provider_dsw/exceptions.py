@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_dsw.secrets import MAX_WORD, clean
+from airflow_provider_dsw.secrets import MAX_TEXT, clean, word_in
 from airflow_provider_dsw.version_compat import AirflowException, AirflowFailException
 
 _MAX_TEXT = 4000  # characters
@@ -32,10 +32,11 @@ class DswError(AirflowException):
         message: str | None = None,
     ) -> None:
         super().__init__(clean(text, _MAX_TEXT))
-        self.code = clean(str(code), MAX_WORD) if code else None
+        said = {"code": code, "request_id": request_id, "message": message}
+        self.code = word_in(said, "code")
         self.status_code = status_code  # type: ignore[assignment]
-        self.request_id = clean(str(request_id), MAX_WORD) if request_id else None
-        self.message = clean(str(message)) if message else None
+        self.request_id = word_in(said, "request_id")
+        self.message = word_in(said, "message", MAX_TEXT)
 
 
 class DswConnectionError(DswError, ValueError):

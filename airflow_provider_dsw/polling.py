@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from airflow_provider_dsw.details import default_details, redact
+from airflow_provider_dsw.details import default_details, redact, secrets_in
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswConnectionError,
@@ -28,9 +28,9 @@ from airflow_provider_dsw.exceptions import (
     DswWaitFailedError,
 )
 from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
-from airflow_provider_dsw.secrets import clean
+from airflow_provider_dsw.secrets import clean, without_secrets
 from airflow_provider_dsw.version_compat import AirflowException, AirflowNotFoundException
-from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.answers import PollResult, text_in
 from airflow_provider_dsw.waits.conditions import (
     Outcome,
     Problem,
@@ -144,15 +144,17 @@ def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
     """
     if verdict.outcome is not Outcome.FAILURE:
         return
-    reason = f" ({verdict.reason})" if verdict.reason else ""
+    # The message may echo what the instance was given.
+    secrets = secrets_in(verdict.payload)
+    reason = f" ({clean(verdict.reason, also=secrets)})" if verdict.reason else ""
     failed = DswWaitFailedError if wait.operation is None else DswOperationFailedError
     remedy = "then clear the task" if wait.operation is None else "a retry of the task requests it again"
     raise failed(
         f"{wait.condition.describe_failure(verdict)}{reason}. Waited for {wait}. "
         f"Fix the instance in the PAI console; {remedy}.",
-        code=verdict.payload.get("ReasonCode"),
-        request_id=verdict.payload.get("RequestId"),
-        message=verdict.payload.get("ReasonMessage"),
+        code=text_in(verdict.payload, "ReasonCode"),
+        request_id=text_in(verdict.payload, "RequestId"),
+        message=without_secrets(text_in(verdict.payload, "ReasonMessage") or "", also=secrets),
     )
 
 

@@ -28,6 +28,8 @@ MAX_TEXT = 500
 """Characters of a message."""
 MAX_WORD = 200
 """Characters of a Code, an id or a status."""
+MAX_STORED = 64 * 1024
+"""Characters of a text in an XCom or an event."""
 
 _MAX_KNOWN = 300  # a triggerer lives for months, and each hour brings new ones
 _known: dict[str, tuple[str, ...]] = {}
@@ -69,8 +71,11 @@ def clean(text: str, longest: int = MAX_TEXT, *, also: Iterable[str] = ()) -> st
     :param longest: characters.
     :param also: what is secret in this text, and a word like any other elsewhere.
     """
+    also = tuple(also)
     # A secret that the cut goes through must have been seen whole.
-    return one_line(without_secrets(text[: longest + 64 * 1024], also=also), longest)
+    line = one_line(without_secrets(text[: longest + 64 * 1024], also=also), longest)
+    # What line breaks have hidden is one now.
+    return without_secrets(line, also=also)
 
 
 def without_secrets(text: str, *, also: Iterable[str] = ()) -> str:
@@ -94,6 +99,41 @@ def one_line(text: str, longest: int = MAX_TEXT) -> str:
     text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", " ", text[: 4 * longest])
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def storable(text: str) -> str:
+    """
+    Return foreign text as it may be stored: without any known secret, and cut.
+
+    Line breaks stay. What a database refuses, or a terminal or a browser obeys, is replaced and not taken out: what
+    stands before and behind it might be a secret together.
+
+    :param text: what the service says.
+    """
+    if len(text) > MAX_STORED:
+        text = f"{without_secrets(text[: 2 * MAX_STORED])[: MAX_STORED - 1]}…"
+    return without_secrets(without_control(text))
+
+
+def without_control(text: str) -> str:
+    """Return a text in which no character controls how it is shown, but for line breaks and tabs."""
+    return text if text.isascii() and text.isprintable() else re.sub(_CONTROL, "\ufffd", text)
+
+
+# Also those of ISO 6429 above ASCII, those that turn the direction of what follows, and halves of a character.
+_CONTROL = "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+
+
+def word_in(answer: Mapping[str, Any], name: str, longest: int = MAX_WORD) -> str | None:
+    """
+    Return a text of an answer, for a message; None where the answer gives none, or something else there.
+
+    :param answer: the service's.
+    :param name: the field, e.g. ``RequestId``.
+    :param longest: characters.
+    """
+    value = answer.get(name)
+    return clean(str(value), longest) or None if isinstance(value, (str, int, float)) else None
 
 
 def iter_strings(value: Any) -> Iterator[str]:

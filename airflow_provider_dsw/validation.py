@@ -162,6 +162,15 @@ def identifier(name: str, value: object) -> str:
     return found.strip()
 
 
+def is_identifier(value: object) -> bool:
+    """
+    Return whether the service may have given this as an id: another one can't be asked for.
+
+    :param value: anything.
+    """
+    return isinstance(value, str) and bool(_ID.fullmatch(value))
+
+
 def snapshot_name(name: str, value: object) -> str:
     """
     Return the name for a new snapshot.

@@ -238,18 +238,22 @@ def _expect_ids(*, optional: bool = False, **ids: str) -> Check:
         found = {name: answer[name] for name in ids if name in answer}
         if (found or optional) and all(found[name] == ids[name] for name in found):
             return None
-        about = ", ".join(f"{name} {value!r}" for name, value in found.items()) or "none of the requested ids"
+        about = ", ".join(f"{name} {_shown(value)}" for name, value in found.items()) or "none of the requested ids"
         return f"the answer is about {about}"
 
     return check
 
 
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else type(value).__name__
+
+
 def _holds_snapshot_id(answer: dict[str, Any]) -> str | None:
-    return None if answer.get("SnapshotId") else "the answer holds no SnapshotId"
+    return None if validation.is_identifier(answer.get("SnapshotId")) else "the answer holds no SnapshotId"
 
 
 def _holds_instance_id(answer: dict[str, Any]) -> str | None:
-    return None if answer.get("InstanceId") else "the answer holds no InstanceId"
+    return None if validation.is_identifier(answer.get("InstanceId")) else "the answer holds no InstanceId"
 
 
 def _holds_events(answer: dict[str, Any]) -> str | None:
@@ -275,7 +279,7 @@ def _holds_list(name: str, **ids: str) -> Check:
         items = answer.get(name)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             return f"the answer holds no list of {name}, as PAI-DSW's would"
-        wrong = [f"{key} {item[key]!r}" for item in items for key in ids if item.get(key, ids[key]) != ids[key]]
+        wrong = [f"{key} {_shown(item[key])}" for item in items for key in ids if item.get(key, ids[key]) != ids[key]]
         return f"the answer is about {wrong[0]}" if wrong else None
 
     return check

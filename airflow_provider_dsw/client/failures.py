@@ -255,7 +255,7 @@ def outcome_of(status: int, headers: Mapping[str, str], body: Any) -> dict[str, 
         return body
     own = body.get("HttpStatusCode")
     if status < 300:
-        status = own if isinstance(own, int) and own >= 400 else 0
+        status = own if isinstance(own, int) and 400 <= own < 600 else 0
     failure = Failure(
         status=status or None,
         code=_known_text(body.get("Code") or body.get("code")),
@@ -293,5 +293,6 @@ def _retry_after(milliseconds: str | None) -> float | None:
 
 
 def _known_text(value: Any) -> str | None:
-    # The service may answer 'null'.
-    return None if value is None or str(value) in ("", "null") else str(value)
+    # The service may answer 'null'. What is not text is a gateway's.
+    text = str(value) if isinstance(value, (str, int, float)) else ""
+    return None if text in ("", "null") else text

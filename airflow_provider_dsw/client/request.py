@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_dsw.details import SECRET_FIELDS
-from airflow_provider_dsw.secrets import SECRET_PARAMETERS, iter_strings
+from airflow_provider_dsw.details import secrets_in_body
+from airflow_provider_dsw.secrets import SECRET_PARAMETERS
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,4 @@ class ApiRequest:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What a service must not echo: beside those, what is secret of an instance, be it a word like any other."""
-        return *self.parameter_secrets, *iter_strings(
-            [value for name, value in (self.body or {}).items() if name in SECRET_FIELDS]
-        )
+        return *self.parameter_secrets, *secrets_in_body(self.body or {})

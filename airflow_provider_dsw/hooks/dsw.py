@@ -30,6 +30,7 @@ from airflow_provider_dsw.client import api, connection_fields
 from airflow_provider_dsw.client.failures import Failure, is_denial, lacks_permission, shows_acceptance
 from airflow_provider_dsw.client.masker import Masker
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
+from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     aget_connection,
@@ -350,7 +351,7 @@ class DswHook(BaseHook):
             return False, str(error)
         except AirflowException as error:
             return False, str(error)
-        number = answer.get("TotalCount", 0)
+        number = word_in(answer, "TotalCount") or "0"
         return True, f"PAI-DSW at {self.connection.endpoint} answers. Instances listed: {number}."
 
     # The one retry layer, around the first try of a call: tenacity takes longer than the signature, which counts where

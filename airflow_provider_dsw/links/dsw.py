@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airflow_provider_dsw.secrets import without_secrets
+from airflow_provider_dsw.secrets import without_secrets, word_in
 from airflow_provider_dsw.urls import holds_secret
 from airflow_provider_dsw.version_compat import aset_xcom
 
@@ -98,8 +98,8 @@ class DswConsoleLink(_DswLink):
 
     def url(self, instance: Mapping[str, Any], region: str | None) -> str:
         """Return the workspace's page; empty where the connection has a host and no region."""
-        workspace_id = str(instance.get("WorkspaceId") or "")
-        if not region or not re.fullmatch(r"\w+", workspace_id):
+        workspace_id = word_in(instance, "WorkspaceId") or ""
+        if not region or not re.fullmatch(r"[A-Za-z0-9_]+", workspace_id):
             return ""
         return CONSOLE_URL.format(region=region, workspace_id=workspace_id)
 
@@ -119,7 +119,8 @@ def links_of(instance: Mapping[str, Any], region: str | None = None) -> dict[str
 
 
 def _may_be_shown(url: object) -> bool:
-    if not isinstance(url, str) or len(url) > MAX_URL_LENGTH:
+    # A browser leaves out white space within a URL, and what it then opens may be another.
+    if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or not url.isprintable() or " " in url:
         return False
     try:
         parts = urlsplit(url)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import did_you_mean
-from airflow_provider_dsw.details import SECRET_FIELDS, redact
+from airflow_provider_dsw.details import redact_body, secrets_in_body
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
@@ -24,7 +24,7 @@ from airflow_provider_dsw.mixins import argument_errors
 from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import NextStep
-from airflow_provider_dsw.secrets import iter_strings
+from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import time_in
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import (
@@ -139,7 +139,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         if parent is self:
             self._rendered_body = self.body
             if isinstance(self.body, Mapping):
-                self.body = redact(self.body)
+                self.body = redact_body(self.body)
 
     @property
     def _label(self) -> str:
@@ -154,8 +154,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
     def secrets(self) -> Iterable[str]:
         """As the base's: an event may echo what is secret in the body."""
         body = self.body if self._rendered_body is None else self._rendered_body
-        known = body if isinstance(body, Mapping) else {}
-        return iter_strings([value for name, value in known.items() if name in SECRET_FIELDS])
+        return secrets_in_body(body) if isinstance(body, Mapping) else ()
 
     # One try, from start to end
 
@@ -224,7 +223,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
     def _list_own(self) -> list[Mapping[str, Any]]:
         listed = self.hook.list_instances(workspace_id="ALL", resource_id="ALL", labels={TASK_LABEL: self._label})
         # Even if the service ignores the filter, no other task's instance is taken for this one's.
-        return with_label(listed, TASK_LABEL, self._label)
+        own = with_label(listed, TASK_LABEL, self._label)
+        return [instance for instance in own if validation.is_identifier(instance.get("InstanceId"))]
 
     # The end of a try that Airflow does not repeat
 
@@ -267,7 +267,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
                 self.log.info(
                     "DeleteInstance of DSW instance %s was accepted: the task failed on its last try. RequestId: %s",
                     instance_id,
-                    answer.get("RequestId"),
+                    word_in(answer, "RequestId"),
                 )
                 return
             except DswInstanceNotFoundError:
@@ -287,7 +287,9 @@ class DswCreateInstanceOperator(DswRunningOperator):
             if isinstance(error, DswRequestError) and needs_stop_before_deletion(instance):
                 answer = self.hook.stop_instance(instance_id)
                 self.log.info(
-                    "StopInstance of DSW instance %s was accepted. RequestId: %s", instance_id, answer.get("RequestId")
+                    "StopInstance of DSW instance %s was accepted. RequestId: %s",
+                    instance_id,
+                    word_in(answer, "RequestId"),
                 )
         except DswInstanceNotFoundError:
             return True

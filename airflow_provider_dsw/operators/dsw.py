@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
 from airflow_provider_dsw.polling import as_final_error, as_wait_error
+from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
 from airflow_provider_dsw.waits.progress import (
     Baseline,
@@ -303,7 +304,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             return self._publish_to_outlets(context, self._wait_for(context, wait))
         known = {
             "InstanceId": self.instance_id,
-            "SnapshotName": snapshot.get("SnapshotName") or name,
+            "SnapshotName": word_in(snapshot, "SnapshotName") or name,
             "ImageUrl": self.image_url,
             "SnapshotId": snapshot_id,
         }
@@ -326,11 +327,16 @@ class DswCreateSnapshotOperator(DswBaseOperator):
     def _find(self, key: str | None, excluding: Collection[str] = ()) -> Mapping[str, Any] | None:
         if key is None:
             return None
-        return find_by_label(self.hook.list_instance_snapshots(self.instance_id), TASK_LABEL, key, excluding=excluding)
+        return find_by_label(self._listed(), TASK_LABEL, key, excluding=excluding)
 
     def _own_snapshot_ids(self, key: str | None) -> list[Any]:
-        listed = self.hook.list_instance_snapshots(self.instance_id)
-        return [snapshot.get("SnapshotId") for snapshot in with_label(listed, TASK_LABEL, key or "")]
+        return [snapshot["SnapshotId"] for snapshot in with_label(self._listed(), TASK_LABEL, key or "")]
+
+    def _listed(self) -> Iterator[Mapping[str, Any]]:
+        """Iterate over the snapshots that can be asked for."""
+        for snapshot in self.hook.list_instance_snapshots(self.instance_id):
+            if validation.is_identifier(snapshot.get("SnapshotId")):
+                yield snapshot
 
     def _find_new(self, key: str | None, excluding: Collection[str], baseline: Baseline) -> Mapping[str, Any] | None:
         """As :meth:`_find`, but undecided while the instance shows a snapshot that is not listed yet."""

@@ -22,6 +22,7 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.mixins import argument_errors
 from airflow_provider_dsw.operators.base import CONFIRM_PAUSE
 from airflow_provider_dsw.operators.status import DswStatusOperator
+from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, Operation, shutdown_timer
 from airflow_provider_dsw.waits.statuses import RUNNING
@@ -132,7 +133,7 @@ class DswRunningOperator(DswStatusOperator):
     def _keep_timer(self, timer: Mapping[str, Any]) -> None:
         self._has_timer = True
         self.log.info(
-            "DSW instance %s keeps its existing shutdown timer, due at %s.", self.instance_id, timer.get("DueTime")
+            "DSW instance %s keeps its existing shutdown timer, due at %s.", self.instance_id, word_in(timer, "DueTime")
         )
 
     def _set_timer(self, old: Mapping[str, Any] | None) -> None:
@@ -145,7 +146,7 @@ class DswRunningOperator(DswStatusOperator):
         for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
             try:
                 answer = self.hook.set_shutdown_timer(self.instance_id, after=self._remaining())
-                request_id = answer.get("RequestId")
+                request_id = word_in(answer, "RequestId")
                 break
             except DswTransientError:
                 if not attempts_left:
@@ -159,7 +160,7 @@ class DswRunningOperator(DswStatusOperator):
                     break  # the first request's, whose answer was lost
                 self._delete_timer()
         self._has_timer = True
-        replaced = f", in place of the timer that was due at {old.get('DueTime')}" if old else ""
+        replaced = f", in place of the timer that was due at {word_in(old, 'DueTime')}" if old else ""
         self.log.info(
             "The shutdown timer of DSW instance %s is set: the service stops it in %.0f s%s. RequestId: %s",
             self.instance_id,

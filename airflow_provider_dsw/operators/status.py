@@ -16,7 +16,7 @@ from airflow_provider_dsw.exceptions import (
 )
 from airflow_provider_dsw.operators.base import DswBaseOperator
 from airflow_provider_dsw.polling import as_wait_error, raise_for_outcome
-from airflow_provider_dsw.secrets import clean
+from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import PollResult, status_in
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import (
@@ -178,7 +178,7 @@ class DswStatusOperator(DswBaseOperator):
         self.log.info(
             "DSW instance %s is %s; waiting for that to end before %s.",
             self.instance_id,
-            clean(str(instance.get("Status"))),
+            word_in(instance, "Status"),
             self.action,
         )
         present = {**instance, "InstanceId": self.instance_id}

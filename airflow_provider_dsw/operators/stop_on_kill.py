@@ -16,6 +16,7 @@ from airflow_provider_dsw.exceptions import (
     DswWaitArgumentError,
 )
 from airflow_provider_dsw.mixins import DswWaitMixin
+from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.task_end import TaskTry, write_note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
 from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, has_failed, has_nothing_to_stop, is_starting
@@ -161,7 +162,7 @@ class StopOnKillMixin(DswWaitMixin):
             self.log.info(
                 "DSW instance %s is already %s: nothing to stop, although %s.",
                 self.instance_id,
-                instance.get("Status"),
+                word_in(instance, "Status"),
                 why,
             )
             return True
@@ -186,5 +187,5 @@ class StopOnKillMixin(DswWaitMixin):
 
     def _log_request(self, action: str, answer: Mapping[str, Any]) -> None:
         self.log.info(
-            "%s of DSW instance %s was accepted. RequestId: %s", action, self.instance_id, answer.get("RequestId")
+            "%s of DSW instance %s was accepted. RequestId: %s", action, self.instance_id, word_in(answer, "RequestId")
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_dsw.exceptions import DswError, DswInstanceNotFoundError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
+from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.task_end import amay_stop_instance
 from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, has_nothing_to_stop
 
@@ -44,7 +45,7 @@ async def _stop(trigger: DswInstanceTrigger, hook: DswHook, attempts: int) -> No
         await _stop(trigger, hook, attempts - 1)
     else:
         accepted = "StopInstance of DSW instance %s was accepted: the task was ended. RequestId: %s"
-        await log.ainfo(accepted, instance_id, answer.get("RequestId"))
+        await log.ainfo(accepted, instance_id, word_in(answer, "RequestId"))
 
 
 async def _has_nothing_to_stop(trigger: DswInstanceTrigger, hook: DswHook) -> bool:

@@ -33,6 +33,17 @@ def status_in(answer: Mapping[str, Any]) -> str | None:
     return status if isinstance(status, str) and status.strip() else None
 
 
+def text_in(answer: Mapping[str, Any], name: str) -> str | None:
+    """
+    Return a text that an answer gives, as it came; None where it gives none, or something else there.
+
+    :param answer: an instance or a snapshot, as the service sent it.
+    :param name: the field, e.g. ``ReasonCode``.
+    """
+    value = answer.get(name)
+    return value if isinstance(value, str) and value else None
+
+
 def time_in(answer: Mapping[str, Any], name: str) -> datetime | None:
     """
     Return a time that an answer gives, in UTC; None where it can't be read.

@@ -21,6 +21,7 @@ from airflow_provider_dsw.waits.answers import (
     shows_snapshots,
     snapshots_in,
     status_in,
+    text_in,
     time_in,
 )
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, SNAPSHOT_STATUSES, default_failure_statuses
@@ -74,7 +75,7 @@ class Verdict:
     @property
     def reason(self) -> str:
         """``ReasonCode``, ``ReasonMessage`` and ``RequestId`` as far as the service gave them."""
-        given = ((name, self.payload.get(name)) for name in ("ReasonCode", "ReasonMessage", "RequestId"))
+        given = ((name, text_in(self.payload, name)) for name in ("ReasonCode", "ReasonMessage", "RequestId"))
         return ", ".join(f"{name}: {value}" for name, value in given if value)
 
 
@@ -254,7 +255,7 @@ class _SnapshotPushCondition(WaitCondition):
     def describe_failure(self, verdict: Verdict) -> str:
         """As the base's."""
         if verdict.is_of_snapshot:
-            return f"The snapshot of DSW instance {self.instance_id} is {verdict.payload.get('Status')}"
+            return f"The snapshot of DSW instance {self.instance_id} is {status_in(verdict.payload)}"
         return f"DSW instance {self.instance_id} is {verdict.last_status} and its snapshot can no longer be Saved"
 
     def _evaluate_push(self, found: PollResult) -> Verdict:

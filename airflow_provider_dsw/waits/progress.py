@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dsw.waits.answers import PollResult, newest_snapshot, status_in, time_in
+from airflow_provider_dsw.waits.answers import PollResult, newest_snapshot, status_in, text_in, time_in
 from airflow_provider_dsw.waits.conditions import Outcome, Problem, StatusCondition, Verdict, Wait, WaitCondition
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, RUNNING, STOPPED, default_failure_statuses
 
@@ -59,10 +59,10 @@ class Baseline:
     The state of an instance before a request: what was true then is never the request's outcome.
 
     :param status: its ``Status``.
-    :param modified: its ``GmtModifiedTime``, as the service sent it.
+    :param modified: its ``GmtModifiedTime``, in ISO 8601.
     :param reason: what tells its ``ReasonCode`` and ``ReasonMessage`` from others.
     :param snapshot: what tells its newest snapshot from any other; None if it had none.
-    :param snapshot_created: that snapshot's ``GmtCreateTime``, as the service sent it.
+    :param snapshot_created: that snapshot's ``GmtCreateTime``, in ISO 8601.
     :param left: whether another status was read since.
     :param again: a later ``GmtModifiedTime`` that was read with the same status since.
     :param time_moves: whether the time was seen to move when the status does not, so that it tells nothing.
@@ -85,14 +85,13 @@ class Baseline:
         :param instance: GetInstance's answer.
         :param before: an aware datetime: a snapshot that was created later is not from before the request.
         """
-        status, modified = instance.get("Status"), instance.get("GmtModifiedTime")
         snapshot = newest_snapshot(instance, before=before)
         return cls(
-            status=status if isinstance(status, str) else None,
-            modified=modified if isinstance(modified, str) else None,
+            status=_known_status(instance),
+            modified=_iso_time(instance, "GmtModifiedTime"),
             reason=_reason_fingerprint(instance),
             snapshot=None if snapshot is None else _snapshot_fingerprint(snapshot),
-            snapshot_created=(snapshot or {}).get("GmtCreateTime"),
+            snapshot_created=_iso_time(snapshot or {}, "GmtCreateTime"),
         )
 
     def is_stale(self, instance: Mapping[str, Any]) -> bool:
@@ -102,7 +101,7 @@ class Baseline:
         :param instance: GetInstance's answer.
         """
         before, now = self._times(instance)
-        is_same = instance.get("Status") == self.status
+        is_same = _known_status(instance) == self.status
         if before is not None and now is not None and now < before:
             return True
         if before is None or now is None or self.time_moves:
@@ -111,7 +110,7 @@ class Baseline:
             # All of it may have happened within one second.
             return is_same and _reason_fingerprint(instance) in (self.reason, None)
         # A later time with the same status has to be read twice: it may be one that always moves.
-        return is_same and not self.left and instance.get("GmtModifiedTime") != self.again
+        return is_same and not self.left and _iso_time(instance, "GmtModifiedTime") != self.again
 
     def is_left(self, instance: Mapping[str, Any]) -> bool:
         """
@@ -119,7 +118,7 @@ class Baseline:
 
         :param instance: GetInstance's answer, one that is not stale.
         """
-        return self.left or (self.is_before(instance) and instance.get("Status") != self.status)
+        return self.left or (self.is_before(instance) and _known_status(instance) != self.status)
 
     def after(self, instance: Mapping[str, Any]) -> Baseline:
         """
@@ -127,11 +126,12 @@ class Baseline:
 
         :param instance: GetInstance's answer.
         """
-        if instance.get("Status") != self.status:
+        if _known_status(instance) != self.status:
             return self if self.left or self.is_stale(instance) else replace(self, left=True)
-        if self.left or not self.is_before(instance) or instance["GmtModifiedTime"] == self.again:
+        modified = _iso_time(instance, "GmtModifiedTime")
+        if self.left or not self.is_before(instance) or modified == self.again:
             return self
-        return replace(self, again=instance["GmtModifiedTime"], time_moves=self.again is not None)
+        return replace(self, again=modified, time_moves=self.again is not None)
 
     def is_before(self, instance: Mapping[str, Any]) -> bool:
         """
@@ -267,7 +267,7 @@ class Operation:
             return replace(
                 verdict,
                 outcome=Outcome.PENDING,
-                last_status=f"{verdict.last_status}, snapshot {own_snapshot.get('Status')}",
+                last_status=f"{verdict.last_status}, snapshot {status_in(own_snapshot)}",
             )
         if verdict.outcome is Outcome.SUCCESS and self.until_gone:
             return replace(verdict, outcome=Outcome.PENDING)
@@ -496,11 +496,13 @@ def with_label(items: Iterable[Mapping[str, Any]], key: str, value: str) -> list
     :param key: the label's ``Key``.
     :param value: its ``Value``.
     """
-    return [item for item in items if any(_is_label(label, key, value) for label in item.get("Labels") or ())]
+    return [item for item in items if _has_label(item.get("Labels"), key, value)]
 
 
-def _is_label(label: Any, key: str, value: str) -> bool:
-    return isinstance(label, Mapping) and label.get("Key") == key and label.get("Value") == value
+def _has_label(labels: Any, key: str, value: str) -> bool:
+    return isinstance(labels, list) and any(
+        isinstance(label, Mapping) and label.get("Key") == key and label.get("Value") == value for label in labels
+    )
 
 
 def _is_evidence_on(snapshot: Mapping[str, Any] | None, instance: Mapping[str, Any]) -> bool:
@@ -512,13 +514,28 @@ def _is_evidence_on(snapshot: Mapping[str, Any] | None, instance: Mapping[str, A
     return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in (*_BEING_PUSHED, None)
 
 
+# What is kept of an answer lies in Airflow's database: no text of the service's, but what tells one from another.
+
+
+def _known_status(instance: Mapping[str, Any]) -> str | None:
+    status = status_in(instance)
+    return status if status is None or status in INSTANCE_STATUSES else _fingerprint(status)
+
+
+def _iso_time(answer: Mapping[str, Any], name: str) -> str | None:
+    moment = time_in(answer, name)
+    return None if moment is None else moment.isoformat()
+
+
 def _reason_fingerprint(instance: Mapping[str, Any]) -> str | None:
-    if not (instance.get("ReasonCode") or instance.get("ReasonMessage")):
-        return None
-    reason = json.dumps([instance.get("ReasonCode"), instance.get("ReasonMessage")], default=str)
-    return hashlib.sha256(reason.encode(errors="replace")).hexdigest()[:10]
+    reason = text_in(instance, "ReasonCode"), text_in(instance, "ReasonMessage")
+    return _fingerprint(*reason) if any(reason) else None
 
 
 def _snapshot_fingerprint(snapshot: Mapping[str, Any]) -> str:
     # Without ImageId: whether a snapshot has it from the beginning is documented nowhere.
-    return " ".join(str(snapshot.get(name)) for name in ("GmtCreateTime", "ImageName", "ImageUrl"))
+    return _fingerprint(*(text_in(snapshot, name) for name in ("GmtCreateTime", "ImageName", "ImageUrl")))
+
+
+def _fingerprint(*texts: str | None) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:10]

@@ -21,6 +21,7 @@ from airflow_provider_dsw.waits.conditions import (
     WaitCondition,
     evaluate_snapshot,
 )
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 LastSeen = dict[str, Any]
 _Key = list[str | None]
@@ -72,7 +73,7 @@ def _status_transitions(
     status = status_in(found.instance or {})
     if status is None:
         return last_seen, []
-    seen = {"status": _short(status), "since": _since(found)}
+    seen = {"status": status if status in INSTANCE_STATUSES else _hash(status), "since": _since(found)}
     if last_seen is None:
         return seen, []
     if seen["status"] == last_seen.get("status") or _is_behind(seen, last_seen):
@@ -145,8 +146,12 @@ def _without_twins(snapshots: Iterable[Mapping[str, Any]]) -> list[tuple[_Key, M
 def _key(snapshot: Mapping[str, Any]) -> _Key:
     """Return what a snapshot is known by: its names, of whatever length, as short hashes, and when it was created."""
     names = [name if isinstance(name := snapshot.get(field), str) and name else None for field in _NAMES]
-    hashes = [name and hashlib.sha256(name.encode(errors="replace")).hexdigest()[:10] for name in names]
+    hashes = [name and _hash(name) for name in names]
     return [*hashes, _iso(time_in(snapshot, "GmtCreateTime"))]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:10]
 
 
 def _same(one: _Key, other: _Key) -> bool:
@@ -213,7 +218,3 @@ def _finish(snapshot: Mapping[str, Any]) -> str:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="microseconds")
-
-
-def _short(status: str) -> str:
-    return status[:100]
