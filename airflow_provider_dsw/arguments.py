@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -46,6 +45,9 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     :param word: what was given; case does not count.
     :param known: the names that would be right.
     """
+    # Not at the top: only a mistake needs it.
+    import difflib
+
     by_lower_case = {name.lower(): name for name in known}
     near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1)
     return (

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
@@ -17,7 +16,6 @@ from airflow.sdk import BaseOperator
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal, task_in_errors
 from airflow_provider_dsw.exceptions import DswError, DswWaitArgumentError
-from airflow_provider_dsw.hooks.dsw import DswHook, look_up_error
 from airflow_provider_dsw.links.dsw import DSW_LINKS, push_links, push_urls
 from airflow_provider_dsw.polling import PollLog, error_from_event, fetch, summary
 from airflow_provider_dsw.version_compat import (
@@ -36,6 +34,7 @@ from airflow_provider_dsw.waits.conditions import Outcome, Verdict, Wait
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_dsw.hooks.dsw import DswHook
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
     _Task = BaseOperator
@@ -82,11 +81,10 @@ def argument_errors(task: BaseOperator, task_id: str | None = None) -> Iterator[
         raise
 
 
-@dataclass
 class WaitSummary:
     """What the log line at the end of a wait says beside its time and polls."""
 
-    has_succeeded: bool = True
+    has_succeeded = True
 
 
 class DswTaskMixin(_Task):
@@ -107,6 +105,9 @@ class DswTaskMixin(_Task):
 
         :raises DswTransientError: where Airflow can't look the connection up now.
         """
+        # Not at the top: no DAG file needs it, and importing it takes long.
+        from airflow_provider_dsw.hooks.dsw import DswHook, look_up_error
+
         hook = DswHook(self.dsw_conn_id, region=self.region)
         try:
             _ = hook.connection

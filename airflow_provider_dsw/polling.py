@@ -13,9 +13,7 @@ import random
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple
-
-from airflow_provider_dsw.details import default_details, redact, secrets_in
+from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswConnectionError,
@@ -27,7 +25,6 @@ from airflow_provider_dsw.exceptions import (
     DswWaitArgumentError,
     DswWaitFailedError,
 )
-from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
 from airflow_provider_dsw.secrets import clean, without_secrets
 from airflow_provider_dsw.version_compat import AirflowException, AirflowNotFoundException
 from airflow_provider_dsw.waits.answers import PollResult, text_in
@@ -40,6 +37,9 @@ from airflow_provider_dsw.waits.conditions import (
     evaluate,
     evaluate_snapshot,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_dsw.hooks.dsw import DswHook
 
 
 def fetch(
@@ -61,7 +61,7 @@ def fetch(
     :param may_be_shown_late: whether the snapshot is an operation's own: the service has named it, so that one of its
         replicas that doesn't know it is behind. Of an instance that is gone too, GetInstance says so.
     """
-    attempts, requested_at = 1 if after_error else MAX_ATTEMPTS, time.time()
+    attempts, requested_at = _attempts(after_error), time.time()
     snapshot = None
     if snapshot_id:
         try:
@@ -82,7 +82,7 @@ async def afetch(
     may_be_shown_late: bool = False,
 ) -> PollResult:
     """As :func:`fetch`, without blocking the event loop."""
-    attempts, requested_at = 1 if after_error else MAX_ATTEMPTS, time.time()
+    attempts, requested_at = _attempts(after_error), time.time()
     snapshot = None
     if snapshot_id:
         try:
@@ -92,6 +92,13 @@ async def afetch(
                 raise
     instance = None if _is_decided(snapshot) else await hook.aget_instance(instance_id, attempts=attempts)
     return PollResult(instance, snapshot, hook.connection.region, requested_at)
+
+
+def _attempts(after_error: bool) -> int:
+    # Not at the top: no DAG file needs the hook, and importing it takes long.
+    from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS
+
+    return 1 if after_error else MAX_ATTEMPTS
 
 
 def _is_decided(snapshot: Mapping[str, Any] | None) -> bool:
@@ -144,6 +151,9 @@ def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
     """
     if verdict.outcome is not Outcome.FAILURE:
         return
+    # Not at the top: no DAG file needs it.
+    from airflow_provider_dsw.details import secrets_in
+
     # The message may echo what the instance was given.
     secrets = secrets_in(verdict.payload)
     reason = f" ({clean(verdict.reason, also=secrets)})" if verdict.reason else ""
@@ -235,6 +245,9 @@ class PollLog:
 
 def xcom_value(condition: WaitCondition, verdict: Verdict) -> dict[str, Any]:
     """Return the XCom of a wait that has succeeded: the instance's default details, or the snapshot."""
+    # Not at the top: no DAG file needs it.
+    from airflow_provider_dsw.details import default_details, redact
+
     return redact(verdict.payload if condition.returns_snapshot else default_details(verdict.payload))
 
 

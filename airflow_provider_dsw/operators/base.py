@@ -26,7 +26,6 @@ from airflow_provider_dsw.exceptions import (
     DswTimeoutError,
     DswTransientError,
 )
-from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.mixins import E, argument_errors, is_deferrable
 from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
 from airflow_provider_dsw.polling import as_wait_error, next_interval, xcom_value
@@ -72,7 +71,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         poke_interval: float | timedelta = 30.0,
         timeout: float | timedelta = 60 * 60.0,
         deferrable: bool | None = None,
-        dsw_conn_id: str = DswHook.default_conn_name,
+        dsw_conn_id: str = "dsw_default",
         region: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -20,7 +20,6 @@ from airflow_provider_dsw.exceptions import (
     DswInstanceNotFoundError,
     DswTransientError,
 )
-from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.mixins import DswTaskMixin, argument_errors
 from airflow_provider_dsw.operators.base import (
     CONFIRM_ATTEMPTS,
@@ -89,7 +88,7 @@ class DswGetInstanceOperator(DswTaskMixin, BaseOperator):
         instance_id: str,
         fields: Collection[str] | Mapping[str, str] | None = None,
         include_sensitive: bool = False,
-        dsw_conn_id: str = DswHook.default_conn_name,
+        dsw_conn_id: str = "dsw_default",
         region: str | None = None,
         multiple_outputs: bool | None = None,
         **kwargs: Any,

@@ -15,7 +15,6 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
-from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.mixins import DswWaitMixin, argument_errors, is_deferrable
 from airflow_provider_dsw.polling import PollLog, xcom_value
 from airflow_provider_dsw.version_compat import (
@@ -82,7 +81,7 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
         snapshot_created_after: datetime | str | None = None,
         until: str | None = None,
         failure_statuses: Collection[str] | None = None,
-        dsw_conn_id: str = DswHook.default_conn_name,
+        dsw_conn_id: str = "dsw_default",
         region: str | None = None,
         deferrable: bool | None = None,
         start_from_trigger: bool = False,

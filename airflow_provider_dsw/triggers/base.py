@@ -19,7 +19,6 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_dsw.exceptions import DswError
-from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.polling import afetch, next_interval
 from airflow_provider_dsw.version_compat import AirflowException
@@ -110,7 +109,7 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
         snapshot_created_after: datetime | str | None = None,
         until: str | None = None,
         failure_statuses: Collection[str] | None = None,
-        dsw_conn_id: str = DswHook.default_conn_name,
+        dsw_conn_id: str = "dsw_default",
         region: str | None = None,
         poke_interval: float | timedelta = 60.0,
     ) -> None:

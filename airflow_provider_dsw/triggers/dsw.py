@@ -17,7 +17,6 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
-from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.links.dsw import ti_fields
 from airflow_provider_dsw.polling import event_from_error, next_interval, remaining_interval, xcom_value
 from airflow_provider_dsw.task_end import awrite_end_note
@@ -343,7 +342,7 @@ class DswInstanceEventTrigger(DswBaseTrigger):
         wait_for_snapshot: bool = False,
         snapshot_image: str | None = None,
         until: str | None = None,
-        dsw_conn_id: str = DswHook.default_conn_name,
+        dsw_conn_id: str = "dsw_default",
         region: str | None = None,
         poke_interval: float | timedelta = 60.0,
         queue: str | None = None,

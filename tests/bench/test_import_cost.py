@@ -18,6 +18,57 @@ LEFT_OUT = ("alibabacloud", "darabonba", "Tea", "aiohttp")
 # To compare with: a sensor of Airflow's own, and what is left out.
 OTHERS = ["airflow.providers.standard.sensors.filesystem", "alibabacloud_pai_dsw20220101.client"]
 
+# What a DAG file loads with its tasks, and pays for at every parse. What only a running task needs, above all the hook
+# and all that lies between it and the service, is imported where it is used.
+OF_EVERY_TASK = {
+    "arguments",
+    "exceptions",
+    "expressions",
+    "links",
+    "links.dsw",
+    "mixins",
+    "polling",
+    "secrets",
+    "urls",
+    "validation",
+    "version_compat",
+    "waits",
+    "waits.answers",
+    "waits.conditions",
+    "waits.statuses",
+}
+LOADED_BY_A_DAG_FILE = {
+    "sensors": (
+        OF_EVERY_TASK | {"sensors", "sensors.dsw", "wait_arguments"},
+        "DswInstanceSensor(task_id='wait', instance_id='dsw-1')",
+    ),
+    "operators": (
+        OF_EVERY_TASK
+        | {"operators", "operators.base", "operators.create", "operators.delete", "operators.dsw"}
+        | {"operators.running", "operators.status", "operators.stop_on_kill"}
+        | {"details", "task_end", "waits.progress"},
+        """
+for operator in (DswGetInstanceOperator, DswStartInstanceOperator, DswStopInstanceOperator, DswDeleteInstanceOperator):
+    operator(task_id=operator.__name__, instance_id="dsw-1")
+DswCreateSnapshotOperator(task_id="save", instance_id="dsw-1", image_url="registry.example/ns/repo:tag")
+DswCreateInstanceOperator(task_id="create", body={"InstanceName": "one"})
+""",
+    ),
+}
+# Which Airflow itself loads, to read what the provider is.
+OF_THE_METADATA = {"", "provider_info", "client", "client.connection_fields"}
+# Of Python's own and of others: each takes a millisecond or more, and is needed for a mistake or an expression alone.
+RARELY_NEEDED = {"difflib", "jmespath"}
+
+DAG_FILE = """
+import json, sys
+import airflow.sdk
+airflow.sdk.BaseHook, airflow.sdk.BaseOperator, airflow.sdk.BaseSensorOperator
+before = set(sys.modules)
+from airflow_provider_dsw.{kind}.dsw import *
+{tasks}
+print(json.dumps(dict(modules=sorted(set(sys.modules) - before))))
+"""
 CODE = """
 import json, sys, time
 began = time.process_time()
@@ -32,13 +83,16 @@ print(json.dumps(dict(airflow=airflow_took, took=took, modules=sorted(sys.module
 """
 
 
-def imported(*modules: str) -> dict[str, Any]:
-    """Import in a process of its own; how many seconds Airflow took, how many these modules, and what is there."""
+def in_fresh_process(code: str) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": "ignore"}
-    code = CODE.format(modules=modules)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def imported(*modules: str) -> dict[str, Any]:
+    """Import in a process of its own; how many seconds Airflow took, how many these modules, and what is there."""
+    return in_fresh_process(CODE.format(modules=modules))
 
 
 def test_importing_the_provider_imports_nothing_of_the_sdk():
@@ -46,6 +100,18 @@ def test_importing_the_provider_imports_nothing_of_the_sdk():
 
     assert set(MODULES) <= set(found)
     assert [name for name in found if name.split(".")[0].startswith(LEFT_OUT)] == []
+
+
+@pytest.mark.parametrize("kind", LOADED_BY_A_DAG_FILE)
+def test_a_dag_file_loads_nothing_that_only_a_running_task_needs(kind: str) -> None:
+    needed, tasks = LOADED_BY_A_DAG_FILE[kind]
+
+    found = in_fresh_process(DAG_FILE.format(kind=kind, tasks=tasks))["modules"]
+
+    own = {name.partition(".")[2] for name in found if name.split(".")[0] == "airflow_provider_dsw"}
+    assert f"{kind}.dsw" in own
+    assert own - OF_THE_METADATA - needed == set()
+    assert RARELY_NEEDED & set(found) == set()
 
 
 @pytest.mark.slow

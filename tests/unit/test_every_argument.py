@@ -216,6 +216,13 @@ def test_what_is_wrong_is_refused_where_the_dag_is_parsed(made: Any, name: str) 
         assert len(str(raised.value)) < 1000
 
 
+@pytest.mark.parametrize("made", [*TASKS, DswInstanceTrigger, DswInstanceEventTrigger])
+def test_the_connection_is_the_hook_s_default_one_if_none_is_named(made: Any) -> None:
+    without = make(made) if made in TASKS else made(instance_id="dsw-1")
+
+    assert without.dsw_conn_id == DswHook.default_conn_name
+
+
 @each_of_tasks
 @pytest.mark.parametrize("kind", ["template", "XComArg"])
 def test_what_is_known_later_is_taken_for_what_is_templated_only(made: Any, name: str, kind: str) -> None:
