@@ -8,10 +8,9 @@ condition is built from them after that, never in a constructor.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal
@@ -26,8 +25,7 @@ class _NotGiven(str):
 RUNNING = _NotGiven(statuses.RUNNING)
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """
     One argument of a wait.
 

@@ -8,10 +8,11 @@ request, belongs to :class:`Wait`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_dsw.expressions import is_true, search
 from airflow_provider_dsw.waits.answers import (
@@ -47,8 +48,7 @@ class Problem(Enum):
     TRANSIENT = "the service can't answer now"
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """
     What a poll means for a wait.
 
@@ -62,7 +62,7 @@ class Verdict:
 
     outcome: Outcome
     last_status: str
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = MappingProxyType({})
     is_stale: bool = False
     has_evidence: bool = True
     remark: str = ""
@@ -215,8 +215,8 @@ class ExpressionCondition(WaitCondition):
                 return verdict
             remark = f"until can't be evaluated now: {error}"
             last_status = f"{verdict.last_status}; {remark}"
-            return replace(verdict, last_status=last_status, has_evidence=False, remark=remark)
-        return replace(verdict, outcome=Outcome.SUCCESS) if is_met else verdict
+            return verdict._replace(last_status=last_status, has_evidence=False, remark=remark)
+        return verdict._replace(outcome=Outcome.SUCCESS) if is_met else verdict
 
     def describe_failure(self, verdict: Verdict) -> str:
         """As the base's."""
@@ -246,7 +246,7 @@ class _SnapshotPushCondition(WaitCondition):
         if found.instance is None:
             return verdict
         if verdict.outcome is Outcome.FAILURE:
-            return replace(verdict, payload={"RequestId": found.instance.get("RequestId"), **verdict.payload})
+            return verdict._replace(payload={"RequestId": found.instance.get("RequestId"), **verdict.payload})
         if verdict.outcome is Outcome.SUCCESS:
             return verdict
         of_instance = self._evaluate_instance(found.instance, (), self.failures)
@@ -345,8 +345,7 @@ KINDS: tuple[type[WaitCondition], ...] = (
 """The kinds of wait. If several are named by a wait's arguments the first is meant; if none, the last."""
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """
     A running wait: what for, and what is known beside that.
 
@@ -366,7 +365,7 @@ class Wait:
         """Return the wait as it continues after a poll."""
         if self.operation is None or self.condition.returns_snapshot or not verdict.has_evidence:
             return self
-        return replace(self, operation=self.operation.after(verdict.payload))
+        return self._replace(operation=self.operation.after(verdict.payload))
 
 
 def evaluate(wait: Wait, found: PollResult | Problem) -> Verdict:

@@ -264,15 +264,14 @@ class Operation:
             last_status = f"{verdict.last_status}, as before the request" if is_old else verdict.last_status
             return Verdict(Outcome.PENDING, last_status, instance, is_stale=True)
         if verdict.outcome is Outcome.SUCCESS and own_snapshot is not None and not is_saved(own_snapshot):
-            return replace(
-                verdict,
+            return verdict._replace(
                 outcome=Outcome.PENDING,
                 last_status=f"{verdict.last_status}, snapshot {status_in(own_snapshot)}",
             )
         if verdict.outcome is Outcome.SUCCESS and self.until_gone:
-            return replace(verdict, outcome=Outcome.PENDING)
+            return verdict._replace(outcome=Outcome.PENDING)
         if verdict.outcome is Outcome.PENDING and self.is_reversed(instance):
-            return replace(verdict, outcome=Outcome.FAILURE)
+            return verdict._replace(outcome=Outcome.FAILURE)
         return verdict
 
     def describe(self, condition: WaitCondition) -> str:

@@ -54,7 +54,7 @@ PURE = {
     "expressions": {"jmespath"},
 }
 STANDARD = {"collections", "dataclasses", "datetime", "enum", "hashlib", "json", "math", "re", "typing", "urllib"}
-STANDARD |= {"__future__", "contextlib", "difflib", "os"}
+STANDARD |= {"__future__", "contextlib", "difflib", "os", "types"}
 
 
 def module_name(path: Path) -> str:

@@ -1,6 +1,5 @@
 """What a wait means, as one table: no service, no Airflow."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -83,7 +82,7 @@ def test_a_status_that_is_none_is_evidence_of_nothing(status):
     verdict = judge(status_wait("Running"), instance(status))
 
     assert (verdict.outcome, verdict.has_evidence) == (PENDING, False)
-    assert judge(status_wait("Running"), {"InstanceId": ID}) == replace(verdict, payload={"InstanceId": ID})
+    assert judge(status_wait("Running"), {"InstanceId": ID}) == verdict._replace(payload={"InstanceId": ID})
 
 
 @pytest.mark.parametrize(

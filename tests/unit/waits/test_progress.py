@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,7 +46,7 @@ def judge(wait: Wait, answer: dict[str, Any], of_snapshot: dict[str, Any] | None
 def moved(wait: Wait) -> Wait:
     """The wait in another process."""
     assert wait.operation
-    return replace(wait, operation=Operation.from_json(json.loads(json.dumps(wait.operation.as_json()))))
+    return wait._replace(operation=Operation.from_json(json.loads(json.dumps(wait.operation.as_json()))))
 
 
 def outcomes(wait: Wait, *polls: dict[str, Any]) -> list[Outcome]:

@@ -35,8 +35,8 @@ class ToyCondition(WaitCondition):
         verdict = self._evaluate_instance(instance, (), self._failures(""))
         toy = instance.get("Toy")
         if toy == self.toy:
-            verdict = replace(verdict, outcome=Outcome.SUCCESS)
-        return replace(verdict, last_status=f"toy {toy}", has_evidence=toy is not None)
+            verdict = verdict._replace(outcome=Outcome.SUCCESS)
+        return verdict._replace(last_status=f"toy {toy}", has_evidence=toy is not None)
 
 
 '''
