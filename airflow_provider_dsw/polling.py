@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
+
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswConnectionError,

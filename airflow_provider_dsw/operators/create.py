@@ -127,9 +127,16 @@ class DswCreateInstanceOperator(DswRunningOperator):
         self._label_outside_airflow = uuid.uuid4().hex
 
     def _argument_checks(self) -> dict[str, validation.Check]:
-        checks = {**super()._argument_checks(), "body": _body, "delete_on_failure": validation.boolean}
+        checks = {**super()._argument_checks(), "body": self._check_body, "delete_on_failure": validation.boolean}
         del checks["instance_id"]
         return checks
+
+    def _check_body(self, name: str, value: object) -> Any:
+        if self._rendered_body is None:
+            return _body(name, value)
+        # What the field shows now is a copy in which each name is a string.
+        self._rendered_body = _body(name, validation.rendered(self._rendered_body))
+        return value
 
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **more: Any) -> None:
         """Render, and leave in the field what Airflow may store: it does that before the task runs."""
