@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ def envelope(call: OperationCall) -> dict[str, Any]:
 
 def json_body(call: OperationCall) -> dict[str, Any]:
     try:
-        body = json.loads(call.body)
+        body = json.loads(call.body, parse_constant=_number, parse_float=_number)
     except (ValueError, RecursionError):
         raise invalid("The body is not JSON.") from None
     if not isinstance(body, dict):
@@ -47,6 +48,14 @@ def json_body(call: OperationCall) -> dict[str, Any]:
     if _is_deep(body):
         raise invalid(f"The body is nested more than {MAX_DEPTH} levels deep.")
     return body
+
+
+def _number(digits: str) -> float:
+    """Return a number that can be shown again: JSON has none that is infinite."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(digits)
+    return number
 
 
 def _is_deep(body: Any) -> bool:

@@ -31,5 +31,9 @@ def no_such_action() -> ServiceError:
     return ServiceError(404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
 
 
+def too_large() -> ServiceError:
+    return ServiceError(413, "RequestEntityTooLarge", "The body is too large.")
+
+
 def not_found(what: str, name: str) -> ServiceError:
     return ServiceError(*NOT_FOUND, f"The {what} {name} does not exist.")

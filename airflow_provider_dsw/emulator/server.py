@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import tempfile
@@ -13,8 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from airflow_provider_dsw.emulator.clock import Clock
+from airflow_provider_dsw.emulator.errors import invalid, too_large
 from airflow_provider_dsw.emulator.faults import Answer, Fault
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.service import CredentialLike, Service
@@ -22,6 +25,18 @@ from airflow_provider_dsw.emulator.signature import SignedRequest
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
+
+
+class _WithoutClientErrors(logging.Filter):
+    """Drops the traceback of what a client did wrong: it is not HTTP, or it went away."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, (HttpProcessingError, web.RequestPayloadError, OSError))
+
+
+_log = logging.getLogger(__name__)
+_log.addFilter(_WithoutClientErrors())
 
 
 class DswEmulator(Service):
@@ -168,7 +183,7 @@ class DswEmulator(Service):
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        self._server = web.Server(self._handle, access_log=None)
+        self._server = web.Server(self._handle, access_log=None, logger=_log)
         await self._listen()
         ready.set()
         await self._stopping.wait()
@@ -202,8 +217,14 @@ class DswEmulator(Service):
         for name, value in request.headers.items():
             name = name.lower()
             headers[name] = f"{headers[name]},{value}" if name in headers else value
-        signed_request = SignedRequest(request.method, path, query, headers, await request.read())
-        answer, fault, entry = self.answer(signed_request)
+        body, refusal = b"", None
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            refusal = too_large()
+        except web.RequestPayloadError:
+            refusal = invalid("The body can't be read: it is not encoded as its headers say.")
+        answer, fault, entry = self.answer(SignedRequest(request.method, path, query, headers, body, refusal))
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
         if fault is not None and fault.hold:

@@ -219,6 +219,8 @@ class Service(Backend):
     def _authorize(self, signed_request: SignedRequest, action: str | None) -> None:
         if signed_request.path == "/":  # an operation in the RPC style
             raise no_such_action()
+        if signed_request.refusal:
+            raise signed_request.refusal
         known = {key_id: self._credential(key_id) for key_id in self.credentials}
         credential = verify(
             signed_request, known, self._nonces, datetime.now(UTC) + timedelta(seconds=self.clock.offset)

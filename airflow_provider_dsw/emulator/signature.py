@@ -47,13 +47,17 @@ class Credential:
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """A request as it was received: path and query still encoded, header names in lower case."""
+    """A request as it was received: path and query still encoded, header names in lower case.
+
+    refusal: of a body that was not read.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    refusal: ServiceError | None = None
 
 
 def access_key_id(request: SignedRequest) -> str | None:

@@ -24,6 +24,10 @@ def create_shutdown_timer(backend: Backend, call: OperationCall) -> dict[str, An
         raise invalid("DueTime or RemainingTimeInMs is required.")
     if due <= now:
         raise invalid("DueTime is over.")
+    try:
+        backend.clock.stamp(due)
+    except (OverflowError, ValueError, OSError):
+        raise invalid("DueTime is after the year 9999.") from None
     if instance.option("timer_needs") == "running":
         require_status(instance, {"Running"}, "given a shutdown timer")
     if instance.timer is not None and instance.option("second_timer") == "refused":
