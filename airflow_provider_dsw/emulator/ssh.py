@@ -21,9 +21,21 @@ def _forward_info(info: Any, is_ready: bool, endpoint: str | None) -> Any:
         return info
     if not is_ready:
         return {**info, "ConnectInfo": {"Phase": "Pending", "Message": "DNAT and privateZone are not ready yet."}}
-    connect = info.get("ConnectInfo") or {}
+    connect = info.get("ConnectInfo") or _addresses(info)
     if endpoint is not None:
         host, _, port = endpoint.rpartition(":")
         address = {"Endpoint": host, "Port": port}
         connect = {**connect, "Intranet": address, "Internet": address}
     return {**info, "ConnectInfo": {"Phase": "Ready", "Message": "DNAT and privateZone are both ready.", **connect}}
+
+
+def _addresses(info: dict[str, Any]) -> dict[str, Any]:
+    """Where an endpoint is that CreateInstance was asked for. Made up, like those of the default instance."""
+    port = str(info.get("ExternalPort") or info.get("ForwardPort") or 22)
+    access = info.get("AccessType") or ["intranet"]
+    addresses: dict[str, Any] = {}
+    if "intranet" in access:
+        addresses["Intranet"] = {"Endpoint": f"dsw-notebook-{port}.dsw.pai.alibaba.com", "Port": port}
+    if "internet" in access:
+        addresses["Internet"] = {"Endpoint": "203.0.113.114", "Port": port}
+    return addresses

@@ -13,8 +13,10 @@ from airflow_provider_dsw.version_compat import dag_bag_class, serialize_dags
 
 POKE_INTERVAL = 0.05
 
-# Runs the only DAG of a file and returns what its tasks returned, by task id; mapped ones as a list.
-RunDag = Callable[[Path], dict[str, Any]]
+# Both run the only DAG of a file, with these parameters. The one returns the run, however it ends; the other what its
+# tasks returned, by task id, mapped ones as a list: it has to succeed.
+DagRunner = Callable[..., Any]
+RunDag = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +35,8 @@ def load(path: Path) -> Any:
 
 
 @pytest.fixture
-def run_dag(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
-    def run(path: Path) -> dict[str, Any]:
+def dag_runner(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> DagRunner:
+    def run(path: Path, **params: Any) -> Any:
         bundle = {
             "name": "docs",
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
@@ -48,7 +50,15 @@ def run_dag(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
             elif hasattr(task, "poke_interval"):
                 task.poke_interval = POKE_INTERVAL
         serialize_dags()
-        dag_run = dag.test()
+        return dag.test(run_conf=params)
+
+    return run
+
+
+@pytest.fixture
+def run_dag(dag_runner: DagRunner) -> RunDag:
+    def run(path: Path, **params: Any) -> dict[str, Any]:
+        dag_run = dag_runner(path, **params)
         instances = dag_run.get_task_instances()
         assert (dag_run.state, {str(ti.state) for ti in instances}) == ("success", {"success"})
         returned: dict[str, Any] = {}

@@ -19,7 +19,7 @@ NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 def test_there_are_examples_for_all_kinds_of_waits_and_for_a_pipeline() -> None:
     waits = {"dsw_wait_for_many", "dsw_wait_for_running", "dsw_wait_for_snapshot"}
-    assert waits | {"dsw_on_new_snapshot", "dsw_pipeline", "dsw_ephemeral"} <= set(NAMES)
+    assert waits | {"dsw_on_new_snapshot", "dsw_pipeline", "dsw_ephemeral", "dsw_ssh"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -269,8 +269,13 @@ def test_where_ssh_answers_may_be_given(emulator, caller):
     assert info["Intranet"] == info["Internet"] == {"Endpoint": "127.0.0.1", "Port": "2222"}
 
 
-def test_a_created_instance_has_the_endpoints_that_were_asked_for(emulator, sdk):
-    vpc = {"VpcId": "vpc-1", "ForwardInfos": [{"Name": "ssh", "ForwardPort": "22", "SSHPublicKey": "ssh-rsa x"}]}
+@pytest.mark.parametrize(
+    ("access", "shown"),
+    [(None, ["Intranet"]), (["internet"], ["Internet"]), (["intranet", "internet"], ["Intranet", "Internet"])],
+)
+def test_a_created_instance_has_the_endpoints_that_were_asked_for(emulator, sdk, access, shown):
+    forward = {"Name": "ssh", "ForwardPort": "22", "SSHPublicKey": "ssh-rsa x", "AccessType": access}
+    vpc = {"VpcId": "vpc-1", "ForwardInfos": [forward]}
     body = {"InstanceName": "a", "EcsSpec": "ecs.c6.large", "ImageId": "image-1", "UserVpc": vpc}
     emulator.start_timeline = ["Running"]
 
@@ -278,3 +283,6 @@ def test_a_created_instance_has_the_endpoints_that_were_asked_for(emulator, sdk)
 
     (info,) = sdk.get_instance(instance_id, models.GetInstanceRequest()).body.user_vpc.forward_infos
     assert (info.name, info.connect_info.phase) == ("ssh", "Ready")
+    addresses = {name: value for name, value in info.connect_info.to_map().items() if name.startswith("Int")}
+    assert sorted(addresses) == sorted(shown)
+    assert all(address["Endpoint"] and address["Port"] == "22" for address in addresses.values())

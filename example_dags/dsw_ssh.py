@@ -1,0 +1,90 @@
+"""
+Create a notebook instance, run a command on it by SSH, save its image, and delete it: also when the command has failed.
+
+It needs Airflow's SSH provider (the extra ``ssh``), and a connection ``dsw_ssh`` of type SSH: the login is root, the
+private key is the one that the parameter ``ssh_public_key`` belongs to, and the port is 22. The host is filled in here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.ssh.operators.ssh import SSHOperator
+from airflow.sdk import dag
+
+from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
+    DswCreateSnapshotOperator,
+    DswDeleteInstanceOperator,
+    DswGetInstanceOperator,
+)
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+
+WAIT: dict[str, Any] = {
+    "poke_interval": 5,  # seconds; 10 to 30 are enough for a real instance
+    "deferrable": True,
+}
+SSH = "UserVpc.ForwardInfos[?Name=='ssh'] | [0].ConnectInfo"
+PARAMS = {
+    "vpc_id": "vpc-00001",
+    "vswitch_id": "vsw-00001",
+    "security_group_id": "sg-000001",
+    "ssh_public_key": "ssh-ed25519 AAAA",
+    "command": "nvidia-smi; python3 /mnt/workspace/train.py",
+}
+
+
+@dag(schedule=None, params=PARAMS, tags=["dsw"])
+def dsw_ssh() -> None:
+    create = DswCreateInstanceOperator(
+        task_id="create",
+        body={
+            "InstanceName": "airflow_{{ dag_run.run_after | ts_nodash }}",
+            "EcsSpec": "ecs.gn6i-c4g1.xlarge",
+            "ImageUrl": "dsw-registry-vpc.cn-hangzhou.cr.aliyuncs.com/pai/modelscope:1.31.0",
+            "UserVpc": {
+                "VpcId": "{{ params.vpc_id }}",
+                "VSwitchId": "{{ params.vswitch_id }}",
+                "SecurityGroupId": "{{ params.security_group_id }}",
+                "ForwardInfos": [
+                    {
+                        "Name": "ssh",
+                        "Enable": True,
+                        "ForwardPort": "22",
+                        "SSHPublicKey": "{{ params.ssh_public_key }}",
+                        "AccessType": ["intranet"],
+                    }
+                ],
+            },
+        },
+        stop_after=timedelta(hours=2),  # even if Airflow does not live to delete it
+        retries=5,  # no stock, for instance: each retry asks again
+        **WAIT,
+    )
+    created: Any = create.output
+    instance: dict[str, Any] = {"instance_id": created["InstanceId"]}
+
+    # Running does not mean that SSH answers yet.
+    ready = DswInstanceSensor(task_id="wait_for_ssh", until=f"{SSH}.Phase == 'Ready'", timeout=600, **instance, **WAIT)
+    address = DswGetInstanceOperator(task_id="address", fields={"host": f"{SSH}.Intranet.Endpoint"}, **instance)
+    work = SSHOperator(
+        task_id="work",
+        ssh_conn_id="dsw_ssh",
+        remote_host="{{ ti.xcom_pull('address', key='host') }}",
+        command="{{ params.command }}",
+        cmd_timeout=60 * 60,  # seconds without any output; the provider's default is 10
+    )
+    snapshot = DswCreateSnapshotOperator(
+        task_id="snapshot",
+        # Neither the name that is made for it nor this URL is ever used twice, by whatever run or try.
+        image_url="registry.cn-hangzhou.aliyuncs.com/my-namespace/training:{{ ti.id }}",
+        **instance,
+        **WAIT,
+    )
+    delete = DswDeleteInstanceOperator(task_id="delete", **instance, **WAIT)
+
+    create.as_setup() >> ready >> address >> work >> snapshot >> delete.as_teardown(setups=create)
+
+
+dsw_ssh()
