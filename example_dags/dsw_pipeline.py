@@ -31,8 +31,8 @@ def dsw_pipeline() -> None:
 
     snapshot = DswCreateSnapshotOperator(
         task_id="snapshot",
-        snapshot_name="nightly-{{ dag_run.run_after | ts_nodash | lower }}",
-        image_url=f"{IMAGE}:{{{{ dag_run.run_after | ts_nodash | lower }}}}",
+        # Neither the name that is made for it nor this URL is ever used twice, by whatever run or try.
+        image_url=f"{IMAGE}:{{{{ ti.id }}}}",
         outlets=[Asset("training_image")],  # its events tell the ImageUrl
         **INSTANCE,
     )

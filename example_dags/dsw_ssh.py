@@ -2,7 +2,8 @@
 Create a notebook instance, run a command on it by SSH, save its image, and delete it: also when the command has failed.
 
 It needs Airflow's SSH provider (the extra ``ssh``), and a connection ``dsw_ssh`` of type SSH: the login is root, the
-private key is the one that the parameter ``ssh_public_key`` belongs to, and the port is 22. The host is filled in here.
+private key is the one that the parameter ``ssh_public_key`` belongs to, the port is 22. Its host is replaced by the
+instance's; older SSH providers want one all the same.
 """
 
 from __future__ import annotations

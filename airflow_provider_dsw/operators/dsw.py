@@ -18,6 +18,7 @@ from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
     DswInstanceNotFoundError,
+    DswOperationFailedError,
     DswTransientError,
 )
 from airflow_provider_dsw.mixins import DswTaskMixin, argument_errors
@@ -32,7 +33,7 @@ from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
 from airflow_provider_dsw.polling import as_final_error, as_wait_error
-from airflow_provider_dsw.secrets import word_in
+from airflow_provider_dsw.secrets import MAX_TEXT, word_in
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
 from airflow_provider_dsw.waits.progress import (
     Baseline,
@@ -59,6 +60,8 @@ __all__ = [
     "DswStopInstanceOperator",
 ]
 
+_IS_TAKEN = re.compile(r"exist|duplicat|conflict", re.IGNORECASE)
+"""How a service says that a name is taken: which words this one uses is not documented."""
 MAX_NAME_WORDS = 40
 """How much of the names of DAG and task is in the name of a snapshot, in characters."""
 
@@ -220,7 +223,8 @@ class DswCreateSnapshotOperator(DswBaseOperator):
     A retry finds the snapshot that an earlier try made by a label that names the task, its DAG run and mapped
     index; if that has failed, the retry makes another one. A cleared task makes a new one.
 
-    :param image_url: where to push the image, e.g. ``registry.cn-hangzhou.aliyuncs.com/ns/repo:tag``. Templated.
+    :param image_url: where to push the image, e.g. ``registry.cn-hangzhou.aliyuncs.com/ns/repo:tag``. With the tag
+        ``{{ ti.id }}`` each try has one of its own. Templated.
     :param snapshot_name: lowercase letters, digits and hyphens. None: a name of the DAG, the task, its run and try,
         which no other has. Templated.
     :param description: ``SnapshotDescription``. Templated.
@@ -290,11 +294,14 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             baseline = Baseline.of(instance)
             # Each try before may have made one that has failed.
             excluding = () if existing is None else self._call(partial(self._own_snapshot_ids, key))
-            answer, found = self._submit(
-                "CreateInstanceSnapshot",
-                partial(self._request, key, name),
-                partial(self._find_new, key, excluding, baseline),
-            )
+            try:
+                answer, found = self._submit(
+                    "CreateInstanceSnapshot",
+                    partial(self._request, key, name),
+                    partial(self._find_new, key, excluding, baseline),
+                )
+            except DswOperationFailedError as refusal:
+                raise _with_remedies(refusal) from None
             snapshot = answer or found or {}
         snapshot_id = snapshot["SnapshotId"]
         self.log.info("Snapshot %s of DSW instance %s has SnapshotId %s.", name, self.instance_id, snapshot_id)
@@ -304,7 +311,8 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         known = {
             "InstanceId": self.instance_id,
             "SnapshotName": word_in(snapshot, "SnapshotName") or name,
-            "ImageUrl": self.image_url,
+            # An earlier try's may have been rendered to another one.
+            "ImageUrl": word_in(snapshot, "ImageUrl", MAX_TEXT) or self.image_url,
             "SnapshotId": snapshot_id,
         }
         return self._publish_to_outlets(context, known)
@@ -383,3 +391,17 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             if isinstance(outlet, (Asset, AssetAlias, AssetRef)):
                 context["outlet_events"][outlet].extra.update(extra)
         return snapshot
+
+
+def _with_remedies(refusal: DswOperationFailedError) -> DswOperationFailedError:
+    """Return a refused snapshot's error, with what helps if a retry would meet the same name or image again."""
+    if not _IS_TAKEN.search(f"{refusal.code} {refusal.message}"):
+        return refusal
+    return DswOperationFailedError(
+        f"{refusal} If the snapshot's name or image is taken, set overwrite=True, or leave snapshot_name out, so that "
+        "each try gets a name of its own, and give each an image_url of its own, such as '…:{{ ti.id }}'.",
+        code=refusal.code,
+        status_code=refusal.status_code,
+        request_id=refusal.request_id,
+        message=refusal.message,
+    )

@@ -13,6 +13,7 @@ from airflow_provider_dsw.client import causes
 from airflow_provider_dsw.client import connection as connections
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.operators.dsw import DswCreateSnapshotOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from tests.docs.readme import first_cells
 
@@ -79,6 +80,16 @@ def too_slow(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], N
     raise RuntimeError(causes.NO_CONNECTION)
 
 
+def twice(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+    emulator.snapshot_timeline = ["Saved"]
+    emulator.saved_seconds = 0
+    connect(emulator.connection())
+    for _ in range(2):
+        DswCreateSnapshotOperator(
+            task_id="save", instance_id="dsw-abc", snapshot_name="a", image_url="registry/a:1", poke_interval=0.02
+        ).execute({})
+
+
 NO_CREDENTIALS = {"protocol": "http", "credentials_uri": "http://127.0.0.1:1/"}
 PROVOKED: dict[str, Provoke] = {
     "The conn_id `dsw_default` isn't defined": undefined,
@@ -104,6 +115,7 @@ PROVOKED: dict[str, Provoke] = {
     "can no longer reach": by_sensor("Failed"),
     "The RAM action paidsw:GetInstanceEvents": without_events,
     "is not an instance status. Did you mean": by_sensor(target_status="Runing"),
+    "exists already": twice,
     "has no time zone": by_sensor(snapshot_created_after="2026-01-31T08:00:00"),
 }
 

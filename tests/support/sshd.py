@@ -36,9 +36,10 @@ class Sshd:
 
     @property
     def connection(self) -> dict[str, object]:
-        """Airflow's connection to it but for the host: the server's key is checked."""
+        """Airflow's connection to it, but for its host. The server's key is checked."""
         return {
             "conn_type": "ssh",
+            "host": "elsewhere.invalid",
             "login": getpass.getuser(),
             "port": self.port,
             "extra": {

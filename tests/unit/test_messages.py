@@ -104,6 +104,7 @@ def answers(action: str, *, instance: str = "Running", **fault: Any) -> Callable
 
 DENIED: dict[str, Any] = {"status": 403, "code": "NoPermission"}
 REFUSED: dict[str, Any] = {"status": 400, "code": "NoStock", "message": "No GPU is left"}
+TAKEN: dict[str, Any] = {"status": 400, "code": "ValidationError", "message": "a exists already"}
 DOWN: dict[str, Any] = {"status": 503, "code": "ServiceUnavailable"}
 WORKERS_AND_TRIGGERERS: list[Any] = [pytest.param(False, id="worker"), pytest.param(True, id="deferred")]
 # What the service does, the task, what stands where the page shows it, and what the end says.
@@ -131,6 +132,11 @@ MESSAGES: list[Any] = [
     ),
     pytest.param(answers("StopInstance", **REFUSED), stop, ["NoStock"], "retry", id="stop-refused"),
     pytest.param(answers("CreateInstanceSnapshot", **REFUSED), save, ["NoStock"], "retry", id="save-refused"),
+    pytest.param(answers("CreateInstanceSnapshot", **TAKEN), save, ["ValidationError"], "overwrite=True", id="taken"),
+    pytest.param(
+        answers("CreateInstanceSnapshot", **TAKEN), save, ["ValidationError"], "snapshot_name", id="taken-name"
+    ),
+    pytest.param(answers("CreateInstanceSnapshot", **TAKEN), save, ["ValidationError"], "image_url", id="taken-image"),
     pytest.param(answers("DeleteInstance", **REFUSED), delete, ["NoStock"], "retry", id="delete-refused"),
     pytest.param(answers("CreateInstance", **REFUSED), create, ["NoStock"], "retry", id="create-refused"),
     pytest.param(lambda emulator: None, details, ["no such instance"], "region", id="details-of-none"),

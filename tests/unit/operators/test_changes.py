@@ -327,6 +327,17 @@ def test_a_retry_finds_its_own_snapshot_and_nobody_else_s(make: Make, emulator: 
     assert len({first, *made}) == 7
 
 
+def test_a_retry_that_does_not_wait_tells_the_url_of_the_snapshot_that_it_finds(
+    make: Make, emulator: DswEmulator
+) -> None:
+    emulator.add_instance(ID)
+    first = run(make(DswCreateSnapshotOperator, image_url="registry/a:try-1", wait_for_completion=False))
+
+    again = make(DswCreateSnapshotOperator, image_url="registry/a:try-2", wait_for_completion=False)
+
+    assert run(again, context(try_number=2)) == first
+
+
 def test_only_a_retry_has_to_be_allowed_to_list_snapshots(make: Make, emulator: DswEmulator) -> None:
     emulator.add_instance(ID)
     emulator.fault("ListInstanceSnapshot", times=2, status=403, code="NoPermission")
