@@ -37,7 +37,9 @@ PYTHON = [
     'DAG("reachable"',
     'DAG("describe"',
     "AssetWatcher(",
-    "DswHook(",
+    "running = [",
+    "def start_by_name()",
+    "ListEcsSpecsRequest(",
     "def test_",
 ]
 BASH = [
@@ -50,7 +52,8 @@ BASH = [
     "dsw-emulator serve",
     "dsw-emulator standalone",
 ]
-JSON = ['"paidsw:GetInstance"', '"paidsw:StartInstance"', '"paidsw:DeleteInstance"']
+# The RAM policies.
+JSON = [READING, WRITING, WHOLE_LIFE] = ['"paidsw:GetInstance"', '"paidsw:StartInstance"', '"paidsw:DeleteInstance"']
 
 
 @pytest.mark.parametrize(("language", "marks"), [("python", PYTHON), ("bash", BASH), ("json", JSON)])
@@ -70,8 +73,16 @@ def dag_file(tmp_path: Path) -> Path:
     return tmp_path / "dag_of_the_readme.py"
 
 
+def allow(emulator: DswEmulator, *policies: str) -> None:
+    """Let the connection's key do what these policies allow, and nothing else."""
+    allowed = [action for policy in policies for action in actions(policy)]
+    for key_id, secret in list(emulator.credentials.items()):
+        emulator.add_credential(key_id, str(secret), allowed=allowed)
+
+
 def test_the_wait_for_an_instance(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
     dag_file.write_text(block("python", "def train()"))
+    allow(dsw_default, READING)
     dsw_default.add_instance(INSTANCE, per_poll=["Starting", "Running"])
 
     returned = run_dag(dag_file)
@@ -84,6 +95,7 @@ def test_the_wait_for_an_instance(run_dag: RunDag, dag_file: Path, dsw_default: 
 
 def test_the_pipeline(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
     dag_file.write_text(block("python", "def nightly()"))
+    allow(dsw_default, READING, WRITING)
     dsw_default.add_instance(INSTANCE, "Stopped")
     dsw_default.start_timeline = ["Starting", "Running"]
     dsw_default.snapshot_timeline = ["Pushing", "Saved"]
@@ -102,6 +114,7 @@ def test_the_instance_that_lives_as_long_as_the_work(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MY_SERVICE", '{"conn_type": "http", "password": "of-my-service"}')
     dag_file.write_text(block("python", "def ephemeral()"))
+    allow(dsw_default, READING, WRITING, WHOLE_LIFE)
     dsw_default.start_timeline = ["Creating", "Running"]
     dsw_default.delete_timeline = ["Deleting", None]
 
@@ -172,9 +185,32 @@ def test_the_hook_in_own_code(dsw_default: DswEmulator) -> None:
     dsw_default.add_instance("dsw-other", "Stopped")
     namespace: dict[str, Any] = {}
 
-    exec(block("python", "DswHook("), namespace)
+    exec(block("python", "running = ["), namespace)
 
     assert (namespace["status"], namespace["running"]) == ("Running", [INSTANCE])
+
+
+def test_an_instance_is_found_by_its_whole_name(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator) -> None:
+    dag_file.write_text(block("python", "def start_by_name()"))
+    for instance_id, name, resource_id in (
+        ("dsw-other", "training_data_2", ""),
+        ("dsw-on-a-quota", "training_data", "quota-1"),
+    ):
+        dsw_default.add_instance(instance_id, "Stopped", InstanceName=name, ResourceId=resource_id, WorkspaceId="2")
+    dsw_default.start_timeline = ["Starting", "Running"]
+
+    returned = run_dag(dag_file)
+
+    assert returned["find"] == returned["start"]["InstanceId"] == "dsw-on-a-quota"
+    assert dsw_default.status("dsw-other") == "Stopped"
+
+
+def test_prices_and_stock_by_the_sdk_s_client(dsw_default: DswEmulator) -> None:
+    namespace: dict[str, Any] = {}
+
+    exec(block("python", "ListEcsSpecsRequest("), namespace)
+
+    assert namespace["cheapest"] == "ecs.gn6i-c4g1.xlarge"
 
 
 def test_the_test_with_the_emulator(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
@@ -330,8 +366,7 @@ def test_the_policies_allow_what_the_hook_calls() -> None:
     # To create has two RAM actions, by how the instance is paid for.
     called |= {"paidsw:CreatePostPaidInstance", "paidsw:CreatePrePaidInstance"}
 
-    reading, writing = actions('"paidsw:GetInstance"'), actions('"paidsw:StartInstance"')
-    whole_life = actions('"paidsw:DeleteInstance"')
+    reading, writing, whole_life = map(actions, JSON)
     assert {*reading, *writing, *whole_life} == called
     read = ("GetInstance", "GetInstanceSnapshot", "GetInstanceEvents", "GetLifecycle", "ListInstances")
     assert reading == [f"paidsw:{name}" for name in read]
