@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shlex
 import signal
@@ -102,3 +103,14 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_file_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["standalone", str(tmp_path / "nothing.py")]) == 1
     assert "nothing.py: no such file" in capsys.readouterr().err
+
+
+def test_an_example_that_needs_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = {dag_file.stem for dag_file in example_dags()}
+
+    def look_up(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", look_up)
+
+    assert everything - {dag_file.stem for dag_file in example_dags()} == {"dsw_ssh"}

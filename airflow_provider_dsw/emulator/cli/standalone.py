@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import secrets
 import shutil
@@ -42,13 +43,23 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer",),
 }
+# The example DAGs that need another distribution, of an extra that need not be installed.
+NEEDED = {"dsw_ssh": "apache-airflow-providers-ssh"}
 
 
 def example_dags() -> list[Path]:
-    """The example DAGs: inside the package where it was installed, beside it in a checkout."""
+    """The example DAGs that can be loaded: inside the package where it was installed, beside it in a checkout."""
     package = Path(__file__).parents[2]
     folders = (package / "example_dags", package.parent / "example_dags")
-    return next((sorted(folder.glob("*.py")) for folder in folders if folder.is_dir()), [])
+    found = next((sorted(folder.glob("*.py")) for folder in folders if folder.is_dir()), [])
+    return [dag_file for dag_file in found if dag_file.stem not in NEEDED or _is_installed(NEEDED[dag_file.stem])]
+
+
+def _is_installed(distribution: str) -> bool:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.version(distribution)
+        return True
+    return False
 
 
 class StandaloneAirflow:
