@@ -35,6 +35,8 @@ LIGHT: Components = {
     "triggerer": ("triggerer",),
 }
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+PATIENCE = 600.0  # seconds: only a fault takes until then, however busy the machine is
+API_TIMEOUT = 150.0  # seconds: longer than the API itself waits for the lock of a database that is SQLite
 # What the machine may have set, and what would reach the processes under test.
 _FOREIGN = ("AIRFLOW", "ALIBABA_CLOUD_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_", "PYTEST_")
 
@@ -67,7 +69,7 @@ class Run:
     def states(self, task_id: str | None = None) -> list[str | None]:
         return [task["state"] for task in self.tasks(task_id)]
 
-    def wait(self, *states: str, task_id: str | None = None, timeout: float = 120) -> list[dict[str, Any]]:
+    def wait(self, *states: str, task_id: str | None = None, timeout: float = PATIENCE) -> list[dict[str, Any]]:
         """Wait until all task instances (of a task) have one of these states, or by default until they have ended."""
         wanted = frozenset(states) or ENDED
 
@@ -82,7 +84,7 @@ class Run:
 
         return wait_until(reached, timeout, lambda: f"{self.dag_id}: {self.states()}, not {set(wanted)}\n{self.logs()}")
 
-    def wait_for_end(self, timeout: float = 120) -> None:
+    def wait_for_end(self, timeout: float = PATIENCE) -> None:
         """Wait until Airflow calls the whole run ended: before, a task that is cleared may never be scheduled."""
         wait_until(lambda: self.airflow.get(self.path)["state"] in ENDED, timeout, self.logs)
 
@@ -144,6 +146,9 @@ class Airflow:
     :param database: URL of an empty database; by default one of SQLite is made.
     """
 
+    # SQLite's file after the first migration, which takes ten seconds: all are alike.
+    _migrated: bytes | None = None
+
     def __init__(
         self,
         home: Path,
@@ -155,6 +160,7 @@ class Airflow:
         database: str | None = None,
     ) -> None:
         self.home = home
+        self.dags = dags
         self.artifacts = artifacts
         self.components = components
         self._sqlite = None if database else home / "airflow.db"
@@ -173,6 +179,7 @@ class Airflow:
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{execution_port}/execution/",
             "AIRFLOW__CORE__FERNET_KEY": "",
@@ -180,6 +187,7 @@ class Airflow:
             "AIRFLOW__CORE__PARALLELISM": "6",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{self._sqlite}?timeout=120",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
@@ -187,11 +195,14 @@ class Airflow:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
+            # By default 5 seconds: a worker that asks again to begin a task, because the first answer is late on a busy
+            # machine, is refused, and Airflow fails the task.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
             **env,
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.revived: list[str] = []
-        self._client = httpx.Client(trust_env=False, timeout=30)
+        self._client = httpx.Client(trust_env=False, timeout=API_TIMEOUT)
         self._numbers = itertools.count(1)
 
     # Its life
@@ -200,14 +211,18 @@ class Airflow:
         """Make the database."""
         shutil.rmtree(self.artifacts, ignore_errors=True)
         self.artifacts.mkdir(parents=True)
-        with (self.artifacts / "db-migrate.log").open("wb") as log:
-            subprocess.run([*_AIRFLOW, "db", "migrate"], env=self.env, stdout=log, stderr=log, check=True)
+        if self._sqlite and Airflow._migrated:
+            self._sqlite.write_bytes(Airflow._migrated)
+        else:
+            with (self.artifacts / "db-migrate.log").open("wb") as log:
+                subprocess.run([*_AIRFLOW, "db", "migrate"], env=self.env, stdout=log, stderr=log, check=True)
         if self._sqlite:
+            Airflow._migrated = self._sqlite.read_bytes()
             # So many tasks at once would find the database locked otherwise.
             with contextlib.closing(sqlite3.connect(self._sqlite)) as database:
                 database.execute("PRAGMA journal_mode=WAL")
 
-    def start(self, timeout: float = 60) -> None:
+    def start(self, timeout: float = PATIENCE) -> None:
         """Make the database, start the components, and wait until they are ready and the DAGs are there."""
         try:
             self.migrate()
@@ -221,7 +236,7 @@ class Airflow:
             raise
 
     @contextlib.contextmanager
-    def running(self, timeout: float = 60) -> Iterator[Airflow]:
+    def running(self, timeout: float = PATIENCE) -> Iterator[Airflow]:
         """Start, and stop at the end, also where a signal ends the tests."""
         with ending_on_signals():
             self.start(timeout)
@@ -298,13 +313,18 @@ class Airflow:
             if "Authorization" not in self._client.headers:
                 answer = self._client.get(f"{self.url}/auth/token")
                 self._client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
-            health = self.get("/monitor/health")
+            health = self.request("GET", "/monitor/health")
         except (httpx.TransportError, httpx.HTTPStatusError):
             return False
         broken = self.get("/importErrors")["import_errors"]
         assert not broken, broken[0]["stack_trace"]
         healthy = all(health[name]["status"] == "healthy" for name in ("scheduler", "triggerer", "dag_processor"))
-        return healthy and self._all_triggerers_beat() and self._workers_are_ready() and bool(self.dag_ids())
+        return healthy and self._all_triggerers_beat() and self._workers_are_ready() and self._all_dags_are_there()
+
+    def _all_dags_are_there(self) -> bool:
+        """One file is parsed after the other, and what is in the last may be what the first test starts."""
+        found = {dag["fileloc"] for dag in self.get("/dags", limit=100)["dags"]}
+        return len(found) >= len(list(self.dags.glob("*.py")))
 
     def _all_triggerers_beat(self) -> bool:
         """The health check is content with one."""
@@ -340,10 +360,12 @@ class Airflow:
         return answer.raise_for_status().json() if answer.content else None
 
     def get(self, path: str, **query: Any) -> Any:
+        """Ask, and ask again if there is no answer: the API's database may be locked, or have just been restarted."""
+        for _ in range(5):
+            with contextlib.suppress(httpx.TransportError, httpx.HTTPStatusError):
+                return self.request("GET", path, params=query)
+            time.sleep(2)
         return self.request("GET", path, params=query)
-
-    def dag_ids(self) -> set[str]:
-        return {dag["dag_id"] for dag in self.get("/dags", limit=100)["dags"]}
 
     def trigger(self, dag_id: str, **conf: Any) -> Run:
         """Start a DAG run."""

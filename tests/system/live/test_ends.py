@@ -23,12 +23,15 @@ def start(case: Case, airflow: Airflow, emulator: DswEmulator) -> Run:
 
 
 def settled(run: Run, start_again: Callable[[], Run]) -> Run:
-    """The run at its end; where Airflow itself failed a task of it, another."""
+    """The run at its end; where Airflow itself failed a task of it, another, at most three times."""
+    for _ in range(3):
+        run.wait()
+        if not run.was_mixed_up():
+            break
+        run.wait_for_end()
+        run = start_again()
     run.wait()
-    if not run.was_mixed_up():
-        return run
-    run.wait_for_end()
-    return start_again()
+    return run
 
 
 def table(cases: tuple[Case, ...]) -> pytest.MarkDecorator:

@@ -73,7 +73,7 @@ def run(airflow: Airflow, emulator: DswEmulator, known: dict[str, str]) -> Run:
         emulator.fault("GetInstance", f"dsw-echo-{way}", 2, status=503, code="ServiceUnavailable", message=said)
         emulator.fault("GetInstance", f"dsw-echo-{way}", None, status=403, code="NoPermission", message=said)
     run = airflow.trigger("uses_secrets")
-    ended = {task["task_id"]: task["state"] for task in run.wait(timeout=300)}
+    ended = {task["task_id"]: task["state"] for task in run.wait()}
     assert ended == {task_id: task_id.partition("_")[0] for task_id in ended}
     return run
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from airflow_provider_dsw.emulator import DswEmulator
 from tests.support import processes
 from tests.support.processes import ending_on_signals
-from tests.system.live.real_airflow import REPOSITORY, Airflow, Components, Run, wait_until
+from tests.system.live.real_airflow import PATIENCE, REPOSITORY, Airflow, Components, Run, wait_until
 from tests.system.production.servers import PostgreSQL, Redis
 
 TRIGGERERS = ("triggerer-1", "triggerer-2")
@@ -66,7 +66,7 @@ class Bed:
         return self.airflow.trigger(dag_id, instance_id=instance_id)
 
     def wait_until_polled(
-        self, instance_ids: Iterable[str], more: int = 1, timeout: float = 120, since: float | None = None
+        self, instance_ids: Iterable[str], more: int = 1, timeout: float = PATIENCE, since: float | None = None
     ) -> None:
         """
         Wait until each instance is polled so many times more, and has answered.
@@ -95,7 +95,7 @@ class Bed:
 
     def triggerer_of(self, run: Run) -> str:
         """Return the triggerer that a deferred task was given to."""
-        return wait_until(lambda: _triggerer(run), 60, lambda: f"no triggerer takes {run.dag_id}")
+        return wait_until(lambda: _triggerer(run), PATIENCE, lambda: f"no triggerer takes {run.dag_id}")
 
     def triggerers(self) -> set[str]:
         """Return those that Airflow takes for alive."""
@@ -150,7 +150,7 @@ def running(
             components=COMPONENTS,
             database=database.url,
         )
-        stack.enter_context(airflow.running(timeout=180))
+        stack.enter_context(airflow.running())
         stack.enter_context(airflow.kept_running())
         yield Bed(airflow, emulator, database, watched, pace)
 

@@ -12,11 +12,9 @@ from itertools import count
 from typing import Any
 
 from airflow_provider_dsw.emulator import Request
-from tests.system.live.real_airflow import ENDED, wait_until
+from tests.system.live.real_airflow import ENDED, PATIENCE, wait_until
 from tests.system.production.bed import Bed
 from tests.system.production.wave import STARTS, TASKS
-
-PATIENCE = 300  # seconds in which Airflow gets over whatever it was; and three for each task, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -121,8 +119,8 @@ class Fleet:
         for instance_id in self.bed.watched:
             self.bed.emulator.set_instance(instance_id, "Stopped")
         self._wait_for(self.waves, frozenset({"deferred"}))
-        self.bed.wait_until_polled(_instances(self.waves), timeout=PATIENCE)
-        self.bed.wait_until_polled(self.bed.watched, more=2, timeout=PATIENCE, since=began)
+        self.bed.wait_until_polled(_instances(self.waves))
+        self.bed.wait_until_polled(self.bed.watched, more=2, since=began)
 
     def begin(self) -> None:
         """From now on it is counted."""
@@ -141,7 +139,7 @@ class Fleet:
         with suppress(AssertionError):  # who is late is counted
             self._wait_for(waves, ENDED)
             wait_until(lambda: self._new_events().keys() >= set(self.bed.watched), PATIENCE, lambda: "", interval=1)
-        self.bed.wait_until_polled(_instances(self.waves), timeout=PATIENCE)
+        self.bed.wait_until_polled(_instances(self.waves))
         tasks = self._tasks(waves)
         ended = [task for task in tasks if task["state"] in ENDED]
         events = self._new_events()
@@ -185,7 +183,7 @@ class Fleet:
                 {"not there yet": missing}
             )
 
-        patience = PATIENCE + 3 * len(waves) * len(TASKS)
+        patience = PATIENCE + 3 * len(waves) * len(TASKS)  # what the table has is more than a test's
         wait_until(lambda: not others(), patience, lambda: f"{dict(others())}, not {set(states)}", interval=2)
 
     # What lies in the database

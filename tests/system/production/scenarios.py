@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from tests.system.live.real_airflow import wait_until
+from tests.system.live.real_airflow import PATIENCE, wait_until
 from tests.system.production.bed import WORKER, Bed
 from tests.system.production.fleet import Fleet, Outcome, Wave
 
@@ -82,13 +82,13 @@ def _kill_worker_at(
         bed.emulator.fault(action, instance_id, times=None, delay=60)
         for instance_id, action in zip(starts, cycle(actions), strict=False)
     ]
-    wait_until(lambda: all(fault.hits for fault in faults), 120, lambda: f"not all starts are at {actions}")
+    wait_until(lambda: all(fault.hits for fault in faults), PATIENCE, lambda: f"not all starts are at {actions}")
     bed.airflow.kill_component(WORKER)
     bed.emulator.clear_faults()
     bed.airflow.start_component(WORKER)
     (meanwhile or leave_alone)(fleet, waves)
     with suppress(AssertionError):  # who never asks is counted
-        wait_until(lambda: all(map(bed.asked, starts)), 300, lambda: "")
+        wait_until(lambda: all(map(bed.asked, starts)), PATIENCE, lambda: "")
         bed.wait_until_polled(starts)
     fleet.arrive(new)
     return [*waves, *new]

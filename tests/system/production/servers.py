@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.support import processes
 from tests.support.processes import HOST, free_port
-from tests.system.live.real_airflow import wait_until
+from tests.system.live.real_airflow import PATIENCE, wait_until
 
 MOST_CONNECTIONS = 200  # each of Airflow's processes has a pool, and so has each task's API call
 NAME = "airflow"  # of the database and its owner
@@ -70,7 +70,7 @@ class PostgreSQL:
                 start_new_session=True,
                 **self._user,
             )
-        wait_until(self._answers, 60, lambda: f"PostgreSQL does not start:\n{self._log_text()}")
+        wait_until(self._answers, PATIENCE, lambda: f"PostgreSQL does not start:\n{self._log_text()}")
 
     def stop(self) -> None:
         """Roll back what is open, and end, suspended or not."""
@@ -154,7 +154,7 @@ class Redis:
         try:
             wait_until(
                 lambda: "Ready to accept connections" in (self.directory / "log").read_text(),
-                60,
+                PATIENCE,
                 lambda: f"Redis does not start:\n{(self.directory / 'log').read_text()}",
             )
             yield self

@@ -16,7 +16,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.support import processes
-from tests.system.live.real_airflow import REPOSITORY, wait_until
+from tests.system.live.real_airflow import PATIENCE, REPOSITORY, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.production]
 
@@ -35,7 +35,7 @@ def test_nothing_is_left_of_a_bed_that_is_interrupted_while_parts_of_it_are_susp
     bed = "from tests.system.production.bed import running\nwith running('interrupted'): input()"
     env = {**os.environ, "TMPDIR": str(directory)}
     with subprocess.Popen([sys.executable, "-c", bed], cwd=REPOSITORY, env=env, stdin=subprocess.PIPE) as running:
-        wait_until(lambda: len(triggerers(directory)) >= 4, 90, lambda: f"{processes.working_in(directory)}")
+        wait_until(lambda: len(triggerers(directory)) >= 4, PATIENCE, lambda: f"{processes.working_in(directory)}")
         started = psutil.Process(running.pid).children()
         processes.suspend(next(process.pid for process in started if process.name() == "postgres"))
         triggerer = next(process for process in started if "triggerer" in process.cmdline())
@@ -43,7 +43,7 @@ def test_nothing_is_left_of_a_bed_that_is_interrupted_while_parts_of_it_are_susp
         triggerer.kill()  # and so its child, which is suspended too, is nobody's any more
 
         running.send_signal(signal.SIGTERM)
-        running.wait(60)
+        running.wait(PATIENCE)
 
     assert processes.working_in(directory) == []
     assert list(directory.iterdir()) == []

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.system.live.real_airflow import Run, wait_until
+from tests.system.live.real_airflow import PATIENCE, Run, wait_until
 from tests.system.production.bed import TRIGGERERS, WORKER, Bed
 from tests.system.production.fleet import Faults, Fleet, Outcome
 from tests.system.production.scenarios import outage
@@ -54,7 +54,9 @@ def moved(bed: Bed, fleet: Fleet) -> Moved:
     assert {bed.triggerer_of(run) for run in runs.values()} == {first}
     polled = time.monotonic()
     bed.airflow.start_component(second)
-    wait_until(lambda: second in bed.triggerers(), 60, lambda: f"only these triggerers are there: {bed.triggerers()}")
+    wait_until(
+        lambda: second in bed.triggerers(), PATIENCE, lambda: f"only these triggerers are there: {bed.triggerers()}"
+    )
     time.sleep(max(polled + LONGEST_PAUSE - time.monotonic(), 0))
     fleet.begin()
     bed.airflow.kill_component(first)

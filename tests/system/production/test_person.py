@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.system.live.real_airflow import Run, wait_until
+from tests.system.live.real_airflow import PATIENCE, Run, wait_until
 from tests.system.production.bed import WORKER, Bed
 
 pytestmark = [pytest.mark.slow, pytest.mark.production]
@@ -31,7 +31,7 @@ def wait_for(bed: Bed, action: str, instance_id: str, number: int = 1) -> None:
     """Wait until so many such requests were carried out."""
     wait_until(
         lambda: [call.status for call in bed.emulator.calls(action, instance_id)].count(200) >= number,
-        90,
+        PATIENCE,
         lambda: f"{instance_id} was asked for {bed.asked(instance_id)}, not for {action}",
     )
 
@@ -67,7 +67,7 @@ def test_a_cleared_start_whose_instance_stops_after_it_has_looked_starts_it_agai
         # What the new try sees, it sees before the stop, and knows after it.
         look = bed.emulator.fault("GetInstance", "dsw-stops-after", delay=8)
         run.clear("start")
-        wait_until(lambda: look.hits, 90, lambda: "the new try does not look")
+        wait_until(lambda: look.hits, PATIENCE, lambda: "the new try does not look")
     wait_for(bed, "StopInstance", "dsw-stops-after")
     check_started_again(bed, run, "dsw-stops-after")
 

@@ -49,5 +49,11 @@ for way, deferrable in (("worker", False), ("deferred", True)):
 with DAG("save-many", schedule=None):
     # One name and one URL: what tells the snapshots apart is whose they are.
     DswCreateSnapshotOperator.partial(
-        task_id="save", snapshot_name="a", image_url="registry/many:1", overwrite=True, poke_interval=2, deferrable=True
+        task_id="save",
+        snapshot_name="a",
+        image_url="registry/many:1",
+        overwrite=True,
+        poke_interval=2,
+        deferrable=True,
+        **RETRIES,
     ).expand(instance_id=["dsw-many-0", "{{ dag_run.conf['second'] }}"])
