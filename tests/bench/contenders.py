@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import ssl
 import time
@@ -13,6 +12,8 @@ from typing import Any
 
 import aiohttp
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from tests.support.stalls import unhindered_time
 
 _kept: dict[str, Any] = {}
 
@@ -81,7 +82,11 @@ class SdkTrigger(_Contender):
 
 
 class LoopProbe(BaseTrigger):
-    """Writes down how long the event loop was away at most, since the file was removed."""
+    """
+    Writes down, twice a second, how long the event loop was away at most since it did so last, and when it writes.
+
+    Without the time in which the loop's thread could have run, and others had the processor.
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -93,13 +98,12 @@ class LoopProbe(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         path, longest, written = Path(self.path), 0.0, 0.0
         while True:
-            before = time.monotonic()
+            before = unhindered_time()
             await asyncio.sleep(0.02)
+            longest = max(longest, unhindered_time() - before - 0.02)
             now = time.monotonic()
-            longest = max(longest, now - before - 0.02)
             if now - written > 0.5:
-                if not path.exists():  # noqa: ASYNC240 - a local file, twice a second
-                    longest = 0.0
-                path.write_text(json.dumps(longest))  # noqa: ASYNC240
-                written = now
+                with path.open("a") as file:  # noqa: ASYNC230 - a local file, twice a second
+                    file.write(f"{now} {longest}\n")
+                longest, written = 0.0, now
         yield TriggerEvent(None)

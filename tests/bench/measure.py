@@ -21,7 +21,7 @@ import psutil  # type: ignore[import-untyped]
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from tests.bench.contenders import LoopProbe, MinimalTrigger, SdkTrigger
 from tests.bench.server import Server
-from tests.system.live.real_airflow import REPOSITORY, Airflow, wait_until
+from tests.system.live.real_airflow import PATIENCE, REPOSITORY, Airflow, wait_until
 
 HERE = Path(__file__).parent
 
@@ -47,7 +47,7 @@ class Cost:
     :param polls: a minute.
     :param cpu: seconds a minute.
     :param memory: bytes, of the process as a whole.
-    :param stall: seconds, the longest in which the event loop did nothing else.
+    :param stall: seconds, the longest in which the event loop did nothing else, though it could have run.
     :param delay: seconds from the change to its event, the median.
     :param failed: polls that failed, as far as the triggerer's logs tell.
     """
@@ -121,17 +121,17 @@ def deferred(maker: Any, waits: int, instances: int, server: Server, plan: Plan)
         airflow.start_component("triggerer")
         wait_until(
             lambda: _started(airflow) > waits and len(server.polls()) == instances,
-            180,
+            PATIENCE,
             lambda: f"{name}: {_started(airflow)} triggers, {len(server.polls())} instances polled",
         )
         time.sleep(plan.interval)
         runner = max(airflow.process("triggerer").children(), key=lambda child: child.memory_info().rss)
-        probe_file.unlink()
-        polls, cpu, began = _total(server), _cpu(runner), time.monotonic()
+        began, polls, cpu = time.monotonic(), _total(server), _cpu(runner)
         time.sleep(plan.seconds)
-        minutes = (time.monotonic() - began) / 60
         polls, cpu, memory = _total(server) - polls, _cpu(runner) - cpu, runner.memory_info().rss
-        stall = json.loads(probe_file.read_text())
+        ended = time.monotonic()
+        minutes = (ended - began) / 60
+        stalls = [stall for at, stall in _stalls(probe_file) if began < at < ended]
         changed = datetime.now(UTC)
         server.run_all()
         patience = time.monotonic() + 4 * plan.interval
@@ -140,7 +140,7 @@ def deferred(maker: Any, waits: int, instances: int, server: Server, plan: Plan)
         missed = [float("inf")] * (waits - len(fired))
         delays = [(at - changed).total_seconds() for at in fired] + missed
         delay = statistics.median(delays) if delays else None
-        return Cost(polls / minutes, cpu / minutes, memory, stall, delay, _failed(airflow))
+        return Cost(polls / minutes, cpu / minutes, memory, max(stalls, default=None), delay, _failed(airflow))
 
 
 def workers(mode: str, waits: int, server: Server, plan: Plan) -> Cost:
@@ -154,7 +154,7 @@ def workers(mode: str, waits: int, server: Server, plan: Plan) -> Cost:
         idle = (_cpu_of_family(scheduler) - idle) / (time.monotonic() - began) * 60
         before = {child.pid for child in scheduler.children(recursive=True)}
         airflow.trigger(mode)
-        wait_until(lambda: len(server.polls()) == waits, 60, lambda: f"{mode}: not all wait")
+        wait_until(lambda: len(server.polls()) == waits, PATIENCE, lambda: f"{mode}: not all wait")
         time.sleep(plan.interval)
         polls, cpu, began = _total(server), _cpu_of_family(scheduler), time.monotonic()
         memory: list[int] = []
@@ -165,6 +165,14 @@ def workers(mode: str, waits: int, server: Server, plan: Plan) -> Cost:
         minutes = (time.monotonic() - began) / 60
         cpu = (_cpu_of_family(scheduler) - cpu) / minutes - idle
         return Cost((_total(server) - polls) / minutes, cpu, statistics.mean(memory))
+
+
+def _stalls(probe_file: Path) -> Iterator[tuple[float, float]]:
+    """When the probe has written, and the longest stall before that."""
+    *lines, _ = probe_file.read_text().split("\n")  # the last one may not be complete
+    for line in lines:
+        at, stall = line.split()
+        yield float(at), float(stall)
 
 
 def _total(server: Server) -> int:
@@ -216,4 +224,4 @@ def _trigger_logs(airflow: Airflow) -> Iterator[Path]:
 
 
 _FAILED = re.compile(r"Trying again in|Still waiting for|A poll failed")
-_FIRED = re.compile(r'^.*"Trigger fired event".*$', re.MULTILINE)
+_FIRED = re.compile(r'^.*"Trigger fired event".*}$', re.MULTILINE)

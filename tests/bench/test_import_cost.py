@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -117,14 +116,15 @@ def test_a_dag_file_loads_nothing_that_only_a_running_task_needs(kind: str) -> N
 @pytest.mark.slow
 def test_importing_the_provider_costs_little_beside_airflow(capsys: pytest.CaptureFixture[str]) -> None:
     figures = {}
-    for modules in [*([module] for module in (*MODULES, *OTHERS)), MODULES]:
-        runs = [imported(*modules) for _ in range(5)]
-        took, airflow = (statistics.median(run[name] for run in runs) for name in ("took", "airflow"))
-        figures[", ".join(modules) if len(modules) == 1 else "all of the provider"] = took, airflow
+    for modules in [["airflow_provider_dsw.sensors.dsw"], *([module] for module in OTHERS), MODULES]:
+        runs = [imported(*modules) for _ in range(3)]
+        # Both of one process, so that both have met the same: the least is what it costs where nothing else runs.
+        figures[modules[0] if len(modules) == 1 else "all of the provider"] = min(
+            (run["took"] / run["airflow"], run["took"]) for run in runs
+        )
     with capsys.disabled():
-        print("\nImport, in ms on top of airflow.sdk; median of 5 fresh processes")
-        for name, (took, airflow) in figures.items():
-            print(f"{took * 1000:8.1f}  {took / airflow:6.1%} of airflow.sdk's {airflow * 1000:.0f}  {name}")
+        print("\nImport on top of airflow.sdk; the least of 3 fresh processes")
+        for name, (share, took) in figures.items():
+            print(f"{took * 1000:8.1f} ms  {share:6.1%} of what airflow.sdk takes  {name}")
 
-    took, airflow = figures["all of the provider"]
-    assert took < 0.1 * airflow
+    assert figures["all of the provider"][0] < 0.1

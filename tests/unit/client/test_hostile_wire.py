@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import math
 import resource
 import socket
 import threading
@@ -21,7 +22,7 @@ from airflow_provider_dsw.hooks import dsw
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.hooks import KEY, connect, connect_to
 from tests.support.raw_server import Answer, RawServer, Received, http, in_turn, sends
-from tests.support.stalls import longest_stall
+from tests.support.stalls import longest_stall, unhindered_time
 from tests.support.until import until
 
 ID = "dsw-abc"
@@ -124,9 +125,12 @@ def test_one_hostile_answer_of_a_hundred_holds_up_nobody(name, monkeypatch):
 
     async def calm(hook: DswHook, number: int, took: list[float]) -> None:
         for _ in range(10):
-            began = time.monotonic()
-            await hook.aget_instance(f"dsw-{number}")
-            took.append(time.monotonic() - began)
+            began = unhindered_time()
+            try:
+                await hook.aget_instance(f"dsw-{number}")
+            except DswTransientError:  # not in time
+                took.append(math.inf)
+            took.append(unhindered_time() - began)
             await asyncio.sleep(0.1)
 
     async def hostile(hook: DswHook) -> None:
@@ -149,7 +153,7 @@ def test_one_hostile_answer_of_a_hundred_holds_up_nobody(name, monkeypatch):
         hook = connect_to(monkeypatch, server.port, connect_timeout=1, read_timeout=1)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         # What a busy machine holds up once it does not hold up each time.
-        assert any(holds_up_nobody() for _ in range(4))
+        assert any(holds_up_nobody() for _ in range(8))
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
     print(f"{name}: memory +{grown:.0f} MB")
