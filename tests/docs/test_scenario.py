@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_dsw.emulator import ManualClock
 from airflow_provider_dsw.emulator.cli import scenario
 from airflow_provider_dsw.emulator.cli.scenario import SAVING, ScenarioEmulator
 from airflow_provider_dsw.emulator.clock import ManualClock
@@ -22,18 +23,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-@pytest.mark.slow
 def test_nothing_moves_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ScenarioEmulator(starts_on_request=True, speed=20) as emulator:
+    clock = ManualClock()
+    with ScenarioEmulator(starts_on_request=True, speed=20, clock=clock) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
-        time.sleep(0.5)
+        clock.advance(10)
         hook = DswHook()
 
         assert hook.get_instance("dsw-starting")["Status"] == "Creating"
         assert hook.get_instance(SAVING)["LatestSnapshot"]["Status"] == "Committing"
         assert hook.get_instance("dsw-failing")["Status"] == "Creating"
 
-        time.sleep(2.5)
+        clock.advance(2.5)
         assert hook.get_instance("dsw-starting")["Status"] == "Running"
         assert hook.get_instance("dsw-failing")["ReasonMessage"] == "ImagePullBackOff"
         assert hook.get_instance(SAVING)["LatestSnapshot"]["Status"] == "Saved"
