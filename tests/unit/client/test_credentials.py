@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from typing import Any
 import pytest
 from alibabacloud_credentials.utils import auth_util
 
-from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.emulator.tls import server_context
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -490,17 +489,22 @@ def test_fetched_secrets_reach_airflow_s_masker(servers: Servers, ask: Ask, monk
     }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["poke", "deferred"])
-def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, servers: Servers) -> None:
+# In a deferred wait the worker and the triggerer fetch their own.
+@pytest.mark.parametrize(("mode", "ends"), [("poke", "STS.1"), ("deferred", "STS.2")])
+def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, ends: str, servers: Servers) -> None:
     from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
-    servers.grants.good_for = timedelta(seconds=1.5)
+    def between_two_polls(request: Request) -> None:
+        if request.access_key_id == ends:
+            servers.grants.expire(ends)
+        elif (request.access_key_id or "") > ends:
+            servers.emulator.set_instance(ID, "Running")
+
     servers.hook(RAM_ROLE)
-    servers.emulator.add_instance("dsw-slow", timeline=[("Starting", 3.0), ("Running", None)])
-    began = time.monotonic()
-    sensor = DswInstanceSensor(task_id="wait", instance_id="dsw-slow", poke_interval=0.2, timeout=120)
+    servers.emulator.set_instance(ID, "Starting")
+    servers.emulator.on_request = between_two_polls
+    sensor = DswInstanceSensor(task_id="wait", instance_id=ID, poke_interval=0.05, timeout=600)
     if mode == "poke":
         assert sensor.execute({})["Status"] == "Running"
     else:
@@ -518,9 +522,11 @@ def test_credentials_that_end_in_the_middle_of_a_wait_are_renewed(mode: str, ser
 
         assert asyncio.run(first_event()).payload
 
-    assert time.monotonic() - began > 2.5
-    assert len(servers.grants.issued) >= 2
-    assert {request.status for request in servers.emulator.requests} == {200, 400}
+    *before, first, refused, renewed, last = servers.emulator.requests
+    assert [request.access_key_id for request in before] == ["STS.1"] * (mode == "deferred")
+    assert (first.access_key_id, refused.access_key_id) == (ends, ends)
+    assert renewed.access_key_id == last.access_key_id == servers.grants.issued[-1]
+    assert [request.status for request in (first, refused, renewed, last)] == [200, 400, 200, 200]
 
 
 def test_the_sdk_s_own_client_uses_the_same_credentials(servers: Servers) -> None:

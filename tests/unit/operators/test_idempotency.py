@@ -20,6 +20,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
+from airflow_provider_dsw.triggers import base
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import TaskDeferred
 from tests.support.task_runs import context, first_event
@@ -69,6 +70,7 @@ def trigger(kwargs: dict[str, Any]) -> Any:
 
 def _in_process(pipe: Any, connection: str, part: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     os.environ["AIRFLOW_CONN_DSW_DEFAULT"] = connection
+    base.MIN_INTERVAL = 0.0  # as in the process of the tests
     pipe.send(part(*arguments))
 
 
@@ -86,7 +88,7 @@ class Airflow:
         """After the service has performed it, before it answers."""
         self._requests += 1
         if self._requests == self._kill_at:
-            self._is_there.wait(10)
+            self._is_there.wait(60)
             self._process.kill()
 
     def _run(self, part: Callable[..., Any], *arguments: Any) -> Any:
@@ -97,7 +99,7 @@ class Airflow:
         self._process.start()
         self._is_there.set()
         sending.close()
-        self._process.join(30)
+        self._process.join()
         if self._process.exitcode:
             raise Killed
         return receiving.recv()

@@ -71,7 +71,7 @@ def story(directory: Path, *, without: str | None = None) -> subprocess.Complete
             (package / file).write_text(text[: at.start()] + addition + text[at.start() :], encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": f"{directory}:{REPOSITORY}"}
     command = [sys.executable, str(Path(__file__).with_name("toy_story.py"))]
-    return subprocess.run(command, env=env, cwd=directory, text=True, capture_output=True, timeout=120, check=False)
+    return subprocess.run(command, env=env, cwd=directory, text=True, capture_output=True, timeout=600, check=False)
 
 
 @pytest.mark.slow
