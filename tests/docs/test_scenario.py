@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dsw.emulator import ManualClock
 from airflow_provider_dsw.emulator.cli import scenario
 from airflow_provider_dsw.emulator.cli.scenario import SAVING, ScenarioEmulator
 from airflow_provider_dsw.emulator.clock import ManualClock

@@ -21,7 +21,7 @@ from airflow_provider_dsw.emulator.cli import __main__ as cli
 from airflow_provider_dsw.emulator.cli.standalone import example_dags
 from tests.docs.readme import block
 from tests.support.processes import HOST, free_port, sweep
-from tests.support.until import wait_until
+from tests.support.until import LIMIT, wait_until
 
 COMMAND = [
     *(sys.executable, "-m", "airflow_provider_dsw.emulator.cli"),
@@ -33,10 +33,10 @@ class Client:
     """Of Airflow's REST API."""
 
     def __init__(self, url: str) -> None:
-        token = httpx.get(f"{url}/auth/token", trust_env=False).json()["access_token"]
-        self._client = httpx.Client(
-            base_url=f"{url}/api/v2", headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60
-        )
+        # Longer than the API itself waits for the lock of its database.
+        self._client = httpx.Client(base_url=f"{url}/api/v2", trust_env=False, timeout=150)
+        token = self._client.get(f"{url}/auth/token").raise_for_status().json()["access_token"]
+        self._client.headers["Authorization"] = f"Bearer {token}"
 
     def get(self, path: str) -> Any:
         return self._client.get(path).raise_for_status().json()
@@ -55,7 +55,7 @@ def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "--ui-port", str(port), "--speed", "10"], env=env, stdout=subprocess.PIPE, text=True
     ) as process:
-        watchdog = threading.Timer(400, process.kill)
+        watchdog = threading.Timer(900, process.kill)
         watchdog.start()
         try:
             assert process.stdout is not None
@@ -76,7 +76,7 @@ def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path) -> None:
 
             started = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGINT)
-            assert process.wait(120) == 128 + signal.SIGINT
+            assert process.wait(LIMIT) == 128 + signal.SIGINT
         finally:
             watchdog.cancel()
             process.kill()

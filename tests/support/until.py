@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-LIMIT = 60.0
+LIMIT = 300.0
 
 
 def wait_until(holds: Callable[[], object]) -> None:

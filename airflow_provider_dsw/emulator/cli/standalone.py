@@ -156,6 +156,9 @@ class StandaloneAirflow:
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[0]),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[1]),
+            # By default 5 seconds, which an API that waits for SQLite's lock may take: asked for the second time to
+            # begin a task it refuses, and the task fails.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
             "DSW_EMULATOR_EXECUTION_PORT": str(execution_port),
         }
 
