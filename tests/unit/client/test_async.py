@@ -66,17 +66,24 @@ def test_the_environment_s_proxy_is_used_and_no_proxy_obeyed(monkeypatch):
         assert (len(proxy.received), len(server.received)) == (1, 1)
 
 
-def test_a_call_leaves_nothing_to_python_s_garbage_collector(dsw_default):
+@pytest.mark.parametrize("is_retried", [False, True])
+def test_a_call_leaves_nothing_to_python_s_garbage_collector(dsw_default, no_pauses, is_retried):
     """In a triggerer a full collection stops the event loop for a tenth of a second and more."""
     dsw_default.add_instance(ID)
 
     async def work() -> int:
         async with DswHook() as hook:
-            await hook.aget_instance(ID)
+
+            async def ask() -> None:
+                if is_retried:
+                    dsw_default.fault("GetInstance", status=503)
+                await hook.aget_instance(ID)
+
+            await ask()
             gc.collect()
             gc.disable()
             for _ in range(50):
-                await hook.aget_instance(ID)
+                await ask()
             return gc.collect()
 
     try:

@@ -322,6 +322,24 @@ print(ended_well([in_child(lambda: status(hook)), in_child(lambda: astatus(hook)
 thread.join()
 """
 
+THE_LIBRARIES_OWN = """
+import airflow_provider_dsw.client.credentials
+from darabonba.core import DaraCore
+from Tea.core import TeaCore
+
+DaraCore._sessions["a"] = TeaCore._sessions["a"] = "a connection"
+child = in_child(lambda: "in both" if DaraCore._sessions or TeaCore._sessions else "Running")
+print("the child has none", ended_well([child]))
+print("the parent keeps", len(DaraCore._sessions), len(TeaCore._sessions))
+"""
+
+
+def test_a_forked_child_has_none_of_the_connections_that_the_credentials_library_keeps():
+    said = run_code(THE_LIBRARIES_OWN)
+
+    assert "the child has none True" in said
+    assert "the parent keeps 1 1" in said
+
 
 def test_calls_work_wherever_a_process_is(dsw_default):
     dsw_default.add_instance(ID)
