@@ -115,7 +115,7 @@ def log_history(task: Task, instance_id: str, since: float | None, *, wants_last
 
 
 class _History:
-    """What is told of one instance's history, as far as the time limit allows."""
+    """What is logged of one instance's history, as far as the time limit allows."""
 
     def __init__(self, task: Task, instance_id: str, since: float | None) -> None:
         self._ends = time.monotonic() + TIME_LIMIT

@@ -1,4 +1,4 @@
-"""The instances that an emulator has, and the ways to put them there and to change them. No HTTP."""
+"""The emulator's instances, and how to add and change them. No HTTP."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ class Backend(Options):
         return found
 
     def set_shutdown_timer(self, instance_id: str, seconds: float | None) -> None:
-        """Let the instance be stopped after so many seconds, as if a person had set its timer; None: not at all."""
+        """Set the instance's shutdown timer to so many seconds, as a person would; None deletes it."""
         with self._lock:
             now = self.clock.now()
             timer = None if seconds is None else ShutdownTimer(now, now + seconds / self.speed, self.speed)
@@ -222,16 +222,16 @@ class Backend(Options):
     # What the operations do
 
     def _steps(self, instance: Instance, kind: str) -> list[Step]:
-        """The way through a start, a stop or a snapshot that begins now."""
+        """Return the steps of a start, a stop or a snapshot that begins now."""
         waiting = instance.option(f"next_{kind}s")
         return parse_steps(waiting.pop(0) if waiting else instance.option(f"{kind}_timeline"), self.speed)
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
-        """Do this when so many seconds have passed: with the first look after that."""
+        """Schedule a call in so many seconds; it is made at the first read after that."""
         self._due.append((self.clock.now() + seconds, what))
 
     def _catch_up(self) -> None:
-        """Do what it is time for."""
+        """Make the scheduled calls that are due."""
         now = self.clock.now()
         due = [entry for entry in self._due if entry[0] <= now]
         self._due = [entry for entry in self._due if entry[0] > now]
@@ -241,7 +241,7 @@ class Backend(Options):
             self._stop_if_due(instance, now)
 
     def _stop_if_due(self, instance: Instance, now: float) -> None:
-        """Stop it from the moment on at which its timer was due, or it had been idle for too long."""
+        """Stop the instance as of the moment at which its timer was due, or it had been idle for too long."""
         ends: list[tuple[float, str]] = []
         if instance.timer is not None:
             ends.append((instance.timer.due, "The shutdown timer is due"))

@@ -1,4 +1,4 @@
-"""What the operations have in common: the request, and the checks that many of them make."""
+"""The request, and the checks that many operations share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_DEPTH = 100
 
 @dataclass
 class OperationCall:
-    """A request to an operation, whoever sent it."""
+    """A request for an operation, without its sender."""
 
     action: str | None  # what the path and the method mean; None: nothing that is served
     instance_id: str | None

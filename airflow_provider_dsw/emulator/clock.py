@@ -1,4 +1,4 @@
-"""What time it is for an emulator."""
+"""The emulator's clock."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ManualClock(Clock):
 
 
 def write_time(moment: datetime) -> str:
-    """The service's way to write a time."""
+    """Write a time as the service does."""
     if moment.tzinfo is None:
         raise ValueError(f"a time needs a time zone: {moment!r}")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

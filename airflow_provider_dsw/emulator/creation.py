@@ -1,4 +1,4 @@
-"""What CreateInstance, UpdateInstance and the operations on labels do. The caller holds the world's lock."""
+"""CreateInstance, UpdateInstance and the operations on labels. The caller holds the backend's lock."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _check(body: Mapping[str, Any]) -> None:
 
 
 def _fields(body: Mapping[str, Any], created: str) -> dict[str, Any]:
-    """What GetInstance shows of a new instance in place of the default one's."""
+    """Return the fields that GetInstance shows of a new instance in place of the default ones."""
     fields: dict[str, Any] = {}
     for name in SHOWN - {"WorkspaceId", "UserId", "Priority", "Accessibility"}:
         example = template()[name]

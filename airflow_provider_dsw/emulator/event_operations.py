@@ -1,4 +1,4 @@
-"""What the operations on an instance's history answer. The caller holds the backend's lock."""
+"""The operations that show an instance's history. The caller holds the backend's lock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def event_line(event: Event, clock: Clock, *, with_time: bool) -> str:
 
 
 def get_lifecycle(backend: Backend, call: OperationCall) -> dict[str, Any]:
-    """Sessions, and the statuses within each, go in the Order; SessionNumber 1 is the first in that order."""
+    """Return the sessions, and the statuses within each, in the given Order; SessionNumber 1 is the first in it."""
     instance = find(backend, call)
     order = call.query.get("Order", "").upper() or "ASC"
     if order not in ("ASC", "DESC"):
@@ -65,7 +65,7 @@ def _shown(phase: Phase, clock: Clock) -> dict[str, Any]:
 
 
 def _is_within(moment: float, clock: Clock, query: Mapping[str, str]) -> bool:
-    """Between StartTime and EndTime, both inclusive; all are written to the second."""
+    """Return whether a moment is between StartTime and EndTime, both inclusive and of whole seconds."""
     start, end = query.get("StartTime"), query.get("EndTime")
     stamp = clock.stamp(moment)
     return not ((start and stamp < start) or (end and stamp > end))

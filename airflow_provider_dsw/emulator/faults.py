@@ -1,4 +1,4 @@
-"""Faults on demand: what the next matching requests get in place of, or on the way to, their answer."""
+"""Faults on demand: what happens to the next matching requests, or replaces their answers."""
 
 from __future__ import annotations
 
@@ -110,13 +110,13 @@ class Fault:
             raise ValueError("without its operation's answer a fault needs an answer of its own, or drop")
 
     def release(self) -> None:
-        """Let the answers go that `hold` keeps, and those to come."""
+        """Send the answers that `hold` keeps back, and keep no further ones back."""
         if not self.released.done():
             self.released.set_result(None)
 
     @property
     def own_answer(self) -> bool:
-        """Whether the client gets this fault's answer, not that of the operation."""
+        """Return whether the client gets this fault's answer and not the operation's."""
         return (
             self.status is not None
             or self.code is not None
@@ -127,7 +127,7 @@ class Fault:
 
     @property
     def performs(self) -> bool:
-        """Whether the operation is carried out. By default not when its answer is replaced or dropped."""
+        """Return whether the operation is performed: by default not if its answer is replaced or dropped."""
         return self.performed if self.performed is not None else not (self.own_answer or self.drop)
 
     def matches(self, action: str | None, instance_id: str | None, now: float, *, before_auth: bool) -> bool:

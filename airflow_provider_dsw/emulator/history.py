@@ -1,4 +1,4 @@
-"""What an instance went through: its statuses with their times, and its events."""
+"""An instance's history: its statuses with their times, and its events."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class History:
         self.events.append(Event(moment, level, text))
 
     def since(self, statuses: Collection[str]) -> float | None:
-        """Since when it has had these statuses and no others."""
+        """Return since when the instance has had these statuses and no others."""
         began = None
         for phase in reversed(self.phases):
             if phase.status not in statuses:
@@ -68,7 +68,7 @@ class History:
         return began
 
     def sessions(self) -> Iterator[list[Phase]]:
-        """From a start to the stop or failure, each."""
+        """Return the phases by session: from a start to the stop or failure."""
         session: list[Phase] = []
         for phase in self.phases:
             session.append(phase)

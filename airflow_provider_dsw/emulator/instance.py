@@ -1,4 +1,4 @@
-"""A DSW instance, and how GetInstance shows it. The callers hold the emulator's lock."""
+"""A DSW instance, and how GetInstance shows it. The caller holds the backend's lock."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def template() -> dict[str, Any]:
 
 
 class Instance:
-    """The default answer, what its maker overrode, its way and its snapshots."""
+    """The default answer, the fields that override it, its timeline and its snapshots."""
 
     def __init__(self, instance_id: str, region: str, timeline: Timeline, clock: Clock, options: Options) -> None:
         self.instance_id = instance_id
@@ -77,12 +77,12 @@ class Instance:
         return self.timeline.peek(now).status
 
     def move(self, timeline: Timeline, stale_reads: int | Sequence[int] = 0) -> None:
-        """Go another way from now on, which the next polls may not show yet."""
+        """Replace the timeline from now on; the next polls may still show the old state."""
         self.fall_behind(stale_reads)
         self.follow(timeline)
 
     def follow(self, timeline: Timeline) -> None:
-        """Go another way from that timeline's beginning on."""
+        """Replace the timeline, from the new one's beginning on."""
         self.record(timeline.entered)
         self.timeline, self._recorded = timeline, 0
         self.idle_from, self.is_busy = None, False
@@ -91,7 +91,7 @@ class Instance:
         self._replicas.fall_behind(stale_reads, self._observe(self.clock.now(), Timeline.peek) if stale_reads else None)
 
     def record(self, now: float) -> None:
-        """Write into the history what was passed since the last time."""
+        """Add to the history the statuses that were passed since the last call."""
         self.timeline.peek(now)
         for step, entered in self.timeline.passed[self._recorded :]:
             code, message = self._reason(step)
@@ -100,7 +100,7 @@ class Instance:
         self._recorded = len(self.timeline.passed)
 
     def idle_since(self, now: float) -> float | None:
-        """Since when nobody has used it; None: it does not run, or is busy."""
+        """Return since when nobody has used it; None if it does not run, or is in use."""
         if self.culler is None or self.is_busy or self.status(now) != "Running":
             return None
         return max(self.timeline.entered, self.culler.created) if self.idle_from is None else self.idle_from
@@ -108,7 +108,7 @@ class Instance:
     # How it is shown
 
     def touch(self) -> None:
-        """Forget the built answer: something other than a timeline has changed."""
+        """Drop the cached answer: something other than the timeline has changed."""
         self._revision += 1
 
     def show(self, now: float, *, poll: bool) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What the operations on instances do and answer. The caller holds the world's lock."""
+"""The operations on instances. The caller holds the backend's lock."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _EQUAL = {
 
 
 def is_in_this_list(item: Instance | Snapshot) -> bool:
-    """Whether a list that is asked for now shows it: a new one may come late."""
+    """Return whether a list that is requested now shows it: a new one may be listed late."""
     if item.late_lists:
         item.late_lists -= 1
         return False
@@ -51,7 +51,7 @@ def is_in_this_list(item: Instance | Snapshot) -> bool:
 def list_instances(
     instances: Sequence[Mapping[str, Any]], query: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return the items of the page that is asked for, and how many there are on all pages."""
+    """Return the items of the requested page, and how many there are on all pages."""
     for name in NOT_SERVED:
         if any(query[given] for given in query if given == name or given.startswith(f"{name}.")):
             raise invalid(f"The emulator does not filter by {name}.")

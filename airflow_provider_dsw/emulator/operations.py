@@ -1,4 +1,4 @@
-"""The operations of the DSW API: which request means which. No HTTP; the caller holds the world's lock."""
+"""The operations of the DSW API, and the routes to them. No HTTP; the caller holds the backend's lock."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def route(method: str, path: str) -> tuple[str | None, str | None, str | None]:
 
 
 def perform(backend: Backend, call: OperationCall) -> bytes:
-    """Do what is asked and return the body of the answer, or raise the service's refusal."""
+    """Perform the operation and return the body of its answer, or raise the service's refusal."""
     operation = OPERATIONS.get(call.action or "")
     if operation is None:
         raise no_such_action()

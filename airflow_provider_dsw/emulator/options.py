@@ -73,7 +73,7 @@ class Options:
                          before. In `set_instance(..., stale_reads=...)`: from now on.
     late_lists           How many lists (ListInstances, ListInstanceSnapshot) still lack what was created.
     saving_status        Whether an instance is Saving while it is saved, or keeps Running.
-    saved_seconds        How long it is Saved or SaveFailed before it goes on; 0: never seen.
+    saved_seconds        How long it is Saved or SaveFailed before it continues; 0: never seen.
     after_failed_save    After a save that failed: "running": SaveFailed, then Running, also if it was to
                          be stopped; "stop": SaveFailed, and then it is stopped if it was to be;
                          "stay": it stays SaveFailed.

@@ -1,4 +1,4 @@
-"""Answers that are behind: what an instance looked like before, shown again."""
+"""Replicas that are behind: they show an earlier state of an instance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Shown:
 
 
 class Replicas:
-    """Which of the next polls are behind, and what those show."""
+    """Which of the next polls reach a replica that is behind, and what it shows."""
 
     def __init__(self) -> None:
         self._behind: list[int] = []

@@ -114,7 +114,7 @@ class DswEmulator(Service):
         self._directory, self.ca_file = None, None
 
     def outage(self, seconds: float) -> None:
-        """Be down for so many seconds: every connection is cut, and none is accepted. Return at once.
+        """Be unreachable for so many seconds: every connection is cut, and none is accepted. Returns at once.
 
         For a service that answers, but with an error, there is `fault(status=503, times=None, seconds=...)`.
         """
@@ -201,7 +201,7 @@ class DswEmulator(Service):
         self._opening = asyncio.ensure_future(self._listen())
 
     def _close(self) -> None:
-        """Listen no more, and cut every connection. In the server's thread."""
+        """Stop listening, and cut every connection. Called in the server's thread."""
         if self._reopening is not None:
             self._reopening.cancel()
         if self._listening is not None:
@@ -248,7 +248,7 @@ def _bound_socket(port: int) -> socket.socket:
 
 
 async def _deliver(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:
-    """Send an answer the way that a fault wants it."""
+    """Send an answer as a fault says."""
     headers = {**answer.headers, **fault.headers}
     transport = request.transport
     if fault.drop and transport is not None:

@@ -1,4 +1,4 @@
-"""The service without HTTP: who may ask, what is answered, which faults come in between, and the record."""
+"""The service without HTTP: authentication, permissions, faults, answers, and the record of the requests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Service(Backend):
         expires: datetime | None = None,
         allowed: Collection[str] | None = None,
     ) -> None:
-        """Know another AccessKey. denied: RAM actions that it may not do, such as "paidsw:ListInstances". allowed:
+        """Add an AccessKey. denied: RAM actions that it may not do, such as "paidsw:ListInstances". allowed:
         those that it may do, if not all.
         """
         status = "Inactive" if inactive else "Active"
@@ -64,7 +64,7 @@ class Service(Backend):
             self.credentials[access_key_id] = credential
 
     def set_credentials(self, credentials: Mapping[str, CredentialLike]) -> None:
-        """Know these AccessKeys and no others from now on: the keys were rotated."""
+        """Replace all AccessKeys by these, as a rotation does."""
         with self._lock:
             self.credentials.clear()
             self.credentials.update(credentials)
@@ -109,7 +109,7 @@ class Service(Backend):
         likewise, but not before the fault's `release()`. drop: the connection is closed instead. truncate: half of it.
         drip: with so many seconds between two bytes.
 
-        performed: whether the operation is carried out; by default only when its own answer is sent. performed_after:
+        performed: whether the operation is performed; by default only when its own answer is sent. performed_after:
         so many seconds later, whatever is answered now.
         before_auth: also to a request that is not signed well. The first fault that fits a request is taken.
         """
@@ -169,7 +169,7 @@ class Service(Backend):
     # Answers
 
     def answer(self, signed_request: SignedRequest) -> tuple[Answer, Fault | None, Request]:
-        """What a request gets, the fault that decides how it is sent, and its entry in the record."""
+        """Return the answer to a request, the fault that decides how it is sent, and its entry in the record."""
         fitting, instance_id, snapshot_id = route(signed_request.method, signed_request.path)
         named = signed_request.headers.get("x-acs-action")
         entry = record(signed_request, named or fitting, instance_id)
@@ -212,7 +212,7 @@ class Service(Backend):
         return answer, fault, entry
 
     def _perform_quietly(self, call: OperationCall) -> None:
-        """Carry out an operation whose answer nobody gets."""
+        """Perform an operation whose answer is not sent."""
         with contextlib.suppress(ServiceError):
             perform(self, call)
 

@@ -1,4 +1,4 @@
-"""What the operations on snapshots do and answer. The caller holds the world's lock."""
+"""The operations on snapshots. The caller holds the backend's lock."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def begin_save(
     labels: Sequence[Any] = (),
     exclude_paths: Sequence[str] = (),
 ) -> str:
-    """Take a snapshot: the instance is Saving while it is pushed, then Saved, then goes on."""
+    """Take a snapshot: the instance is Saving while it is pushed, then Saved, then continues its timeline."""
     now = backend.clock.now()
     steps = backend._steps(instance, "snapshot")
     snapshot = Snapshot(
@@ -96,7 +96,7 @@ def begin_save(
 
 
 def _path_of_save(backend: Backend, instance: Instance, steps: Sequence[Step], *, then_stop: bool) -> list[Step]:
-    """An instance's way while it is saved."""
+    """Return the instance's timeline while it is saved."""
     failed = steps[-1].status == "Failed"
     status = "Saving" if instance.option("saving_status") else "Running"
     path = [Step(status, step.seconds, {}, step.per_poll) for step in steps[:-1]]

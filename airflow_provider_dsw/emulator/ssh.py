@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# In other statuses nothing answers there. An instance that is saved goes on running.
+# In other statuses nothing answers there. An instance that is being saved keeps running.
 HAS_SSH = frozenset({"Running", "Saving", "Saved", "SaveFailed"})
 
 

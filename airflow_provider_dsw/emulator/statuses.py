@@ -1,10 +1,10 @@
-"""From which statuses what is allowed, and how a stopped instance is told."""
+"""Which statuses allow which operation, and which of them count as stopped."""
 
 from __future__ import annotations
 
 CAN_START = frozenset({"Stopped", "Failed"})
-ON_ITS_WAY = frozenset({"Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"})
-CAN_STOP = ON_ITS_WAY | {"Running", "Updating", "Recovering", "Saved", "SaveFailed"}
+STARTING = frozenset({"Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting"})
+CAN_STOP = STARTING | {"Running", "Updating", "Recovering", "Saved", "SaveFailed"}
 CAN_SAVE = frozenset({"Running"})
 CAN_SAVE_AGAIN = CAN_SAVE | {"Saving", "Saved", "SaveFailed"}  # with `concurrent_snapshots`
 CAN_UPDATE = frozenset({"Running", "Stopped", "Failed"})

@@ -1,4 +1,4 @@
-"""The way of an instance or a snapshot through its statuses.
+"""The timeline of an instance or a snapshot: its statuses, one after the other.
 
 Nothing runs in the background: where a timeline stands is computed when somebody looks, so a thousand
 instances cost nothing between two requests.
@@ -48,7 +48,7 @@ def parse_steps(items: Iterable[StepSpec], speed: float) -> list[Step]:
 
 
 class Timeline:
-    """Where a thing is on its way through its steps."""
+    """The position in a timeline's steps."""
 
     def __init__(self, steps: Sequence[Step], now: float) -> None:
         self.steps = list(steps)

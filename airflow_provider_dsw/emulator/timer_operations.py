@@ -1,4 +1,4 @@
-"""What the operations on shutdown timers and idle cullers do and answer. The caller holds the world's lock."""
+"""The operations on shutdown timers and idle cullers. The caller holds the backend's lock."""
 
 from __future__ import annotations
 

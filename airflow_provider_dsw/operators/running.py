@@ -40,8 +40,8 @@ class DswRunningOperator(DswStatusOperator):
         is there. A retry, and an instance that others have started, get one only if there is none. If it can't be set,
         the task fails, and what it has started is stopped.
     :param stop_on_kill: stop the instance when a person ends the task, and when its last try ends in a failure or a
-        time limit, but never one that was ``Running`` before the task asked. While the task is deferred, Airflow tells
-        of a person's action only from 3.3 on.
+        time limit, but never one that was ``Running`` before the task asked. While the task is deferred, Airflow
+        reports a person's action only from 3.3 on.
     """
 
     target = RUNNING

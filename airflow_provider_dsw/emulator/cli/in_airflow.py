@@ -39,7 +39,7 @@ def main(dag_file: str, dag_id: str | None = None) -> None:
 
 
 class ProblemError(Exception):
-    """What the user has to mend."""
+    """What the user has to fix."""
 
 
 def load(path: Path, dag_id: str | None) -> Any:
@@ -92,7 +92,7 @@ def _results(dag_run: Any) -> list[dict[str, Any]]:
 
 
 class _Listener:
-    """Tells of each task's start and end."""
+    """Reports each task's start and end."""
 
     @hookimpl
     def on_task_instance_running(self, previous_state: Any, task_instance: Any) -> None:

@@ -189,7 +189,7 @@ class DagRun:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End Airflow and all that it started: a wait in it may be deaf to the first, polite signal."""
+    """End Airflow and all its child processes: a wait in one of them may ignore the first signal."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is None:
             os.killpg(process.pid, number)

@@ -88,7 +88,7 @@ class ScenarioEmulator(DswEmulator):
             self._next_push = self.clock.now()
 
     def advance(self) -> None:
-        """Take the snapshots that it is time for, and that nobody kept an instance from."""
+        """Take the snapshots that are due, of instances that are Saving."""
         with self._lock:  # the first request and the command may both come here
             self._take_snapshots()
 
@@ -114,7 +114,7 @@ class ScenarioEmulator(DswEmulator):
 
 
 def _saves_in(steps: Steps) -> Iterator[tuple[float, Steps]]:
-    """Each Saving of a timeline: after how many seconds it begins, and its snapshot's way."""
+    """Return each Saving of a timeline: after how many seconds it begins, and its snapshot's timeline."""
     after = 0.0
     for step, following in zip(steps, [*steps[1:], ("",)], strict=True):
         status, seconds = step[:2]
