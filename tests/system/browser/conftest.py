@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from airflow_provider_dsw.emulator import DswEmulator
 from tests.support.distribution import path_with_provider
-from tests.system.live.real_airflow import REPOSITORY, Airflow
+from tests.system.live.real_airflow import PATIENCE, REPOSITORY, Airflow
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -63,7 +63,7 @@ def browser() -> Iterator[BrowserContext]:
         # Without a sandbox, for containers in which Chromium's own can't be made.
         started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         context = started.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(PATIENCE * 1000)
         context.route(lambda url: not url.startswith("http://127.0.0.1:"), answer)
         yield context
         started.close()

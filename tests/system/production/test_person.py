@@ -65,10 +65,11 @@ def test_a_cleared_start_whose_instance_stops_after_it_has_looked_starts_it_agai
     triggerer = bed.triggerer_of(run)
     with bed.airflow.suspended(triggerer):
         # What the new try sees, it sees before the stop, and knows after it.
-        look = bed.emulator.fault("GetInstance", "dsw-stops-after", delay=8)
+        look = bed.emulator.fault("GetInstance", "dsw-stops-after", hold=True)
         run.clear("start")
         wait_until(lambda: look.hits, PATIENCE, lambda: "the new try does not look")
     wait_for(bed, "StopInstance", "dsw-stops-after")
+    look.release()
     check_started_again(bed, run, "dsw-stops-after")
 
 
