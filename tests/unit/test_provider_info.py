@@ -105,3 +105,7 @@ def test_every_integration_that_is_named_is_described():
     described = {integration["integration-name"] for integration in info["integrations"]}
 
     assert {group["integration-name"] for kind in LISTS_OF_MODULES for group in info[kind]} == described
+
+
+def test_type_checkers_read_the_package_s_own_annotations():
+    assert (Path(airflow_provider_dsw.__file__).parent / "py.typed").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.system.live.secret_uses import WAYS
 
 @pytest.fixture(scope="module")
 def known() -> dict[str, str]:
-    return leaks.new_secrets()
+    return leaks.new_secrets() | {"of_new_instance": secrets.token_hex(20)}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,8 @@ def airflow(
             **by_environment,
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+            # Under a name by which Airflow does not know that it is a secret.
+            "AIRFLOW_VAR_OF_NEW_INSTANCE": known["of_new_instance"],
             "SHARING_TOKEN": known["sharing_token"],
             "SSL_CERT_FILE": emulator.ca_file,
         },
@@ -72,6 +75,8 @@ def run(airflow: Airflow, emulator: DswEmulator, known: dict[str, str]) -> Run:
         # At first as if it were a passing trouble, then as a refusal.
         emulator.fault("GetInstance", f"dsw-echo-{way}", 2, status=503, code="ServiceUnavailable", message=said)
         emulator.fault("GetInstance", f"dsw-echo-{way}", None, status=403, code="NoPermission", message=said)
+    said = f"The value {known['of_new_instance']} is not allowed today."
+    emulator.fault("CreateInstance", times=1, status=400, code="ValidationError", message=said)
     run = airflow.trigger("uses_secrets")
     ended = {task["task_id"]: task["state"] for task in run.wait()}
     assert ended == {task_id: task_id.partition("_")[0] for task_id in ended}
@@ -84,7 +89,11 @@ def places(run: Run, emulator: DswEmulator) -> Iterator[tuple[str, str]]:
     yield from leaks.files(airflow.artifacts)
     yield from leaks.rows(airflow.home / "airflow.db")
     yield "answers of the API", json.dumps([airflow.get("/connections"), airflow.get("/connections/stored")])
-    yield "record of the emulator", "\n".join(str(vars(request)) for request in emulator.requests)
+    # What a new instance is made of is sent, whole.
+    requests = [
+        vars(request) | ({"body": ""} if request.action == "CreateInstance" else {}) for request in emulator.requests
+    ]
+    yield "record of the emulator", "\n".join(map(str, requests))
 
 
 def test_no_secret_is_found(run: Run, emulator: DswEmulator, known: dict[str, str]) -> None:
@@ -106,3 +115,12 @@ def test_the_stored_connection_is_encrypted(run: Run) -> None:
 
     assert "id-of-good" in row  # the id is none
     assert "gAAAA" in row
+
+
+def test_a_new_instance_gets_what_it_is_made_of_all_the_same(
+    run: Run, emulator: DswEmulator, known: dict[str, str]
+) -> None:
+    sent = emulator.calls("CreateInstance")
+
+    assert [call.status for call in sent][:2] == [400, 200]
+    assert all(known["of_new_instance"] in call.body for call in sent)

@@ -14,10 +14,15 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.links import dsw as links
 from airflow_provider_dsw.links.dsw import DSW_LINKS, links_of
-from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
+from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
+    DswDeleteInstanceOperator,
+    DswGetInstanceOperator,
+)
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import TaskDeferred
+from tests.support.task_runs import context, run
 
 ID = "dsw-abc"
 TI: Any = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=3)
@@ -161,6 +166,24 @@ def test_the_details_operator_has_links(dsw_default: DswEmulator, page: Page):
     DswGetInstanceOperator(task_id="describe", instance_id=ID, fields=["Status"]).execute({"ti": TI})
 
     assert page.of(links.DswTerminalLink) == [URLS["TerminalUrl"]]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_new_instance_has_links_from_its_first_answer_on_and_until_it_is_deleted(
+    dsw_default: DswEmulator, page: Page, deferrable: bool
+):
+    dsw_default.start_timeline = ["Creating", "Starting", "Running"]
+    dsw_default.delete_timeline = ["Deleting", None]
+    body = {"InstanceName": "a", "EcsSpec": "ecs.c6.large", "ImageId": "image-1"}
+    how: dict[str, Any] = {"poke_interval": 0.02, "deferrable": deferrable}
+
+    created = run(DswCreateInstanceOperator(task_id="create", body=body, **how), context())
+    shown = page.of(links.DswTerminalLink)
+    run(DswDeleteInstanceOperator(task_id="delete", instance_id=created["InstanceId"], **how), context())
+
+    assert shown == [created["TerminalUrl"]]
+    assert page.of(links.DswTerminalLink) == [created["TerminalUrl"]] * 2
+    assert {row["task_id"] for row in page.rows} == {"t"}
 
 
 @pytest.mark.parametrize("wait", [poke, defer])

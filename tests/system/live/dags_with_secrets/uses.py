@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, task
 
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator, DswStartInstanceOperator
+from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
+    DswDeleteInstanceOperator,
+    DswGetInstanceOperator,
+    DswStartInstanceOperator,
+)
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from tests.system.live.secret_uses import DENIED, SECRET_FIELDS, WAYS
 
@@ -37,6 +43,23 @@ with DAG("uses_secrets", schedule=None, max_active_tasks=4, default_args=AGAIN):
 
     DswStartInstanceOperator(
         task_id="success_start", instance_id="dsw-stopped", dsw_conn_id="stored", poke_interval=5, deferrable=True
+    )
+
+    create = DswCreateInstanceOperator(
+        task_id="success_create",
+        body={
+            "InstanceName": "new",
+            "EcsSpec": "ecs.g6.xlarge",
+            "ImageUrl": "registry/base:1",
+            "EnvironmentVariables": {"VALUE": "{{ var.value.of_new_instance }}"},
+        },
+        dsw_conn_id="stored",
+        poke_interval=5,
+        deferrable=True,
+    )
+    created: Any = create.output
+    DswDeleteInstanceOperator(
+        task_id="success_delete", instance_id=created["InstanceId"], dsw_conn_id="stored", poke_interval=2
     )
 
     @task
