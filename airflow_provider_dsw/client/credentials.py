@@ -88,7 +88,7 @@ class Credentials:
             if self._current is refused:
                 self._client = None
                 self._fetch()
-            return bool(self._current.security_token != refused.security_token)
+            return secrets_of(self._current) != secrets_of(refused)
 
     def equal(self, others: Credentials) -> bool:
         """

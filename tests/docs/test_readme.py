@@ -313,6 +313,19 @@ def test_each_auth_type_needs_and_takes_what_the_table_says() -> None:
     }
 
 
+def test_the_first_table_has_each_field_that_belongs_to_no_auth_type() -> None:
+    rows = [line.split("|")[1] for line in section("The connection").splitlines() if line.startswith("| extra `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    of_types = {
+        name
+        for table in (connection_fields.REQUIRED_FIELDS, connection_fields.OPTIONAL_FIELDS)
+        for fields in table.values()
+        for name in fields
+    }
+
+    assert named >= {*connection_fields.form_fields()} - of_types
+
+
 @pytest.mark.slow
 def test_the_command_line_gives_the_same_connection(
     as_json: connections.DswConnection, airflow_db: None, tmp_path: Path

@@ -143,7 +143,7 @@ def test_each_check_is_tried() -> None:
     tried = {check.__name__ for check in CHECKS}
     assert {name for name in public if name[0] != "_"} - tried == {
         *("optional", "rendered"),  # of which the others are made
-        *("items", "is_collection", "shown", "json_value"),
+        *("items", "is_collection", "is_identifier", "shown", "json_value"),
     }
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from airflow.sdk import Connection
 
+from airflow_provider_dsw.client import connection_fields
+from airflow_provider_dsw.client.connection import parse
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswError
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -257,3 +260,20 @@ def test_a_connection_that_does_not_exist_is_airflow_s_own_error(ask):
 def test_the_default_connection_is_dsw_default():
     assert DswHook().dsw_conn_id == DswHook.default_conn_name == "dsw_default"
     assert (DswHook.conn_type, DswHook.conn_name_attr) == ("dsw", "dsw_conn_id")
+
+
+@pytest.mark.parametrize("name", [*connection_fields.secret_fields(), "password"])
+def test_neither_what_is_wrong_with_a_secret_nor_a_connection_itself_shows_it(name: str) -> None:
+    def parsed(secret: str) -> object:
+        fields = {"login": "key-id", "password": "key-secret", "extra": {"region": "cn-hangzhou"}}
+        if name == "password":
+            fields["password"] = secret
+        else:
+            fields["extra"] = {"region": "cn-hangzhou", name: secret}
+        return parse(Connection.from_json(json.dumps({"conn_type": "dsw", **fields}), conn_id="dsw_default"))
+
+    assert "do-not-show" not in repr(parsed("do-not-show"))
+    for wrong in ("do-not-show\r\nX: 1", "do-not-show\u20ac"):
+        with pytest.raises(DswConnectionError) as raised:
+            parsed(wrong)
+        assert "do-not-show" not in str(raised.value)
