@@ -259,7 +259,7 @@ def astatus(hook):
 def in_child(work):
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(250)
         try:
             ok = work() == "Running"
         except BaseException as error:
