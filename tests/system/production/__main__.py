@@ -1,4 +1,4 @@
-"""Prints one table from one run: what becomes of many waits when production goes through the worst that it can."""
+"""Prints one table from one run: what becomes of many waits, or pipelines, in the worst that production can meet."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import argparse
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from tests.system.production import bed
 from tests.system.production.bed import Bed
 from tests.system.production.fleet import Fleet, Outcome
+from tests.system.production.pipelines import CLEARED, FAILING, KILLED, WITHOUT_STOCK, kill_worker
 from tests.system.production.scenarios import SCENARIOS, THE_END
 from tests.system.production.wave import TASKS
 
@@ -38,7 +41,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.system.production", description=__doc__)
     parser.add_argument("--waits", type=int, default=200, help="tasks that wait and watchers, at the least")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--pipelines", type=int, help="runs of a pipeline through each of its troubles, and no waits")
     arguments = parser.parse_args()
+    return show_pipelines(arguments.pipelines) if arguments.pipelines else show_waits(arguments)
+
+
+def show_waits(arguments: argparse.Namespace) -> int:
     watchers = round(arguments.waits * WATCHERS)
     waves = -(-(arguments.waits - watchers) // len(TASKS))
     print(
@@ -63,6 +71,29 @@ def main() -> int:
             failed |= bool(outcome.faults)
         for component, times in Counter(running.airflow.revived).items():
             print(f"{component} ended by itself and was started again {times} times")
+    print(f"in all {time.monotonic() - started:.0f} s")
+    return int(failed)
+
+
+def show_pipelines(number: int) -> int:
+    """Print what becomes of pipelines, each on an instance of its own, whatever happens to each of their steps."""
+    failed, started = False, time.monotonic()
+    with bed.running("pipelines-table", watchers=0) as running, ThreadPoolExecutor(4) as threads:
+        print(f"{'':42}{'runs':>9}{'wrong':>9}{'instances':>11}", flush=True)
+        rounds = []
+        for _ in range(number):
+            rounds.append({step: way.launch(running) for step, way in KILLED.items()})
+            kill_worker(running, rounds[-1])
+        begun = [(way, [held[step] for held in rounds]) for step, way in KILLED.items()]
+        others = (WITHOUT_STOCK, *CLEARED, *FAILING.values())
+        # Not all at once: no more tasks at a time than the worker takes.
+        for way, pipelines in chain(begun, ((way, [way.launch(running) for _ in range(number)]) for way in others)):
+            faults = [fault for found in threads.map(way.faults, pipelines) for fault in found]
+            instances = sum(len(pipeline.plan.instances) for pipeline in pipelines)
+            print(f"{way.title:42}{len(pipelines):9}{len(faults):9}{instances:11}", flush=True)
+            for fault in faults:
+                print(f"    {fault}")
+            failed |= bool(faults)
     print(f"in all {time.monotonic() - started:.0f} s")
     return int(failed)
 

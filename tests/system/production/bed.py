@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from airflow_provider_dsw.emulator import DswEmulator
 from tests.support import processes
 from tests.support.processes import ending_on_signals
 from tests.system.live.real_airflow import PATIENCE, REPOSITORY, Airflow, Components, Run, wait_until
+from tests.system.production.created import PlannedEmulator
 from tests.system.production.servers import PostgreSQL, Redis
 
 TRIGGERERS = ("triggerer-1", "triggerer-2")
@@ -31,6 +31,8 @@ COMPONENTS: Components = {
 }
 HEARTBEAT_TIMEOUT = 30  # seconds, of a triggerer
 TASK_HEARTBEAT_TIMEOUT = 60  # seconds: more than a database may stand still here
+# Seconds, for the connection of tasks that are not answered for as long as a test wants.
+PATIENT = {"read_timeout": 1800}
 NEEDED = {
     "airflow.providers.celery": "the Celery provider",
     "airflow.providers.postgres": "the PostgreSQL provider",
@@ -44,14 +46,14 @@ class Bed:
     What a test has.
 
     :param airflow: Airflow, ready.
-    :param emulator: the service behind the connection ``dsw_default``, over TLS.
+    :param emulator: the service behind the connections ``dsw_default`` and ``dsw_patient``, over TLS.
     :param database: Airflow's database.
     :param watched: the instances that a watcher waits for, each with a DAG that runs when it has started.
     :param pace: what to multiply the times with that are about Airflow's heartbeats.
     """
 
     airflow: Airflow
-    emulator: DswEmulator
+    emulator: PlannedEmulator
     database: PostgreSQL
     watched: Sequence[str]
     pace: float
@@ -122,8 +124,10 @@ def running(
         directory = stack.enter_context(_directory())
         database = stack.enter_context(PostgreSQL(_made(directory / "postgres")).running())
         redis = stack.enter_context(Redis(_made(directory / "redis")).running())
-        emulator = stack.enter_context(DswEmulator(tls=True, record_limit=1_000_000))
+        emulator = PlannedEmulator(tls=True, record_limit=1_000_000)
+        stack.enter_context(emulator)
         assert emulator.ca_file
+        connection = emulator.connection()
         emulator.start_timeline = [("Queuing", None)]  # which a test ends when it wants
         watched = [emulator.add_instance(f"dsw-watched-{number}", "Stopped") for number in range(watchers)]
         airflow = Airflow(
@@ -131,10 +135,11 @@ def running(
             dags=Path(__file__).parent / "dags",
             artifacts=REPOSITORY / ".artifacts" / name,
             env={
-                "AIRFLOW_CONN_DSW_DEFAULT": json.dumps(emulator.connection()),
+                "AIRFLOW_CONN_DSW_DEFAULT": json.dumps(connection),
+                "AIRFLOW_CONN_DSW_PATIENT": json.dumps(connection | {"extra": {**connection["extra"], **PATIENT}}),
                 "SSL_CERT_FILE": emulator.ca_file,
                 "AIRFLOW__CELERY__BROKER_URL": redis.url,
-                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "6",
+                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "10",
                 "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
                 "AIRFLOW__CORE__HOSTNAME_CALLABLE": "tests.system.production.hostname.of_component",
                 "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",

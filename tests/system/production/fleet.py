@@ -144,7 +144,8 @@ class Fleet:
         ended = [task for task in tasks if task["state"] in ENDED]
         events = self._new_events()
         polls = self.bed.emulator.calls("GetInstance")
-        unasked = [request for request in _unasked(self.bed.emulator.requests) if request.time > self._began]
+        requests = [request for request in self.bed.emulator.requests if not self.bed.emulator.is_planned(request)]
+        unasked = [request for request in _unasked(requests) if request.time > self._began]
         wrong = [task for task in ended if (task["state"], task["status"]) != ("success", "Running")]
         ends = [datetime.fromisoformat(task["end_date"]) for task in ended]
         return Outcome(

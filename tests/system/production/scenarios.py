@@ -58,22 +58,23 @@ def kill_triggerer(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
 
 def kill_worker_before_request(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
     """While starts look at their instances, before they ask for anything."""
-    return _kill_worker_at(fleet, waves, ["GetInstance"])
+    return kill_worker_at(fleet, waves, ["GetInstance"])
 
 
 def kill_worker_after_request(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
     """When StartInstance is carried out and not yet answered."""
-    return _kill_worker_at(fleet, waves, ["StartInstance"])
+    return kill_worker_at(fleet, waves, ["StartInstance"])
 
 
 def kill_worker_and_suspend_triggerer(fleet: Fleet, waves: Sequence[Wave]) -> Sequence[Wave]:
     """The worker before and after a request; the triggerer until Airflow misses the worker's heartbeats."""
-    return _kill_worker_at(fleet, waves, ["GetInstance", "StartInstance"], suspend_triggerer)
+    return kill_worker_at(fleet, waves, ["GetInstance", "StartInstance"], suspend_triggerer)
 
 
-def _kill_worker_at(
+def kill_worker_at(
     fleet: Fleet, waves: Sequence[Wave], actions: Sequence[str], meanwhile: Disturbance | None = None
 ) -> Sequence[Wave]:
+    """Kill it while it starts instances of new waves, and has asked for these actions; then let `meanwhile` happen."""
     bed = fleet.bed
     new = fleet.launch(2)
     # Those of one kind after each other, so that each kind meets each action.

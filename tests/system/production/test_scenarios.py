@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from tests.system.production.conftest import WAVES, KilledWorker
 from tests.system.production.fleet import Faults, Fleet
-from tests.system.production.scenarios import SCENARIOS, Scenario, kill_worker_and_suspend_triggerer
+from tests.system.production.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.slow, pytest.mark.production]
 
-WAVES = 2
+
 # The kill of a triggerer and an outage have tests of their own.
-CASES = {
-    "worker-killed": Scenario("kill -9 of the worker, SIGSTOP of a triggerer", kill_worker_and_suspend_triggerer),
-    "database-suspended": SCENARIOS["database-suspended"],
-}
+def test_every_wait_ends_right_once_and_every_change_is_one_event_though_the_worker_is_killed(
+    killed_worker: KilledWorker,
+) -> None:
+    assert killed_worker.fleet.faults == Faults(), killed_worker.fleet.notes
 
 
-@pytest.mark.parametrize("scenario", CASES.values(), ids=CASES)
-def test_every_wait_ends_right_once_and_every_change_is_one_event(fleet: Fleet, scenario: Scenario) -> None:
-    outcome = scenario.play(fleet, WAVES, ending=1)
+def test_every_wait_ends_right_once_and_every_change_is_one_event_though_the_database_stands_still(
+    fleet: Fleet,
+) -> None:
+    outcome = SCENARIOS["database-suspended"].play(fleet, WAVES, ending=1)
     assert outcome.faults == Faults(), outcome.notes
 
 
