@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Collection, KeysView, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from airflow_provider_dsw.secrets import (
     MAX_STORED,
     MAX_WORD,
     clean,
+    is_secret_name,
     iter_strings,
     storable,
     without_control,
@@ -160,11 +160,11 @@ def redact_body(body: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return a copy of CreateInstance's body with every secret value replaced by ``***``, as :func:`redact` does.
 
-    A script that runs on the instance is hidden whole, and a label's value if its key says that it is secret.
+    A script that runs on the instance is hidden whole, and a member or a label if its name says that it is secret.
 
     :param body: under the API's names.
     """
-    return _Redaction(SECRET_BODY_FIELDS, by_key=True).redact(body)
+    return _Redaction(SECRET_BODY_FIELDS, by_name=True).redact(body)
 
 
 def secrets_in(answer: Mapping[str, Any]) -> list[str]:
@@ -182,7 +182,7 @@ def secrets_in_body(body: Mapping[str, Any]) -> list[str]:
 
     :param body: under the API's names.
     """
-    return _secrets_in(_Redaction(SECRET_BODY_FIELDS, by_key=True), body)
+    return _secrets_in(_Redaction(SECRET_BODY_FIELDS, by_name=True), body)
 
 
 def _secrets_in(redaction: _Redaction, answer: Mapping[str, Any]) -> list[str]:
@@ -195,12 +195,12 @@ class _Redaction:
     One look through an answer or a body.
 
     :param secret_fields: those that are secret as a whole.
-    :param by_key: whether the value of a pair of Key and Value is secret if its key says so.
+    :param by_name: whether a member, or the value of a pair of Key and Value, is secret if its name says so.
     """
 
-    def __init__(self, secret_fields: Collection[str], *, by_key: bool = False) -> None:
+    def __init__(self, secret_fields: Collection[str], *, by_name: bool = False) -> None:
         self._secret_fields = secret_fields
-        self._by_key = by_key
+        self._by_name = by_name
         self.hidden: list[str] = []
 
     def redact(self, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,10 +215,14 @@ class _Redaction:
         if levels == 0:
             return HIDDEN
         if isinstance(value, Mapping):
-            secret_key = "Value" if self._by_key and _is_secret_key(value.get("Key")) else secret_key
+            secret_key = "Value" if self._by_name and is_secret_name(value.get("Key")) else secret_key
             return {
                 clean(str(name), MAX_WORD): self._field(
-                    name, item, secret_key, secret or name == secret_key, levels - 1
+                    name,
+                    item,
+                    secret_key,
+                    secret or name == secret_key or (self._by_name and is_secret_name(name)),
+                    levels - 1,
                 )
                 for name, item in value.items()
             }
@@ -249,14 +253,6 @@ class _Redaction:
             return HIDDEN
         redacted = self._redact(parsed, secret_key, False, levels)
         return text if redacted == parsed else json.dumps(redacted)
-
-
-def _is_secret_key(key: object) -> bool:
-    return isinstance(key, str) and bool(re.search(_SENSITIVE_KEY, key))
-
-
-# stsTokenOwner, which the API page shows, is none.
-_SENSITIVE_KEY = r"(?i)(?:passw(?:or)?d|pwd|secret|token|credentials?|(?:api|access|secret|private)[_-]?key)$"
 
 
 def _parsed(text: str) -> Any:

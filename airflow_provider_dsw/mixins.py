@@ -18,6 +18,7 @@ from airflow_provider_dsw.arguments import is_literal, task_in_errors
 from airflow_provider_dsw.exceptions import DswError, DswWaitArgumentError
 from airflow_provider_dsw.links.dsw import DSW_LINKS, push_links, push_urls
 from airflow_provider_dsw.polling import PollLog, error_from_event, fetch, summary
+from airflow_provider_dsw.secrets import forget_locals
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     AirflowRescheduleException,
@@ -218,6 +219,7 @@ class DswWaitMixin(DswTaskMixin):
             began = self._log_duration(context, began, before, has_succeeded=False)
             if not isinstance(error, AirflowTaskTimeout):  # which leaves no time
                 self._explain(error, began)
+            forget_locals(error)
             raise
         self._log_duration(context, began, before, has_succeeded=end.has_succeeded)
 

@@ -3,7 +3,7 @@ How secrets are protected: Airflow's masker learns them, and they are removed fr
 
 Which values are secret is declared once for each kind: a field of the connection's form that is a password
 (:func:`~airflow_provider_dsw.client.connection_fields.secret_fields`), a parameter of a request
-(:data:`SECRET_PARAMETERS`), and a field of an instance (:data:`~airflow_provider_dsw.details.SECRET_FIELDS`).
+(:func:`is_secret_name`), and a field of an instance (:data:`~airflow_provider_dsw.details.SECRET_FIELDS`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import html
 import json
 import logging
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from airflow_provider_dsw.urls import HIDDEN
 
-SECRET_PARAMETERS = ("Token",)
-"""Parameters of a request's query that are secret: a sharing token."""
 MIN_SECRET_LENGTH = 8
 """Characters of what is hidden in all texts of the process; what is shorter may be a word, and no key or token is."""
 _MIN_SECRET_LENGTH_IN_ONE_TEXT = 4
@@ -134,6 +133,36 @@ def word_in(answer: Mapping[str, Any], name: str, longest: int = MAX_WORD) -> st
     """
     value = answer.get(name)
     return clean(str(value), longest) or None if isinstance(value, (str, int, float)) else None
+
+
+def is_secret_name(name: object) -> bool:
+    """
+    Return whether a parameter, a label or a member of a body is secret, as its name says it.
+
+    :param name: e.g. ``Token``, a sharing token, or ``db-password``; not ``stsTokenOwner`` or ``NextToken``.
+    """
+    return isinstance(name, str) and bool(re.search(_SENSITIVE_NAME, name))
+
+
+_SENSITIVE_NAME = (
+    r"(?i)(?:passw(?:or)?d|pwd|secret|(?<!next)(?<!page)token|credentials?|(?:api|access|secret|private)[_-]?key)$"
+)
+
+
+def forget_locals(error: BaseException) -> None:
+    """
+    Let an error's traceback hold no local variables, which some tools print with it: they hold keys and answers.
+
+    Frames that are still running keep theirs.
+
+    :param error: with all that it hangs on.
+    """
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
 
 
 def iter_strings(value: Any) -> Iterator[str]:

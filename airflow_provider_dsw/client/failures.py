@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_dsw.client.causes import (
@@ -74,11 +74,11 @@ class Failure:
     """
 
     status: int | None = None
-    code: str | None = None
-    message: str | None = None
-    request_id: str | None = None
+    code: str | None = field(default=None, repr=False)
+    message: str | None = field(default=None, repr=False)
+    request_id: str | None = field(default=None, repr=False)
     retry_after: float | None = None
-    cause: str | None = None
+    cause: str | None = field(default=None, repr=False)
     advice: str | None = None
     sent: bool = True
 

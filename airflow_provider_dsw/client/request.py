@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_dsw.details import secrets_in_body
-from airflow_provider_dsw.secrets import SECRET_PARAMETERS
+from airflow_provider_dsw.secrets import is_secret_name
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ApiRequest:
     @property
     def parameter_secrets(self) -> tuple[str, ...]:
         """What in its query must never leave."""
-        return tuple(self.query[name] for name in SECRET_PARAMETERS if name in self.query)
+        return tuple(value for name, value in self.query.items() if is_secret_name(name))
 
     @property
     def secrets(self) -> tuple[str, ...]:

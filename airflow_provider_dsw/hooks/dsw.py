@@ -30,7 +30,7 @@ from airflow_provider_dsw.client import api, connection_fields
 from airflow_provider_dsw.client.failures import Failure, is_denial, lacks_permission, shows_acceptance
 from airflow_provider_dsw.client.masker import Masker
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
-from airflow_provider_dsw.secrets import word_in
+from airflow_provider_dsw.secrets import forget_locals, word_in
 from airflow_provider_dsw.version_compat import (
     AirflowException,
     aget_connection,
@@ -124,7 +124,9 @@ class DswHook(BaseHook):
             answer then need not hold an InstanceId.
         :param attempts: how many requests to send at most while the service can't answer.
         """
-        return self._call(api.get_instance(instance_id, token, fields), attempts)
+        call = api.get_instance(instance_id, token, fields)
+        del token  # A traceback may be printed with all local variables.
+        return self._call(call, attempts)
 
     def get_instance_snapshot(
         self, instance_id: str, snapshot_id: str, *, attempts: int = MAX_ATTEMPTS
@@ -142,7 +144,9 @@ class DswHook(BaseHook):
         self, instance_id: str, *, token: str | None = None, fields: str | None = None, attempts: int = MAX_ATTEMPTS
     ) -> dict[str, Any]:
         """As :meth:`get_instance`, without blocking the event loop."""
-        return await self._acall(api.get_instance(instance_id, token, fields), attempts)
+        call = api.get_instance(instance_id, token, fields)
+        del token
+        return await self._acall(call, attempts)
 
     async def aget_instance_snapshot(
         self, instance_id: str, snapshot_id: str, *, attempts: int = MAX_ATTEMPTS
@@ -183,6 +187,7 @@ class DswHook(BaseHook):
             total = answer.get("TotalCount")
             if not answer[name] or (isinstance(total, int) and seen >= total):
                 return
+            del answer
 
     def start_instance(self, instance_id: str) -> dict[str, Any]:
         """
@@ -241,7 +246,9 @@ class DswHook(BaseHook):
 
         :param body: CreateInstance's fields, under the API's names.
         """
-        return self._call(api.create_instance(body))
+        call = api.create_instance(body)
+        del body
+        return self._call(call)
 
     def delete_instance(self, instance_id: str) -> dict[str, Any]:
         """
@@ -328,6 +335,7 @@ class DswHook(BaseHook):
         :raises ValueError: if one of these is malformed; nothing is sent then.
         """
         call = api.any_operation(action, method, path, query, body)
+        del query, body
         return self._call(call, 1 if call.request.changes else MAX_ATTEMPTS)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -362,9 +370,10 @@ class DswHook(BaseHook):
     ) -> dict[str, Any]:
         try:
             return self._call_and_retry(call, attempts, is_page, time_limit)
-        except BaseException:
+        except BaseException as error:
             # Whoever catches it, a task's timeout as a rule, does not expect an open connection.
             self._sender.pool.close()
+            forget_locals(error)
             raise
 
     def _call_and_retry(self, call: api.ApiCall, attempts: int, is_page: bool, time_limit: float) -> dict[str, Any]:
@@ -389,6 +398,13 @@ class DswHook(BaseHook):
         return retrying(attempt)
 
     async def _acall(self, call: api.ApiCall, attempts: int = MAX_ATTEMPTS) -> dict[str, Any]:
+        try:
+            return await self._acall_and_retry(call, attempts)
+        except BaseException as error:
+            forget_locals(error)
+            raise
+
+    async def _acall_and_retry(self, call: api.ApiCall, attempts: int) -> dict[str, Any]:
         began = time.monotonic()
         async with self:
             sender = self._senders[asyncio.get_running_loop()].sender

@@ -33,7 +33,7 @@ from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
 from airflow_provider_dsw.polling import as_final_error, as_wait_error
-from airflow_provider_dsw.secrets import MAX_TEXT, word_in
+from airflow_provider_dsw.secrets import MAX_TEXT, forget_locals, word_in
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
 from airflow_provider_dsw.waits.progress import (
     Baseline,
@@ -123,6 +123,13 @@ class DswGetInstanceOperator(DswTaskMixin, BaseOperator):
             can't work: a retry would find the same.
         """
         self._validate_arguments()
+        try:
+            return self._get_details(context)
+        except BaseException as error:
+            forget_locals(error)
+            raise
+
+    def _get_details(self, context: Context) -> dict[str, Any]:
         try:
             answer = self.hook.get_instance(self.instance_id)
         except (DswInstanceNotFoundError, DswAccessDeniedError) as error:

@@ -16,7 +16,7 @@ from airflow_provider_dsw.exceptions import (
     DswWaitArgumentError,
 )
 from airflow_provider_dsw.mixins import DswWaitMixin
-from airflow_provider_dsw.secrets import word_in
+from airflow_provider_dsw.secrets import forget_locals, word_in
 from airflow_provider_dsw.task_end import TaskTry, write_note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
 from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, has_failed, has_nothing_to_stop, is_starting
@@ -90,6 +90,7 @@ class StopOnKillMixin(DswWaitMixin):
                 elif self._is_responsible:
                     self.log.info("DSW instance %s is left alone: a retry of the task will resume.", self.instance_id)
             self._end_try()
+            forget_locals(error)
             raise
         self._end_try()
 

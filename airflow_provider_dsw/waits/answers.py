@@ -22,6 +22,10 @@ class PollResult(NamedTuple):
     region: str | None = None
     requested_at: float = 0.0
 
+    def __repr__(self) -> str:
+        # A traceback may be printed with all local variables, and an answer holds secrets.
+        return f"{type(self).__name__}(requested_at={self.requested_at})"
+
 
 def status_in(answer: Mapping[str, Any]) -> str | None:
     """

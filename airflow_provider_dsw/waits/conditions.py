@@ -67,6 +67,10 @@ class Verdict(NamedTuple):
     has_evidence: bool = True
     remark: str = ""
 
+    def __repr__(self) -> str:
+        # Without the payload, as a poll's result.
+        return f"{type(self).__name__}({self.outcome})"
+
     @property
     def is_of_snapshot(self) -> bool:
         """Whether a snapshot has decided."""

@@ -104,6 +104,7 @@ SECRET_BODIES = [
     {"Labels": [{"Key": "db-password", "Value": PASSWORD}]},
     {"Labels": [{"Key": "API_KEY", "Value": PASSWORD}]},
     {"EnvironmentVariables": {"A": PASSWORD}},
+    {"Whatever": [{"dbPassword": PASSWORD}]},
     {"Datasets": [{"Uri": f"https://user:{PASSWORD}@bucket.example/a"}]},
 ]
 
@@ -124,7 +125,7 @@ def test_a_label_that_only_speaks_of_a_token_is_shown() -> None:
     assert redact_body({"Labels": labels}) == {"Labels": labels}
 
 
-@pytest.mark.parametrize("given", SECRET_BODIES[:4], ids=str)
+@pytest.mark.parametrize("given", SECRET_BODIES[:5], ids=str)
 def test_a_refusal_does_not_echo_what_is_secret_of_the_body(
     given: dict[str, Any], dsw_default: DswEmulator, no_pauses: None
 ) -> None:
