@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -11,6 +11,24 @@ from airflow_provider_dsw.emulator import DswEmulator
 
 ID = "dsw-abc"
 Make = Callable[..., Any]
+
+
+class Change(NamedTuple):
+    """
+    A change that an operator requests.
+
+    :param operator: its class.
+    :param arguments: of the operator.
+    :param status: the instance's first.
+    :param action: what requests the change.
+    :param look: what shows that it was performed.
+    """
+
+    operator: type
+    arguments: dict[str, Any]
+    status: str
+    action: str
+    look: str = "GetInstance"
 
 
 @pytest.fixture(params=[False, True], ids=["worker", "deferred"])

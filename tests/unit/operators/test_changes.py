@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -29,23 +28,18 @@ from airflow_provider_dsw.operators.dsw import (
 )
 from airflow_provider_dsw.version_compat import AirflowFailException
 from tests.support.task_runs import context, run
+from tests.unit.operators.conftest import ID, Make
 
-ID = "dsw-abc"
 IMAGE = "registry.example.com/team/model:2"
 SAVED = {"snapshot_name": "model-2", "image_url": IMAGE}
-Make = Callable[..., Any]
 
 
-@pytest.fixture(params=[False, True], ids=["worker", "deferred"])
-def make(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: None) -> Make:
-    """Make an operator that waits in this way."""
-    dsw_default.start_timeline = ["Creating", "Starting", "Running"]
-    dsw_default.stop_timeline = ["Stopping", "Stopped"]
-    dsw_default.snapshot_timeline = ["Committing", "Pushing", "Saved"]
+@pytest.fixture
+def make(make: Make) -> Make:
+    """As elsewhere; what a snapshot needs is given."""
 
     def made(operator: type, **arguments: Any) -> Any:
-        given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "deferrable": request.param, **arguments}
-        return operator(**({**SAVED, **given} if operator is DswCreateSnapshotOperator else given))
+        return make(operator, **({**SAVED, **arguments} if operator is DswCreateSnapshotOperator else arguments))
 
     return made
 

@@ -14,22 +14,15 @@ from airflow_provider_dsw.operators.dsw import (
     DswStopInstanceOperator,
 )
 from tests.support.task_runs import context, run
-from tests.unit.operators.conftest import ID, Make
+from tests.unit.operators.conftest import ID, Change, Make
 
 SNAPSHOT = {"image_url": "registry/a:1", "snapshot_name": "a"}
-# The operator, its arguments, the instance's first status, what asks for it, and what shows that it was performed.
 OPERATORS: list[Any] = [
-    pytest.param(DswStartInstanceOperator, {}, "Stopped", "StartInstance", "GetInstance", id="start"),
-    pytest.param(DswStopInstanceOperator, {}, "Running", "StopInstance", "GetInstance", id="stop"),
+    pytest.param(Change(DswStartInstanceOperator, {}, "Stopped", "StartInstance"), id="start"),
+    pytest.param(Change(DswStopInstanceOperator, {}, "Running", "StopInstance"), id="stop"),
+    pytest.param(Change(DswStopInstanceOperator, {"save_image": True}, "Running", "StopInstance"), id="save and stop"),
     pytest.param(
-        DswStopInstanceOperator, {"save_image": True}, "Running", "StopInstance", "GetInstance", id="save and stop"
-    ),
-    pytest.param(
-        DswCreateSnapshotOperator,
-        SNAPSHOT,
-        "Running",
-        "CreateInstanceSnapshot",
-        "ListInstanceSnapshot",
+        Change(DswCreateSnapshotOperator, SNAPSHOT, "Running", "CreateInstanceSnapshot", "ListInstanceSnapshot"),
         id="snapshot",
     ),
 ]
@@ -49,40 +42,25 @@ def generous(dsw_default: DswEmulator) -> None:
 
 
 @pytest.mark.parametrize("lost", LOST)
-@pytest.mark.parametrize(("operator", "arguments", "status", "action", "look"), OPERATORS)
+@pytest.mark.parametrize("change", OPERATORS)
 def test_what_was_performed_is_found_and_not_asked_for_again(
-    make: Make,
-    emulator: DswEmulator,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
-    look: str,
-    lost: dict[str, Any],
+    make: Make, emulator: DswEmulator, change: Change, lost: dict[str, Any]
 ) -> None:
-    emulator.add_instance(ID, status)
-    emulator.fault(action, performed=None if "truncate" in lost else True, **lost)
+    emulator.add_instance(ID, change.status)
+    emulator.fault(change.action, performed=None if "truncate" in lost else True, **lost)
 
-    assert run(make(operator, **arguments))["InstanceId"] == ID
-    assert len(emulator.calls(action)) == 1
+    assert run(make(change.operator, **change.arguments))["InstanceId"] == ID
+    assert len(emulator.calls(change.action)) == 1
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action", "look"), OPERATORS)
-def test_also_if_it_is_shown_late(
-    make: Make,
-    emulator: DswEmulator,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
-    look: str,
-) -> None:
-    emulator.add_instance(ID, status)
+@pytest.mark.parametrize("change", OPERATORS)
+def test_also_if_it_is_shown_late(make: Make, emulator: DswEmulator, change: Change) -> None:
+    emulator.add_instance(ID, change.status)
     emulator.stale_reads = emulator.late_lists = 2
-    emulator.fault(action, drop=True, performed=True)
+    emulator.fault(change.action, drop=True, performed=True)
 
-    assert run(make(operator, **arguments))["InstanceId"] == ID
-    assert len(emulator.calls(action)) == 1
+    assert run(make(change.operator, **change.arguments))["InstanceId"] == ID
+    assert len(emulator.calls(change.action)) == 1
 
 
 @pytest.mark.parametrize("late_lists", [3, 6])
@@ -99,89 +77,63 @@ def test_a_snapshot_that_the_instance_shows_before_the_list_is_not_made_twice(
     assert len(emulator.calls("CreateInstanceSnapshot")) == 1
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action", "look"), OPERATORS)
+@pytest.mark.parametrize("change", OPERATORS)
 def test_what_was_not_performed_is_asked_for_again_after_a_look(
-    make: Make,
-    emulator: DswEmulator,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
-    look: str,
+    make: Make, emulator: DswEmulator, change: Change
 ) -> None:
-    emulator.add_instance(ID, status)
-    emulator.fault(action, status=503, code="ServiceUnavailable")
+    emulator.add_instance(ID, change.status)
+    emulator.fault(change.action, status=503, code="ServiceUnavailable")
 
-    run(make(operator, **arguments))
+    run(make(change.operator, **change.arguments))
 
     actions = [request.action for request in emulator.requests]
-    first = actions.index(action)
-    second = actions.index(action, first + 1)
-    assert actions[first + 1 : second].count(look) == 3
-    assert actions.count(action) == 2
+    first = actions.index(change.action)
+    second = actions.index(change.action, first + 1)
+    assert actions[first + 1 : second].count(change.look) == 3
+    assert actions.count(change.action) == 2
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action", "look"), OPERATORS)
-def test_where_nobody_can_look_nothing_is_repeated(
-    make: Make,
-    emulator: DswEmulator,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
-    look: str,
-) -> None:
-    emulator.add_instance(ID, status)
-    emulator.fault(action, drop=True, performed=True)
+@pytest.mark.parametrize("change", OPERATORS)
+def test_where_nobody_can_look_nothing_is_repeated(make: Make, emulator: DswEmulator, change: Change) -> None:
+    emulator.add_instance(ID, change.status)
+    emulator.fault(change.action, drop=True, performed=True)
 
     def fail_from_now_on(request: Request) -> None:
-        if request.action == action:
-            emulator.fault(look, times=None, status=503)
+        if request.action == change.action:
+            emulator.fault(change.look, times=None, status=503)
 
     emulator.on_request = fail_from_now_on
 
-    with pytest.raises(DswTransientError, match=action):
-        run(make(operator, **arguments))
-    assert len(emulator.calls(action)) == 1
+    with pytest.raises(DswTransientError, match=change.action):
+        run(make(change.operator, **change.arguments))
+    assert len(emulator.calls(change.action)) == 1
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action", "look"), OPERATORS)
+@pytest.mark.parametrize("change", OPERATORS)
 def test_a_service_that_never_performs_it_is_asked_only_so_often(
-    make: Make,
-    emulator: DswEmulator,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
-    look: str,
+    make: Make, emulator: DswEmulator, change: Change
 ) -> None:
-    emulator.add_instance(ID, status)
-    emulator.fault(action, times=None, status=503)
+    emulator.add_instance(ID, change.status)
+    emulator.fault(change.action, times=None, status=503)
 
-    with pytest.raises(DswTransientError, match=action):
-        run(make(operator, **arguments))
-    assert len(emulator.calls(action)) == 3
+    with pytest.raises(DswTransientError, match=change.action):
+        run(make(change.operator, **change.arguments))
+    assert len(emulator.calls(change.action)) == 3
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action", "look"), OPERATORS)
+@pytest.mark.parametrize("change", OPERATORS)
 def test_a_retry_that_is_refused_for_what_an_earlier_try_brought_about_finds_it(
-    make: Make,
-    emulator: DswEmulator,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
-    look: str,
+    make: Make, emulator: DswEmulator, change: Change
 ) -> None:
     """The earlier try was killed, and the state from before it is still read."""
-    emulator.add_instance(ID, status)
+    emulator.add_instance(ID, change.status)
     emulator.concurrent_snapshots, emulator.unique_names = False, True
     emulator.stale_reads = emulator.late_lists = 2
-    run(make(operator, wait_for_completion=False, **arguments))
+    run(make(change.operator, wait_for_completion=False, **change.arguments))
     emulator.set_instance(ID, stale_reads=2)
 
-    assert run(make(operator, **arguments), context(2))["InstanceId"] == ID
-    assert [request.status for request in emulator.calls(action)].count(200) == 1
+    assert run(make(change.operator, **change.arguments), context(2))["InstanceId"] == ID
+    assert [request.status for request in emulator.calls(change.action)].count(200) == 1
 
 
 def test_the_lost_answer_of_a_retry_is_not_taken_for_the_failed_snapshot_before_it(

@@ -26,14 +26,13 @@ from airflow_provider_dsw.operators.dsw import (
 )
 from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
 from tests.support.task_runs import context, run
-from tests.unit.operators.conftest import ID, Make
+from tests.unit.operators.conftest import ID, Change, Make
 
 SNAPSHOT = {"image_url": "registry/a:1"}
-# The operator, its arguments, the instance's first status, and what asks for it.
 OPERATORS: list[Any] = [
-    pytest.param(DswStartInstanceOperator, {}, "Stopped", "StartInstance", id="start"),
-    pytest.param(DswStopInstanceOperator, {}, "Running", "StopInstance", id="stop"),
-    pytest.param(DswCreateSnapshotOperator, SNAPSHOT, "Running", "CreateInstanceSnapshot", id="snapshot"),
+    pytest.param(Change(DswStartInstanceOperator, {}, "Stopped", "StartInstance"), id="start"),
+    pytest.param(Change(DswStopInstanceOperator, {}, "Running", "StopInstance"), id="stop"),
+    pytest.param(Change(DswCreateSnapshotOperator, SNAPSHOT, "Running", "CreateInstanceSnapshot"), id="snapshot"),
 ]
 
 
@@ -41,19 +40,17 @@ def is_retried(error: BaseException) -> bool:
     return not isinstance(error, (AirflowFailException, AirflowSensorTimeout))
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
-def test_a_refusal_is_retried_and_each_try_asks_again(
-    make: Make, emulator: DswEmulator, operator: type, arguments: dict[str, Any], status: str, action: str
-) -> None:
-    emulator.add_instance(ID, status)
-    emulator.fault(action, times=None, status=400, code="NoStock", message="No GPU is left")
+@pytest.mark.parametrize("change", OPERATORS)
+def test_a_refusal_is_retried_and_each_try_asks_again(make: Make, emulator: DswEmulator, change: Change) -> None:
+    emulator.add_instance(ID, change.status)
+    emulator.fault(change.action, times=None, status=400, code="NoStock", message="No GPU is left")
     for try_number in range(1, 7):
         with pytest.raises(DswOperationFailedError, match="No GPU is left") as raised:
-            run(make(operator, **arguments), context(try_number, max_tries=5))
+            run(make(change.operator, **change.arguments), context(try_number, max_tries=5))
         assert is_retried(raised.value)
         assert (raised.value.code, raised.value.message) == ("NoStock", "No GPU is left")
 
-    assert len(emulator.calls(action)) == 6
+    assert len(emulator.calls(change.action)) == 6
 
 
 def test_a_start_that_fails_in_the_queue_is_asked_for_again_by_each_try(make: Make, emulator: DswEmulator) -> None:
@@ -71,7 +68,7 @@ def test_a_start_that_fails_in_the_queue_is_asked_for_again_by_each_try(make: Ma
     assert [request.status for request in emulator.calls("StartInstance")] == [200] * 6
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
+@pytest.mark.parametrize("change", OPERATORS)
 @pytest.mark.parametrize(
     ("fault", "raised"),
     [
@@ -81,59 +78,47 @@ def test_a_start_that_fails_in_the_queue_is_asked_for_again_by_each_try(make: Ma
 )
 @pytest.mark.parametrize("when", ["before", "asking", "waiting"])
 def test_what_a_retry_would_find_again_is_not_retried(
-    make: Make,
-    emulator: DswEmulator,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
-    fault: dict[str, Any],
-    raised: type[DswError],
-    when: str,
+    make: Make, emulator: DswEmulator, change: Change, fault: dict[str, Any], raised: type[DswError], when: str
 ) -> None:
-    emulator.add_instance(ID, status)
+    emulator.add_instance(ID, change.status)
     if when == "waiting":
 
         def fail_from_now_on(request: Request) -> None:
-            if request.action == action:
+            if request.action == change.action:
                 for awaits in ("GetInstance", "GetInstanceSnapshot"):
                     emulator.fault(awaits, times=None, **fault)
 
         emulator.on_request = fail_from_now_on
     else:
-        emulator.fault("GetInstance" if when == "before" else action, times=None, **fault)
+        emulator.fault("GetInstance" if when == "before" else change.action, times=None, **fault)
 
     with pytest.raises(raised) as error:
-        run(make(operator, **arguments))
+        run(make(change.operator, **change.arguments))
 
     assert not is_retried(error.value)
     assert error.value.code == fault["code"]
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
-def test_a_time_limit_is_retried_and_the_retry_resumes(
-    make: Make, emulator: DswEmulator, operator: type, arguments: dict[str, Any], status: str, action: str
-) -> None:
-    emulator.add_instance(ID, status)
+@pytest.mark.parametrize("change", OPERATORS)
+def test_a_time_limit_is_retried_and_the_retry_resumes(make: Make, emulator: DswEmulator, change: Change) -> None:
+    emulator.add_instance(ID, change.status)
     emulator.start_timeline = ["Queuing"]
     emulator.stop_timeline = ["Stopping"]
     emulator.snapshot_timeline = [("Pushing", 60), "Saved"]
     for try_number in (1, 2, 3):
         with pytest.raises(DswTimeoutError, match="a longer timeout") as raised:
-            run(make(operator, timeout=0.15, **arguments), context(try_number, max_tries=3))
+            run(make(change.operator, timeout=0.15, **change.arguments), context(try_number, max_tries=3))
         assert is_retried(raised.value)
 
-    assert len(emulator.calls(action)) == 1
+    assert len(emulator.calls(change.action)) == 1
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
-def test_execution_timeout_keeps_its_own_exception(
-    make: Make, emulator: DswEmulator, operator: type, arguments: dict[str, Any], status: str, action: str
-) -> None:
-    emulator.add_instance(ID, status)
+@pytest.mark.parametrize("change", OPERATORS)
+def test_execution_timeout_keeps_its_own_exception(make: Make, emulator: DswEmulator, change: Change) -> None:
+    emulator.add_instance(ID, change.status)
     emulator.start_timeline, emulator.stop_timeline = ["Queuing"], ["Stopping"]
     emulator.snapshot_timeline = [("Pushing", 60), "Saved"]
-    task = make(operator, execution_timeout=timedelta(seconds=0.3), **arguments)
+    task = make(change.operator, execution_timeout=timedelta(seconds=0.3), **change.arguments)
     if not task.deferrable:
         pytest.skip("Airflow itself ends a task in a worker")
 
@@ -141,35 +126,27 @@ def test_execution_timeout_keeps_its_own_exception(
         run(task)
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
-def test_airflow_s_own_timeout_of_a_silent_triggerer_is_the_same_error(
-    operator: type, arguments: dict[str, Any], status: str, action: str
-) -> None:
-    given = {"task_id": "t", "instance_id": ID, "deferrable": True, "timeout": 60, **arguments}
+@pytest.mark.parametrize("change", OPERATORS)
+def test_airflow_s_own_timeout_of_a_silent_triggerer_is_the_same_error(change: Change) -> None:
+    given = {"task_id": "t", "instance_id": ID, "deferrable": True, "timeout": 60, **change.arguments}
 
     with pytest.raises(DswTimeoutError):
-        operator(**given).resume_execution("__fail__", {"error": "Trigger timeout"}, context())
+        change.operator(**given).resume_execution("__fail__", {"error": "Trigger timeout"}, context())
 
 
 @pytest.mark.parametrize("is_found_made", [False, True])
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
+@pytest.mark.parametrize("change", OPERATORS)
 def test_no_transient_error_ends_the_wait_once_the_request_was_made_or_found_made(
-    make: Make,
-    emulator: DswEmulator,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
-    is_found_made: bool,
+    make: Make, emulator: DswEmulator, change: Change, is_found_made: bool
 ) -> None:
-    emulator.add_instance(ID, status)
+    emulator.add_instance(ID, change.status)
     emulator.start_timeline = ["Creating", *["Starting"] * 9, "Running"]
     emulator.stop_timeline = [*["Stopping"] * 9, "Stopped"]
     emulator.snapshot_timeline = [*["Pushing"] * 9, "Saved"]
-    last_before = action
+    last_before = change.action
     if is_found_made:
-        run(make(operator, wait_for_completion=False, **arguments))
-        last_before = "ListInstanceSnapshot" if operator is DswCreateSnapshotOperator else "GetInstance"
+        run(make(change.operator, wait_for_completion=False, **change.arguments))
+        last_before = "ListInstanceSnapshot" if change.operator is DswCreateSnapshotOperator else "GetInstance"
 
     def fail_from_now_on(request: Request) -> None:
         if request.action == last_before:
@@ -179,37 +156,32 @@ def test_no_transient_error_ends_the_wait_once_the_request_was_made_or_found_mad
 
     emulator.on_request = fail_from_now_on
 
-    assert run(make(operator, **arguments), context(2))["Status"] in ("Running", "Stopped", "Saved")
-    assert len(emulator.calls(action)) == 1
+    assert run(make(change.operator, **change.arguments), context(2))["Status"] in ("Running", "Stopped", "Saved")
+    assert len(emulator.calls(change.action)) == 1
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
-def test_a_transient_error_before_the_request_is_retried(
-    make: Make, emulator: DswEmulator, operator: type, arguments: dict[str, Any], status: str, action: str
-) -> None:
-    emulator.add_instance(ID, status)
+@pytest.mark.parametrize("change", OPERATORS)
+def test_a_transient_error_before_the_request_is_retried(make: Make, emulator: DswEmulator, change: Change) -> None:
+    emulator.add_instance(ID, change.status)
     emulator.fault("GetInstance", times=None, status=503)
 
     with pytest.raises(DswTransientError) as raised:
-        run(make(operator, **arguments))
+        run(make(change.operator, **change.arguments))
 
     assert is_retried(raised.value)
-    assert emulator.calls(action) == []
+    assert emulator.calls(change.action) == []
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
+@pytest.mark.parametrize("change", OPERATORS)
 def test_a_connection_that_lacks_a_field_is_retried(
     make: Make,
     monkeypatch: pytest.MonkeyPatch,
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
+    change: Change,
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", '{"conn_type": "dsw"}')
 
     with pytest.raises(DswConnectionError) as raised:
-        run(make(operator, **arguments))
+        run(make(change.operator, **change.arguments))
 
     assert is_retried(raised.value)
 
@@ -237,20 +209,17 @@ def test_an_argument_that_renders_to_what_can_t_work_is_not_retried(make: Make, 
     assert emulator.requests == []
 
 
-@pytest.mark.parametrize(("operator", "arguments", "status", "action"), OPERATORS)
+@pytest.mark.parametrize("change", OPERATORS)
 def test_the_log_says_what_was_asked_for_and_under_which_request_id(
     make: Make,
     emulator: DswEmulator,
     capsys: pytest.CaptureFixture[str],
-    operator: type,
-    arguments: dict[str, Any],
-    status: str,
-    action: str,
+    change: Change,
 ) -> None:
-    emulator.add_instance(ID, status)
-    run(make(operator, **arguments))
+    emulator.add_instance(ID, change.status)
+    run(make(change.operator, **change.arguments))
 
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if f"{action} of" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if f"{change.action} of" in line]
     assert ID in line
     assert re.search(r"RequestId: [0-9A-F-]{36}", line)
 
