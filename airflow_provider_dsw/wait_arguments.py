@@ -22,7 +22,7 @@ class _NotGiven(str):
     """A default that is distinguishable from the same word given by the DAG author."""
 
 
-RUNNING = _NotGiven(statuses.RUNNING)
+DEFAULT_TARGET = _NotGiven(statuses.RUNNING)
 
 
 class Argument(NamedTuple):

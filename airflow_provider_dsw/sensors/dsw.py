@@ -25,7 +25,7 @@ from airflow_provider_dsw.version_compat import (
     conf,
     task_state_store,
 )
-from airflow_provider_dsw.wait_arguments import ARGUMENTS, RUNNING, WaitArguments
+from airflow_provider_dsw.wait_arguments import ARGUMENTS, DEFAULT_TARGET, WaitArguments
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
         self,
         *,
         instance_id: str,
-        target_status: str | Collection[str] = RUNNING,
+        target_status: str | Collection[str] = DEFAULT_TARGET,
         wait_for_snapshot: bool = False,
         snapshot_id: str | None = None,
         snapshot_image: str | None = None,

@@ -22,7 +22,7 @@ from airflow_provider_dsw.exceptions import DswError
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.polling import afetch, next_interval
 from airflow_provider_dsw.version_compat import AirflowException
-from airflow_provider_dsw.wait_arguments import RUNNING, WaitArguments, as_json
+from airflow_provider_dsw.wait_arguments import DEFAULT_TARGET, WaitArguments, as_json
 from airflow_provider_dsw.waits.answers import PollResult
 
 MIN_INTERVAL = 1.0
@@ -102,7 +102,7 @@ class DswBaseTrigger(WaitArguments, BaseEventTrigger):
         self,
         *,
         instance_id: str,
-        target_status: str | Collection[str] | None = RUNNING,
+        target_status: str | Collection[str] | None = DEFAULT_TARGET,
         wait_for_snapshot: bool = False,
         snapshot_id: str | None = None,
         snapshot_image: str | None = None,

@@ -31,7 +31,7 @@ from airflow_provider_dsw.version_compat import (
     aset_xcom,
     asset_state_store,
 )
-from airflow_provider_dsw.wait_arguments import ARGUMENTS, RUNNING
+from airflow_provider_dsw.wait_arguments import ARGUMENTS, DEFAULT_TARGET
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.progress import Operation
 
@@ -338,7 +338,7 @@ class DswInstanceEventTrigger(DswBaseTrigger):
         self,
         *,
         instance_id: str,
-        target_status: str | Collection[str] = RUNNING,
+        target_status: str | Collection[str] = DEFAULT_TARGET,
         wait_for_snapshot: bool = False,
         snapshot_image: str | None = None,
         until: str | None = None,
