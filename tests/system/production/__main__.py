@@ -78,7 +78,7 @@ def show_waits(arguments: argparse.Namespace) -> int:
 def show_pipelines(number: int) -> int:
     """Print what becomes of pipelines, each on an instance of its own, whatever happens to each of their steps."""
     failed, started = False, time.monotonic()
-    with bed.running("pipelines-table", watchers=0) as running, ThreadPoolExecutor(4) as threads:
+    with bed.running("pipelines-table", watchers=1) as running, ThreadPoolExecutor(4) as threads:
         print(f"{'':42}{'runs':>9}{'wrong':>9}{'instances':>11}", flush=True)
         rounds = []
         for _ in range(number):
