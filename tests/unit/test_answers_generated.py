@@ -92,7 +92,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 # Without HTTP
 
 
-@examples(40, 500)
+@examples(40, 300)
 def test_a_poll_means_something_whatever_the_answer(number: int) -> None:
     conditions = (
         StatusCondition(ID),
@@ -134,7 +134,7 @@ def test_a_poll_means_something_whatever_the_answer(number: int) -> None:
     check()
 
 
-@examples(25, 300)
+@examples(25, 200)
 def test_details_and_links_can_be_stored_whatever_the_answer(number: int) -> None:
     urls = st.one_of(
         stranger.values,
@@ -181,7 +181,7 @@ CALLS = (
 )
 
 
-@examples(40, 500)
+@examples(40, 300)
 def test_an_error_is_one_line_whatever_the_answer(number: int) -> None:
     refusal = ("Code", "Message", "RequestId", "code", "message", "requestId", "Success", "HttpStatusCode")
     lists = ("InstanceId", "SnapshotId", "Instances", "Snapshots", "Events", "Lifecycle")
@@ -324,7 +324,7 @@ def run(task: Any, of_task: Any) -> Iterator[tuple[str, Any]]:
             return
 
 
-@examples(2, 12)
+@examples(2, 5)
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.usefixtures("no_pauses")
@@ -379,7 +379,7 @@ def test_the_connection_test_says_nothing_of_a_stranger_as_it_came(number: int, 
     check()
 
 
-@examples(2, 12)
+@examples(2, 5)
 def test_the_details_that_a_task_gets_can_be_stored(number: int, dsw_default: DswEmulator, log: Log) -> None:
     @settings(quickly, max_examples=number)
     @given(fields=stranger.objects(*DOCUMENTED_FIELDS))
