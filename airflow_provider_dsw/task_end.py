@@ -13,9 +13,8 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk.bases.xcom import BaseXCom
 
@@ -47,8 +46,7 @@ _NOT_ENDED_BY_PERSON = ("running", "deferred", "up_for_retry")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TaskTry:
+class TaskTry(NamedTuple):
     """
     One try of a task, as far as its end depends on it.
 

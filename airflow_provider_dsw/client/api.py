@@ -8,9 +8,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import did_you_mean
@@ -23,8 +23,7 @@ PAGE_SIZE = 100
 Check = Callable[[dict[str, Any]], str | None]
 
 
-@dataclass(frozen=True)
-class ApiCall:
+class ApiCall(NamedTuple):
     """
     One call.
 
@@ -45,7 +44,7 @@ class ApiCall:
     def page(self, number: int, size: int) -> ApiCall:
         """Return the call of one page of a list, from 1 on."""
         query = {**self.request.query, "PageSize": str(size), "PageNumber": str(number)}
-        return replace(self, request=replace(self.request, query=query))
+        return self._replace(request=replace(self.request, query=query))
 
 
 def smaller_page(size: int) -> int:
@@ -162,7 +161,7 @@ def create_instance_snapshot(
 
 def create_instance(body: Mapping[str, Any]) -> ApiCall:
     call = any_operation("CreateInstance", "POST", _INSTANCES, None, validation.body("body", body))
-    return replace(call, check=_holds_instance_id)
+    return call._replace(check=_holds_instance_id)
 
 
 def delete_instance(instance_id: str) -> ApiCall:

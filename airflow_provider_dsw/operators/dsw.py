@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +205,7 @@ class DswStopInstanceOperator(DswStatusOperator):
     def _finish(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
         """As the base's, unless an earlier try requested a save whose failure was never read."""
         # Only the snapshot is still to be told from an older one.
-        baseline = replace(self._baseline_of_earlier_try(context, instance), status=None, modified=None)
+        baseline = self._baseline_of_earlier_try(context, instance)._replace(status=None, modified=None)
         operation = self._operation(baseline)
         own_snapshot = operation.own_snapshot(instance)
         if own_snapshot is None or is_saved(own_snapshot):

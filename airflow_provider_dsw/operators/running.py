@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +72,10 @@ class DswRunningOperator(DswStatusOperator):
 
     def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
         operation = super()._operation(baseline, reversible=reversible)
-        return replace(operation, submitted_at=self._submitted_at, has_timer=self._has_timer)
+        return operation._replace(submitted_at=self._submitted_at, has_timer=self._has_timer)
 
     def _resumed_wait(self, context: Context, instance: Mapping[str, Any]) -> Wait:
-        baseline = replace(Baseline.of(instance), left=True)
+        baseline = Baseline.of(instance)._replace(left=True)
         if self._is_later_try and (self.stop_on_kill or not self._is_retry):
             # What ended an earlier try may undo its request: stop_on_kill, or the person who cleared it.
             return self._target_wait(self._operation(baseline), ends_at_reversal=True)

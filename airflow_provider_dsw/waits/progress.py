@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_dsw.waits.answers import PollResult, newest_snapshot, status_in, text_in, time_in
 from airflow_provider_dsw.waits.conditions import Outcome, Problem, StatusCondition, Verdict, Wait, WaitCondition
@@ -53,8 +53,7 @@ class Progress(Enum):
     NEEDS_REQUEST = "needs a request"
 
 
-@dataclass(frozen=True)
-class Baseline:
+class Baseline(NamedTuple):
     """
     The state of an instance before a request: what was true then is never the request's outcome.
 
@@ -127,11 +126,11 @@ class Baseline:
         :param instance: GetInstance's answer.
         """
         if _known_status(instance) != self.status:
-            return self if self.left or self.is_stale(instance) else replace(self, left=True)
+            return self if self.left or self.is_stale(instance) else self._replace(left=True)
         modified = _iso_time(instance, "GmtModifiedTime")
         if self.left or not self.is_before(instance) or modified == self.again:
             return self
-        return replace(self, again=modified, time_moves=self.again is not None)
+        return self._replace(again=modified, time_moves=self.again is not None)
 
     def is_before(self, instance: Mapping[str, Any]) -> bool:
         """
@@ -146,8 +145,7 @@ class Baseline:
         return time_in({"modified": self.modified}, "modified"), time_in(instance, "GmtModifiedTime")
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """
     What an operator's wait has to know beyond a sensor's: its outcome is that of a request.
 
@@ -172,7 +170,7 @@ class Operation:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain types, for a trigger's arguments."""
-        return asdict(self)
+        return {**self._asdict(), "baseline": self.baseline._asdict()}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Operation:
@@ -189,7 +187,7 @@ class Operation:
         if self.reversible and status in _REVERSALS and status != self.baseline.status:
             return self
         baseline = self.baseline.after(instance)
-        return self if baseline is self.baseline else replace(self, baseline=baseline)
+        return self if baseline is self.baseline else self._replace(baseline=baseline)
 
     def is_refined_by(self, other: Operation) -> bool:
         """
@@ -198,7 +196,7 @@ class Operation:
         :param other: what was kept of an operation.
         """
         since = {name: getattr(other.baseline, name) for name in ("left", "again", "time_moves")}
-        return other == replace(self, baseline=replace(self.baseline, **since))
+        return other == self._replace(baseline=self.baseline._replace(**since))
 
     def is_reversed(self, instance: Mapping[str, Any]) -> bool:
         """

@@ -36,6 +36,9 @@ PUBLIC = {
     "airflow.triggers.base",
 }
 
+# Named like private ones, but documented by Python: os._exit, and what a named tuple has.
+DOCUMENTED = {"_exit", "_asdict", "_replace"}
+
 
 @dataclass(frozen=True)
 class Use:
@@ -171,7 +174,7 @@ def foreign_private_names() -> Iterator[str]:
         name = node.attr if isinstance(node, ast.Attribute) else None
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "setattr", "hasattr"):
             name = getattr(node.args[1], "value", None)
-        if isinstance(name, str) and is_private(name) and name not in own and name != "_exit":
+        if isinstance(name, str) and is_private(name) and name not in {*own, *DOCUMENTED}:
             yield name
 
 
