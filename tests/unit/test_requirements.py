@@ -14,8 +14,8 @@ import airflow_provider_dsw
 from tests.support.distribution import PROJECT
 
 PACKAGE = Path(airflow_provider_dsw.__file__).parent
-# wtforms: only where Airflow has it; cryptography: the extra "emulator"; psutil: Airflow's own, where the command starts
-# that as a whole.
+# wtforms: only where Airflow has it; cryptography: the extra "emulator"; psutil: Airflow's own, for the command that
+# starts it as a whole.
 NOT_ASKED_FOR = {"airflow_provider_dsw", "wtforms", "cryptography", "psutil"}
 
 

@@ -94,7 +94,7 @@ def test_pytest_itself_shows_none(service: DswEmulator) -> None:
     with pytest.raises(DswError) as raised:
         CALLS["shared"](DswHook())
 
-    shown = str(raised.getrepr(showlocals=True, style="long", truncate_locals=False, truncate_args=False))
+    shown = str(raised.getrepr(showlocals=True, style="long", truncate_locals=False))
 
     assert "call       = ApiCall" in shown
     assert "HTTP 400" in shown
