@@ -19,6 +19,7 @@ import pytest
 
 from airflow_provider_dsw.emulator.cli import __main__ as cli
 from airflow_provider_dsw.emulator.cli import in_airflow
+from tests.support.processes import left_after
 
 COMMAND = [sys.executable, "-m", "airflow_provider_dsw.emulator.cli", "run"]
 DAG = """
@@ -347,7 +348,7 @@ def test_a_signal_ends_all_that_was_started_and_leaves_nothing(
 
         assert (command.returncode, errors) == (128 + number, "")
         assert f"Stopped by {number.name}." in output
-        assert psutil.wait_procs(started, timeout=PATIENCE)[1] == []
+        assert left_after(PATIENCE, started) == []
     assert left_behind(tmp_path) == []
 
 
@@ -358,4 +359,4 @@ def test_airflow_does_not_outlive_a_command_that_is_killed(dag_file: Path, envir
 
         command.kill()
 
-        assert psutil.wait_procs(started, timeout=PATIENCE)[1] == []
+        assert left_after(PATIENCE, started) == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,7 +22,7 @@ import pytest
 from airflow_provider_dsw.emulator.cli import __main__ as cli
 from airflow_provider_dsw.emulator.cli.standalone import example_dags
 from tests.docs.readme import block
-from tests.support.processes import HOST, free_port, sweep
+from tests.support.processes import HOST, free_port, left_after, sweep
 from tests.support.until import LIMIT, wait_until
 
 COMMAND = [
@@ -47,6 +49,12 @@ class Client:
         return f"/dags/{dag_id}/dagRuns/by-hand"
 
 
+def encrypted_columns(database: Path) -> set[tuple[int, int]]:
+    """Whether the connections' passwords and extras are encrypted."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return set(connection.execute("SELECT is_encrypted, is_extra_encrypted FROM connection"))
+
+
 @pytest.mark.slow
 def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path) -> None:
     port = free_port()
@@ -71,6 +79,9 @@ def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path) -> None:
             wait_until(lambda: airflow.get(task)["state"] == "deferred")
             assert airflow.get(f"{task}/links")["extra_links"]["JupyterLab"]
 
+            # What would show a secret is stored by one key that all of Airflow's processes have.
+            assert encrypted_columns(next(tmp_path.glob("*/airflow.db"))) == {(1, 1)}
+
             watched = "/dags/dsw_on_new_snapshot/dagRuns"
             wait_until(lambda: "success" in [found["state"] for found in airflow.get(watched)["dag_runs"]])
 
@@ -84,7 +95,7 @@ def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path) -> None:
             left = [path.name for path in tmp_path.iterdir()]
             sweep(tmp_path)
     assert left == []
-    assert not [member for member in started if member.is_running()]
+    assert left_after(LIMIT, started) == []
 
 
 def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -51,6 +52,27 @@ def _works_in(process: Process, directory: Path) -> bool:
         return False  # gone, or a zombie
 
 
+def left_after(seconds: float, processes: Iterable[Process]) -> list[Process]:
+    """
+    Return those of some processes that still run after so many seconds, or none as soon as all have ended.
+
+    One that nobody has reaped has ended: what psutil waits for, its disappearance, never comes in a container whose
+    first process reaps no orphans.
+    """
+    end = time.monotonic() + seconds
+    running = list(processes)
+    while (running := [process for process in running if not _has_ended(process)]) and time.monotonic() < end:
+        time.sleep(0.05)
+    return running
+
+
+def _has_ended(process: Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def send(processes: Iterable[Process], number: signal.Signals) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -81,7 +103,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     killed = suspend(process.pid)
     send(killed, signal.SIGKILL)
     process.wait()
-    psutil.wait_procs(killed, timeout=10)
+    left_after(10, killed)
 
 
 def end(processes: Iterable[subprocess.Popen[bytes]], number: signal.Signals = signal.SIGTERM) -> None:
@@ -91,8 +113,7 @@ def end(processes: Iterable[subprocess.Popen[bytes]], number: signal.Signals = s
     send(families, signal.SIGCONT)
     for process in started:
         process.send_signal(number)
-    _, alive = psutil.wait_procs(families, timeout=10)
-    send(alive, signal.SIGKILL)
+    send(left_after(10, families), signal.SIGKILL)
     for process in started:
         process.wait()
 
@@ -101,7 +122,7 @@ def sweep(directory: Path) -> None:
     """Kill what works in a directory, until nothing does."""
     while left := working_in(directory):
         send(left, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=10)
+        left_after(10, left)
 
 
 @contextlib.contextmanager

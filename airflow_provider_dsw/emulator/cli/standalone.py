@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib.metadata
 import json
@@ -15,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw.emulator.cli.airflow_home import (
     airflow_problem,
@@ -29,6 +30,9 @@ from airflow_provider_dsw.emulator.cli.console import changes, fail, request_lin
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
 from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.server import HOST
+
+if TYPE_CHECKING:
+    import psutil  # type: ignore[import-untyped]
 
 PATIENCE = 300.0  # seconds for Airflow to be ready
 GRACE = 10.0  # seconds that Airflow has to end by itself
@@ -102,6 +106,8 @@ class StandaloneAirflow:
         with collected_signals() as received, temporary_home("standalone") as home:
             for dag_file in self.dag_files:
                 shutil.copy(dag_file, home / "dags")
+            # Else each of Airflow's processes that finds none writes one, and another may read the half of it.
+            (home / "airflow.cfg").touch()
             say(f"Airflow {airflow_version()} is starting in a temporary home: about 30 seconds.")
             try:
                 problem = self._start(home, received) or self._follow(home, received)
@@ -149,6 +155,7 @@ class StandaloneAirflow:
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{execution_port}/execution/",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -245,7 +252,7 @@ class StandaloneAirflow:
     def _stop(self) -> None:
         if not self._processes:
             return
-        import psutil  # type: ignore[import-untyped]  # comes with Airflow
+        import psutil  # comes with Airflow
 
         members = []
         for process in self._processes.values():
@@ -254,12 +261,24 @@ class StandaloneAirflow:
                 members += [eldest, *eldest.children(recursive=True)]
         for process in self._processes.values():
             process.terminate()
-        _, alive = psutil.wait_procs(members, timeout=GRACE)
-        for member in alive:
+        end = time.monotonic() + GRACE
+        while time.monotonic() < end and any(map(_is_running, members)):
+            time.sleep(0.05)
+        for member in members:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         for process in self._processes.values():
             process.wait()
+
+
+def _is_running(process: psutil.Process) -> bool:
+    """Whether a process has not ended; one that nobody has reaped, as in many containers, has."""
+    import psutil
+
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _free_ports(count: int) -> list[int]:
