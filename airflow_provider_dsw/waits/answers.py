@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from datetime import MAXYEAR, UTC, datetime
 from typing import Any, NamedTuple
+
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 
 class PollResult(NamedTuple):
@@ -104,3 +108,33 @@ def created_at(snapshot: Mapping[str, Any]) -> datetime:
 def recency(snapshot: Mapping[str, Any]) -> tuple[datetime, bool]:
     """Return what the newest snapshot has most of; of a snapshot and its twin, it is the one with a status."""
     return created_at(snapshot), status_in(snapshot) is not None
+
+
+# What is kept of an answer lies in Airflow's database: no text of the service's, but what tells one from another.
+
+
+def storable_status(instance: Mapping[str, Any]) -> str | None:
+    """
+    Return the status that an answer gives, one that is not known here as its fingerprint; None where it gives none.
+
+    :param instance: GetInstance's answer.
+    """
+    status = status_in(instance)
+    return status if status is None or status in INSTANCE_STATUSES else fingerprint(status)
+
+
+def storable_time(answer: Mapping[str, Any], name: str) -> str | None:
+    """
+    Return a time that an answer gives, in ISO 8601 and UTC, of a length that makes texts compare as times do.
+
+    :param answer: an instance or a snapshot, as the service sent it.
+    :param name: the field, e.g. ``GmtCreateTime``.
+    :return: None where the time can't be read.
+    """
+    moment = time_in(answer, name)
+    return None if moment is None else moment.isoformat(timespec="microseconds")
+
+
+def fingerprint(*texts: str | None) -> str:
+    """Return what tells these texts from others: a short hash, whatever their length."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:10]

@@ -6,15 +6,22 @@ Pure functions of the service's answers, as in :mod:`~airflow_provider_dsw.waits
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
-from airflow_provider_dsw.waits.answers import PollResult, newest_snapshot, status_in, text_in, time_in
+from airflow_provider_dsw.waits.answers import (
+    PollResult,
+    fingerprint,
+    newest_snapshot,
+    status_in,
+    storable_status,
+    storable_time,
+    text_in,
+    time_in,
+)
 from airflow_provider_dsw.waits.conditions import Outcome, Problem, StatusCondition, Verdict, Wait, WaitCondition
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, RUNNING, STOPPED, default_failure_statuses
 
@@ -86,11 +93,11 @@ class Baseline(NamedTuple):
         """
         snapshot = newest_snapshot(instance, before=before)
         return cls(
-            status=_known_status(instance),
-            modified=_iso_time(instance, "GmtModifiedTime"),
+            status=storable_status(instance),
+            modified=storable_time(instance, "GmtModifiedTime"),
             reason=_reason_fingerprint(instance),
             snapshot=None if snapshot is None else _snapshot_fingerprint(snapshot),
-            snapshot_created=_iso_time(snapshot or {}, "GmtCreateTime"),
+            snapshot_created=storable_time(snapshot or {}, "GmtCreateTime"),
         )
 
     def is_stale(self, instance: Mapping[str, Any]) -> bool:
@@ -100,7 +107,7 @@ class Baseline(NamedTuple):
         :param instance: GetInstance's answer.
         """
         before, now = self._times(instance)
-        is_same = _known_status(instance) == self.status
+        is_same = storable_status(instance) == self.status
         if before is not None and now is not None and now < before:
             return True
         if before is None or now is None or self.time_moves:
@@ -109,7 +116,7 @@ class Baseline(NamedTuple):
             # All of it may have happened within one second.
             return is_same and _reason_fingerprint(instance) in (self.reason, None)
         # A later time with the same status has to be read twice: it may be one that always moves.
-        return is_same and not self.left and _iso_time(instance, "GmtModifiedTime") != self.again
+        return is_same and not self.left and storable_time(instance, "GmtModifiedTime") != self.again
 
     def is_left(self, instance: Mapping[str, Any]) -> bool:
         """
@@ -117,7 +124,7 @@ class Baseline(NamedTuple):
 
         :param instance: GetInstance's answer, one that is not stale.
         """
-        return self.left or (self.is_before(instance) and _known_status(instance) != self.status)
+        return self.left or (self.is_before(instance) and storable_status(instance) != self.status)
 
     def after(self, instance: Mapping[str, Any]) -> Baseline:
         """
@@ -125,9 +132,9 @@ class Baseline(NamedTuple):
 
         :param instance: GetInstance's answer.
         """
-        if _known_status(instance) != self.status:
+        if storable_status(instance) != self.status:
             return self if self.left or self.is_stale(instance) else self._replace(left=True)
-        modified = _iso_time(instance, "GmtModifiedTime")
+        modified = storable_time(instance, "GmtModifiedTime")
         if self.left or not self.is_before(instance) or modified == self.again:
             return self
         return self._replace(again=modified, time_moves=self.again is not None)
@@ -511,28 +518,11 @@ def _is_evidence_on(snapshot: Mapping[str, Any] | None, instance: Mapping[str, A
     return instance.get("Status") != "SaveFailed" or (snapshot or {}).get("Status") not in (*_BEING_PUSHED, None)
 
 
-# What is kept of an answer lies in Airflow's database: no text of the service's, but what tells one from another.
-
-
-def _known_status(instance: Mapping[str, Any]) -> str | None:
-    status = status_in(instance)
-    return status if status is None or status in INSTANCE_STATUSES else _fingerprint(status)
-
-
-def _iso_time(answer: Mapping[str, Any], name: str) -> str | None:
-    moment = time_in(answer, name)
-    return None if moment is None else moment.isoformat()
-
-
 def _reason_fingerprint(instance: Mapping[str, Any]) -> str | None:
     reason = text_in(instance, "ReasonCode"), text_in(instance, "ReasonMessage")
-    return _fingerprint(*reason) if any(reason) else None
+    return fingerprint(*reason) if any(reason) else None
 
 
 def _snapshot_fingerprint(snapshot: Mapping[str, Any]) -> str:
     # Without ImageId: whether a snapshot has it from the beginning is documented nowhere.
-    return _fingerprint(*(text_in(snapshot, name) for name in ("GmtCreateTime", "ImageName", "ImageUrl")))
-
-
-def _fingerprint(*texts: str | None) -> str:
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:10]
+    return fingerprint(*(text_in(snapshot, name) for name in ("GmtCreateTime", "ImageName", "ImageUrl")))

@@ -6,13 +6,19 @@ What a watcher has to remember between two looks is small and JSON: Airflow keep
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
-from airflow_provider_dsw.waits.answers import PollResult, shows_snapshots, status_in, time_in
+from airflow_provider_dsw.waits.answers import (
+    PollResult,
+    fingerprint,
+    shows_snapshots,
+    status_in,
+    storable_status,
+    storable_time,
+    text_in,
+)
 from airflow_provider_dsw.waits.conditions import (
     Outcome,
     SnapshotCondition,
@@ -21,7 +27,6 @@ from airflow_provider_dsw.waits.conditions import (
     WaitCondition,
     evaluate_snapshot,
 )
-from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 LastSeen = dict[str, Any]
 _Key = list[str | None]
@@ -70,10 +75,10 @@ def _expression_transitions(
 def _status_transitions(
     condition: StatusCondition, found: PollResult, last_seen: LastSeen | None
 ) -> tuple[LastSeen | None, list[Verdict]]:
-    status = status_in(found.instance or {})
+    status = storable_status(found.instance or {})
     if status is None:
         return last_seen, []
-    seen = {"status": status if status in INSTANCE_STATUSES else _hash(status), "since": _since(found)}
+    seen = {"status": status, "since": _since(found)}
     if last_seen is None:
         return seen, []
     if seen["status"] == last_seen.get("status") or _is_behind(seen, last_seen):
@@ -83,7 +88,7 @@ def _status_transitions(
 
 
 def _since(found: PollResult) -> str | None:
-    return _iso(time_in(found.instance or {}, "GmtModifiedTime"))
+    return storable_time(found.instance or {}, "GmtModifiedTime")
 
 
 def _is_behind(seen: LastSeen, last_seen: LastSeen) -> bool:
@@ -144,14 +149,9 @@ def _without_twins(snapshots: Iterable[Mapping[str, Any]]) -> list[tuple[_Key, M
 
 
 def _key(snapshot: Mapping[str, Any]) -> _Key:
-    """Return what a snapshot is known by: its names, of whatever length, as short hashes, and when it was created."""
-    names = [name if isinstance(name := snapshot.get(field), str) and name else None for field in _NAMES]
-    hashes = [name and _hash(name) for name in names]
-    return [*hashes, _iso(time_in(snapshot, "GmtCreateTime"))]
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:10]
+    """Return what a snapshot is known by: its names, of whatever length, as fingerprints, and when it was created."""
+    names = [text_in(snapshot, field) for field in _NAMES]
+    return [*(name and fingerprint(name) for name in names), storable_time(snapshot, "GmtCreateTime")]
 
 
 def _same(one: _Key, other: _Key) -> bool:
@@ -213,8 +213,4 @@ def _parts(key: _Key) -> tuple[list[str | None], str | None]:
 
 def _finish(snapshot: Mapping[str, Any]) -> str:
     """When a finished snapshot was finished, as far as it says so; a snapshot does not change after that."""
-    return _iso(time_in(snapshot, "GmtModifiedTime") or time_in(snapshot, "GmtCreateTime")) or ""
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="microseconds")
+    return storable_time(snapshot, "GmtModifiedTime") or storable_time(snapshot, "GmtCreateTime") or ""
