@@ -15,8 +15,13 @@ from airflow_provider_dsw.emulator.server import DswEmulator
 
 
 def airflow_version() -> str | None:
+    return installed_version("apache-airflow")
+
+
+def installed_version(distribution: str) -> str | None:
+    """The version of a distribution that is installed here; None where it is not."""
     with suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version("apache-airflow")
+        return importlib.metadata.version(distribution)
     return None
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 
 from airflow_provider_dsw.emulator.record import Request
 
@@ -16,6 +17,7 @@ _COLOURS = {
     **dict.fromkeys(("failed", "Failed", "SaveFailed"), _RED),
     "deferred": _MAGENTA,
 }
+LOG_LINES = 15
 _COLOURED = re.compile(rf"\b({'|'.join(_COLOURS)})\b")
 
 
@@ -34,6 +36,24 @@ def say_now(text: str) -> None:
 def fail(text: str) -> int:
     print(f"dsw-emulator: {text}", file=sys.stderr, flush=True)
     return 1
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+
+
+class RequestLines:
+    """Shows requests: a poll that finds what the one before it found says nothing new."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str | None, str] = {}
+
+    def show(self, request: Request) -> None:
+        line = request_line(request)
+        if self._shown.get(request.instance_id) != line:
+            self._shown[request.instance_id] = line
+            say_now(line)
 
 
 def request_line(request: Request) -> str:

@@ -24,13 +24,12 @@ from airflow_provider_dsw.emulator.cli.airflow_home import (
     environment,
     temporary_home,
 )
-from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
+from airflow_provider_dsw.emulator.cli.console import RequestLines, changes, fail, say, say_now, tail
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
 from airflow_provider_dsw.emulator.record import Request
 
 GRACE = 3.0  # seconds that Airflow has to end by itself
 WIDTH = 100  # characters of a value that are shown
-LOG_LINES = 15
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 UNDEFINED = re.compile(r"conn_id `([^`]+)` isn't defined")  # what Airflow says of a connection that there is not
 
@@ -63,7 +62,7 @@ class DagRun:
         self._asked: set[str] = set()
         self._unknown: set[str] = set()
         self._undefined: set[str] = set()
-        self._shown: dict[str | None, str] = {}
+        self._lines = RequestLines()
         self._requests: Counter[str] = Counter()
         self._started: set[str] = set()
         self._problem: str | None = None
@@ -139,12 +138,8 @@ class DagRun:
             self._asked.add(request.instance_id)
         else:
             self._asked.update(name for name in self.emulator.statuses() if "/" not in name)
-        # A poll that finds what the one before it found is only counted.
         self._requests[request.action or request.method] += 1
-        line = request_line(request)
-        if self._shown.get(request.instance_id) != line:
-            self._shown[request.instance_id] = line
-            say_now(line)
+        self._lines.show(request)
 
     def _show_event(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "problem":
@@ -170,8 +165,8 @@ class DagRun:
         if self._problem is not None:
             return fail(f"{self.dag_file}: {self._problem}")
         if self._state is None:
-            tail = "" if self.verbose else "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
-            return fail(f"Airflow ended before the DAG run did. Its last lines:\n{tail}".strip())
+            last_lines = "" if self.verbose else tail(log)
+            return fail(f"Airflow ended before the DAG run did. Its last lines:\n{last_lines}".strip())
         requests = ", ".join(f"{count} {action}" for action, count in self._requests.items())
         say(f"The DAG run is over: {self._state}. Requests: {requests or 'none'}.")
         missing = self._unknown - {name for name, status in self.emulator.statuses().items() if status}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib.metadata
 import json
 import secrets
 import shutil
@@ -24,11 +23,11 @@ from airflow_provider_dsw.emulator.cli.airflow_home import (
     collected_signals,
     dag_file_problem,
     environment,
+    installed_version,
     temporary_home,
 )
-from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
+from airflow_provider_dsw.emulator.cli.console import RequestLines, changes, fail, say, say_now, tail
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
-from airflow_provider_dsw.emulator.record import Request
 from airflow_provider_dsw.emulator.server import HOST
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 300.0  # seconds for Airflow to be ready
 GRACE = 10.0  # seconds that Airflow has to end by itself
-LOG_LINES = 15
 # In a process of its own: with SQLite, the API's event loop itself waits for the lock of a transaction that a task's
 # call to the same process is about to end.
 EXECUTION_API = "execution-api"
@@ -56,14 +54,7 @@ def example_dags() -> list[Path]:
     package = Path(__file__).parents[2]
     folders = (package / "example_dags", package.parent / "example_dags")
     found = next((sorted(folder.glob("*.py")) for folder in folders if folder.is_dir()), [])
-    return [dag_file for dag_file in found if dag_file.stem not in NEEDED or _is_installed(NEEDED[dag_file.stem])]
-
-
-def _is_installed(distribution: str) -> bool:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        importlib.metadata.version(distribution)
-        return True
-    return False
+    return [dag_file for dag_file in found if dag_file.stem not in NEEDED or installed_version(NEEDED[dag_file.stem])]
 
 
 class StandaloneAirflow:
@@ -85,7 +76,6 @@ class StandaloneAirflow:
         self.port = port
         self.url = f"http://{HOST}:{port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._shown: dict[str | None, str] = {}
 
     def problem(self) -> str | None:
         """What is wrong that can be known before Airflow starts; None where nothing is."""
@@ -140,9 +130,8 @@ class StandaloneAirflow:
             if problem := self._ended(home):
                 return problem
             if time.monotonic() > end:
-                return f"Airflow was not ready within {PATIENCE:.0f} s. The scheduler's last lines:\n" + _tail(
-                    home, "scheduler"
-                )
+                last_lines = tail(_log(home, "scheduler"))
+                return f"Airflow was not ready within {PATIENCE:.0f} s. The scheduler's last lines:\n{last_lines}"
             time.sleep(0.3)
         return None
 
@@ -174,7 +163,7 @@ class StandaloneAirflow:
     ) -> subprocess.Popen[bytes]:
         if name == EXECUTION_API:
             env = {**env, "AIRFLOW__API__PORT": env["DSW_EMULATOR_EXECUTION_PORT"]}
-        with (home / f"{name}.log").open("wb") as log:
+        with _log(home, name).open("wb") as log:
             self._processes[name] = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", module, *arguments],
                 cwd=home,
@@ -207,14 +196,14 @@ class StandaloneAirflow:
         """What to say of a part of Airflow that has ended; None while all run."""
         for name, process in self._processes.items():
             if process.poll() is not None:
-                return f"Airflow's {name} has ended. Its last lines:\n{_tail(home, name)}"
+                return f"Airflow's {name} has ended. Its last lines:\n{tail(_log(home, name))}"
         return None
 
     def _follow(self, home: Path, received: Sequence[int]) -> str | None:
         """Show what happens until a signal comes or a part of Airflow ends; return what went wrong."""
         if not received:
             say(self._introduction())
-        self.emulator.on_request = self._show_request
+        self.emulator.on_request = RequestLines().show
         before = self.emulator.statuses()
         problem = None
         while not received and not problem:
@@ -241,13 +230,6 @@ class StandaloneAirflow:
                 "",
             ]
         )
-
-    def _show_request(self, request: Request) -> None:
-        # A poll that finds what the one before it found says nothing new.
-        line = request_line(request)
-        if self._shown.get(request.instance_id) != line:
-            self._shown[request.instance_id] = line
-            say_now(line)
 
     def _stop(self) -> None:
         if not self._processes:
@@ -289,5 +271,5 @@ def _free_ports(count: int) -> list[int]:
         return [listener.getsockname()[1] for listener in listeners]
 
 
-def _tail(home: Path, name: str) -> str:
-    return "\n".join((home / f"{name}.log").read_text(errors="replace").splitlines()[-LOG_LINES:])
+def _log(home: Path, name: str) -> Path:
+    return home / f"{name}.log"
