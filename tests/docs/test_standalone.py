@@ -116,6 +116,21 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.Capture
     assert "nothing.py: no such file" in capsys.readouterr().err
 
 
+def test_two_files_of_one_name_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One would replace the other in the folder that Airflow loads."""
+    paths = [tmp_path / folder / "my_dag.py" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.touch()
+
+    with socket.socket() as taken:  # so that Airflow does not start, if nobody looks at the names
+        taken.bind((HOST, 0))
+        taken.listen()
+        assert cli.main(["standalone", *map(str, paths), "--ui-port", str(taken.getsockname()[1])]) == 1
+
+    assert f"{paths[0]} and {paths[1]} have the same name" in capsys.readouterr().err
+
+
 def test_an_example_that_needs_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = {dag_file.stem for dag_file in example_dags()}
 

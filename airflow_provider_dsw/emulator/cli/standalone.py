@@ -79,8 +79,22 @@ class StandaloneAirflow:
 
     def problem(self) -> str | None:
         """What is wrong that can be known before Airflow starts; None where nothing is."""
-        problems = [*map(dag_file_problem, self.dag_files), airflow_problem(), self._port_problem()]
+        problems = [
+            *map(dag_file_problem, self.dag_files),
+            self._name_problem(),
+            airflow_problem(),
+            self._port_problem(),
+        ]
         return next(filter(None, problems), None)
+
+    def _name_problem(self) -> str | None:
+        """What is wrong with the names of the DAG files, which all go into one folder; None where nothing is."""
+        by_name: dict[str, Path] = {}
+        for dag_file in self.dag_files:
+            other = by_name.setdefault(dag_file.name, dag_file)
+            if other.resolve() != dag_file.resolve():
+                return f"{other} and {dag_file} have the same name, and Airflow loads both from one folder; rename one"
+        return None
 
     def _port_problem(self) -> str | None:
         with socket.socket() as listener:
