@@ -44,6 +44,7 @@ _THROTTLED = r"Throttling|SignatureNonceUsed"
 _SERVER_ERROR = r"Internal|ServiceUnavailable|ServerBusy"
 _NO_SUCH_API = r"Invalid(?:Action|Api|Version|Product)|UnsupportedHTTPMethod|UnsupportedOperation"
 _NOT_FOUND = r"(?i)NotFound|NotExist"
+_TAKEN = r"(?i)exist|duplicat|conflict"
 
 # What to look at first, by the beginning of the Code.
 _ADVICE = {
@@ -226,6 +227,11 @@ def from_look_up_exception(conn_id: str, error: BaseException) -> Failure:
 def lacks_permission(error: DswAccessDeniedError) -> bool:
     """Return whether the credentials are good and only a permission is missing."""
     return error.code is not None and not error.code.startswith(tuple(_ADVICE))
+
+
+def says_taken(error: DswError) -> bool:
+    """Return whether a refusal may mean that a name or an image URL is taken."""
+    return re.search(_TAKEN, f"{error.code} {error.message}") is not None
 
 
 def says_expired(outcome: object) -> bool:

@@ -59,8 +59,6 @@ __all__ = [
     "DswStopInstanceOperator",
 ]
 
-_IS_TAKEN = re.compile(r"exist|duplicat|conflict", re.IGNORECASE)
-"""How a service says that a name is taken: which words this one uses is not documented."""
 MAX_NAME_WORDS = 40
 """How much of the names of DAG and task is in the name of a snapshot, in characters."""
 
@@ -401,7 +399,9 @@ class DswCreateSnapshotOperator(DswBaseOperator):
 
 def _with_remedies(refusal: DswOperationFailedError) -> DswOperationFailedError:
     """Return a refused snapshot's error, with what helps if a retry would meet the same name or image again."""
-    if not _IS_TAKEN.search(f"{refusal.code} {refusal.message}"):
+    from airflow_provider_dsw.client.failures import says_taken
+
+    if not says_taken(refusal):
         return refusal
     return DswOperationFailedError(
         f"{refusal} If the snapshot's name or image is taken, set overwrite=True, or leave snapshot_name out, so that "

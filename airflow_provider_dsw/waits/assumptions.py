@@ -41,6 +41,9 @@ ASSUMPTIONS = (
     "on the way; so does any other 4xx that has no Message either, in the API's own spelling.",
     "Some products throttle with HTTP 400, so a Code that begins with Throttling counts more than the status.",
     "A header x-acs-retry-after means that the same request may work later, whatever the status.",
+    "Permissions are looked at only once the credentials were found good, so who lacks one has a good key.",
+    "A refusal whose Code or Message holds 'exist', 'duplicat' or 'conflict' may mean that the name or the image URL "
+    "of a snapshot is taken: in which words the service says so is documented nowhere.",
     "SignatureNonceUsed comes from a replay by the network; a new request has a new nonce.",
     # Links
     "The PAI console shows a workspace at ``CONSOLE_URL``, on both of Alibaba Cloud's sites; where it shows a DSW "
