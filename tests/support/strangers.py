@@ -28,6 +28,8 @@ FORMS: tuple[Callable[[str], str], ...] = (
 WORDS: tuple[str, ...] = (
     "Running",
     "Bad",
+    "InvalidParameter",
+    "Authorization",
     "token:",
     "\n",
     "\r\nERROR forged",
@@ -99,8 +101,7 @@ class Stranger:
 
     def leaked(self, *texts: object) -> list[str]:
         """Return which secrets are shown, in whatever form."""
-        forms = {form(secret) for secret in self._secrets for form in FORMS}
-        return [form for form in forms for text in texts if form in str(text)]
+        return leaked(self._secrets, *texts)
 
     def assert_line(self, text: str, longest: int = LONGEST_LINE) -> None:
         """A line of a log or an error: one line, of limited length, and without secrets."""
@@ -125,6 +126,12 @@ class Stranger:
                     self.assert_line(value, 500)
                 else:
                     assert len(repr(value)) < 100
+
+
+def leaked(secrets: Iterable[str], *texts: object) -> list[str]:
+    """In which forms these texts show secrets."""
+    forms = {form(secret) for secret in secrets for form in FORMS}
+    return [form for form in forms for text in texts if form in str(text)]
 
 
 def strings(value: Any) -> Iterator[str]:

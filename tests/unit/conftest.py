@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.clock import Clock
@@ -25,6 +26,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     clock.install(monkeypatch)
     return clock
+
+
+@pytest.fixture
+def links_written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The URLs of the links that tasks keep in Airflow's database, which is not there."""
+    written: list[str] = []
+    monkeypatch.setattr(BaseXCom, "set", lambda key, url, **row: written.append(url))
+    return written
 
 
 @pytest.fixture

@@ -298,13 +298,10 @@ def json_of(said: Mapping[str, Any]) -> bytes:
 def run(task: Any, of_task: Any) -> Iterator[tuple[str, Any]]:
     """Run a task, deferred or not, and return all that Airflow would keep of it."""
     try:
-        result = task.execute(of_task)
-        while True:
-            yield "stored", result
-            yield "stored", dict(task.pushed_links)
-            for extra in (of_task["outlet_events"][outlet].extra for outlet in task.outlets):
-                yield "stored", extra
-            return
+        yield "stored", task.execute(of_task)
+        for extra in (of_task["outlet_events"][outlet].extra for outlet in task.outlets):
+            yield "stored", extra
+        return
     except TaskDeferred as deferred:
         waits: Any = deferred
     except AirflowException as error:
@@ -329,7 +326,13 @@ def run(task: Any, of_task: Any) -> Iterator[tuple[str, Any]]:
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.usefixtures("no_pauses")
 def test_a_task_shows_and_stores_nothing_of_a_stranger_as_it_came(
-    name: str, deferrable: bool, number: int, dsw_default: DswEmulator, log: Log, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    deferrable: bool,
+    number: int,
+    dsw_default: DswEmulator,
+    links_written: list[str],
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("airflow_provider_dsw.operators.base.CONFIRM_PAUSE", 0.0)
 
@@ -357,6 +360,7 @@ def test_a_task_shows_and_stores_nothing_of_a_stranger_as_it_came(
                 stranger.assert_error(found)
             else:
                 stranger.assert_stored(found)
+        stranger.assert_stored(links_written)
         for line in log.lines:
             stranger.assert_line(line)
 
