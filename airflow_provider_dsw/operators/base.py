@@ -31,7 +31,7 @@ from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
 from airflow_provider_dsw.polling import as_wait_error, next_interval, xcom_value
 from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, write_note
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
-from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Operation
+from airflow_provider_dsw.waits.operations import SUBMIT_ATTEMPTS, Operation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -27,13 +27,10 @@ from airflow_provider_dsw.operators.status import NextStep
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import time_in
 from airflow_provider_dsw.waits.conditions import Wait
-from airflow_provider_dsw.waits.progress import (
-    Baseline,
-    condition_for_target,
-    is_being_deleted,
-    needs_stop_before_deletion,
-    with_label,
-)
+from airflow_provider_dsw.waits.labels import with_label
+from airflow_provider_dsw.waits.operation_waits import condition_for_target
+from airflow_provider_dsw.waits.operations import Baseline
+from airflow_provider_dsw.waits.progress import is_being_deleted, needs_stop_before_deletion
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

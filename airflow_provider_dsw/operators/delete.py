@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw.exceptions import DswInstanceNotFoundError, DswOperationFailedError
 from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
+from airflow_provider_dsw.waits.answers import newer_answer
 from airflow_provider_dsw.waits.conditions import Wait
+from airflow_provider_dsw.waits.operation_waits import condition_for_deletion, condition_for_stop_before_deletion
+from airflow_provider_dsw.waits.operations import Baseline
 from airflow_provider_dsw.waits.progress import (
-    Baseline,
     blocks_deletion,
-    condition_for_deletion,
-    condition_for_stop_before_deletion,
     is_being_deleted,
     is_deletable,
     is_stopping,
     is_transitional,
     needs_stop_before_deletion,
-    newer_answer,
 )
 
 if TYPE_CHECKING:

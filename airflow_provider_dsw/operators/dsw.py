@@ -34,17 +34,9 @@ from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
 from airflow_provider_dsw.polling import as_final_error, as_wait_error
 from airflow_provider_dsw.secrets import MAX_TEXT, forget_locals, word_in
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
-from airflow_provider_dsw.waits.progress import (
-    Baseline,
-    Operation,
-    Progress,
-    find_by_label,
-    has_failed,
-    is_being_pushed,
-    is_saved,
-    shows_new_snapshot,
-    with_label,
-)
+from airflow_provider_dsw.waits.labels import find_by_label, with_label
+from airflow_provider_dsw.waits.operations import Baseline, Operation, shows_new_snapshot
+from airflow_provider_dsw.waits.progress import Progress, has_failed, is_being_pushed, is_saved
 from airflow_provider_dsw.waits.statuses import STOPPED
 
 if TYPE_CHECKING:

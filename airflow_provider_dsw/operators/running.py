@@ -22,8 +22,9 @@ from airflow_provider_dsw.mixins import argument_errors
 from airflow_provider_dsw.operators.base import CONFIRM_PAUSE
 from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.secrets import word_in
+from airflow_provider_dsw.waits.answers import shutdown_timer
 from airflow_provider_dsw.waits.conditions import Wait
-from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, Operation, shutdown_timer
+from airflow_provider_dsw.waits.operations import SUBMIT_ATTEMPTS, Baseline, Operation
 from airflow_provider_dsw.waits.statuses import RUNNING
 
 if TYPE_CHECKING:

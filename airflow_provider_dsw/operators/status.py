@@ -17,19 +17,16 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.operators.base import DswBaseOperator
 from airflow_provider_dsw.polling import as_wait_error, raise_for_outcome
 from airflow_provider_dsw.secrets import word_in
-from airflow_provider_dsw.waits.answers import PollResult, status_in
+from airflow_provider_dsw.waits.answers import PollResult, newer_answer, status_in
 from airflow_provider_dsw.waits.conditions import Wait
+from airflow_provider_dsw.waits.operation_waits import condition_for_end_of, condition_for_target
+from airflow_provider_dsw.waits.operations import Baseline, Operation
 from airflow_provider_dsw.waits.progress import (
-    Baseline,
-    Operation,
     Progress,
-    condition_for_end_of,
-    condition_for_target,
     is_being_deleted,
     is_reversible,
     is_transitional,
     may_be_final,
-    newer_answer,
     progress,
 )
 

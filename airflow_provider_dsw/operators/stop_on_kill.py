@@ -19,7 +19,8 @@ from airflow_provider_dsw.mixins import DswWaitMixin
 from airflow_provider_dsw.secrets import forget_locals, word_in
 from airflow_provider_dsw.task_end import TaskTry, write_note
 from airflow_provider_dsw.version_compat import CALLS_ON_KILL, TaskDeferred
-from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, Baseline, has_failed, has_nothing_to_stop, is_starting
+from airflow_provider_dsw.waits.operations import SUBMIT_ATTEMPTS, Baseline, has_nothing_to_stop
+from airflow_provider_dsw.waits.progress import has_failed, is_starting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -33,7 +33,7 @@ from airflow_provider_dsw.version_compat import (
 )
 from airflow_provider_dsw.wait_arguments import ARGUMENTS, DEFAULT_TARGET
 from airflow_provider_dsw.waits.conditions import Wait
-from airflow_provider_dsw.waits.progress import Operation
+from airflow_provider_dsw.waits.operations import Operation
 
 SCHEDULER_GRACE = 10.0
 """
@@ -66,7 +66,7 @@ class DswInstanceTrigger(TaskQueueMixin, DswBaseTrigger):
     :param last_status: the status that was logged last.
     :param links: the links that the task's page shows already.
     :param operation: the operation whose outcome is waited for, as
-        :meth:`~airflow_provider_dsw.waits.progress.Operation.as_json` gives it.
+        :meth:`~airflow_provider_dsw.waits.operations.Operation.as_json` gives it.
     :param stop_on_kill: stop the instance when a person ends the deferred task (Airflow 3.3+).
     :param wait_id: with ``stop_on_kill``, what :func:`~airflow_provider_dsw.task_end.new_wait_id` returned.
     """

@@ -9,7 +9,7 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.task_end import amay_stop_instance
-from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS, has_nothing_to_stop
+from airflow_provider_dsw.waits.operations import SUBMIT_ATTEMPTS, has_nothing_to_stop
 
 if TYPE_CHECKING:
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger

@@ -110,6 +110,25 @@ def recency(snapshot: Mapping[str, Any]) -> tuple[datetime, bool]:
     return created_at(snapshot), status_in(snapshot) is not None
 
 
+def newer_answer(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return which of two answers of GetInstance shows the later state; the second if that is unknown."""
+    first, second = time_in(one, "GmtModifiedTime"), time_in(other, "GmtModifiedTime")
+    return one if first is not None and second is not None and second < first else other
+
+
+def shutdown_timer(instance: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """
+    Return the shutdown timer that an instance has; None if it has none, or one that is over.
+
+    :param instance: GetInstance's answer.
+    """
+    timer = instance.get("InstanceShutdownTimer")
+    if not isinstance(timer, Mapping) or not (timer.get("DueTime") or timer.get("RemainingTimeInMs")):
+        return None
+    remaining = timer.get("RemainingTimeInMs")
+    return None if isinstance(remaining, (int, float)) and remaining <= 0 else timer
+
+
 # What is kept of an answer lies in Airflow's database: no text of the service's, but what tells one from another.
 
 

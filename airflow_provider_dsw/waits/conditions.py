@@ -28,7 +28,7 @@ from airflow_provider_dsw.waits.answers import (
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, SNAPSHOT_STATUSES, default_failure_statuses
 
 if TYPE_CHECKING:
-    from airflow_provider_dsw.waits.progress import Operation
+    from airflow_provider_dsw.waits.operations import Operation
 
 
 class Outcome(Enum):

@@ -19,7 +19,8 @@ from airflow_provider_dsw.polling import raise_for_outcome
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.conditions import StatusCondition, Wait, evaluate
-from airflow_provider_dsw.waits.progress import Baseline, with_label
+from airflow_provider_dsw.waits.labels import with_label
+from airflow_provider_dsw.waits.operations import Baseline
 from airflow_provider_dsw.waits.transitions import detect_transitions
 from tests.support import task_runs
 from tests.support.strangers import BAD

@@ -32,7 +32,7 @@ from airflow_provider_dsw.polling import PollLog, event_from_error, xcom_value
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.base import DswBaseTrigger
 from airflow_provider_dsw.version_compat import AirflowException, TaskDeferred
-from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.answers import PollResult, shutdown_timer
 from airflow_provider_dsw.waits.conditions import (
     ExpressionCondition,
     Outcome,
@@ -41,7 +41,8 @@ from airflow_provider_dsw.waits.conditions import (
     StatusCondition,
     Wait,
 )
-from airflow_provider_dsw.waits.progress import Baseline, Operation, progress, shutdown_timer
+from airflow_provider_dsw.waits.operations import Baseline, Operation
+from airflow_provider_dsw.waits.progress import progress
 from airflow_provider_dsw.waits.transitions import detect_transitions
 from tests.support import task_runs
 from tests.support.strangers import LONGEST_WORD, Stranger, parsed

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_dsw.waits.progress import SUBMIT_ATTEMPTS
+from airflow_provider_dsw.waits.operations import SUBMIT_ATTEMPTS
 from tests.system.live.real_airflow import PATIENCE, Run, wait_until
 from tests.system.production.bed import WORKER, Bed
 from tests.system.production.created import Plan

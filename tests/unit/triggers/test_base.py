@@ -17,7 +17,7 @@ from airflow_provider_dsw.triggers import base
 from airflow_provider_dsw.triggers.base import Poll, RegisteredReader
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.waits.answers import PollResult
-from airflow_provider_dsw.waits.progress import Baseline, Operation
+from airflow_provider_dsw.waits.operations import Baseline, Operation
 from tests.support import task_runs
 from tests.support.clock import Clock
 from tests.support.modes import ID
