@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from functools import cache
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
-# Whose sleeps and looks at the clock decide how long a wait takes.
-MODULES = (
-    "airflow.sdk.bases.sensor",
-    "airflow_provider_dsw.sensors.dsw",
-    "airflow_provider_dsw.triggers.deferred_wait",
-    "airflow_provider_dsw.triggers.dsw",
-    "airflow_provider_dsw.mixins",
-    "tests.support.modes",
-)
+import airflow_provider_dsw
+
+# The rest of the package has nothing to do with how long a wait takes.
+OTHER_ROOMS = ("client", "hooks", "emulator", "links", "waits")
+# How tasks are run, beside the package's own modules.
+AROUND = ("airflow.sdk.bases.sensor", "tests.support.modes")
+
+
+@cache
+def modules_that_use(used: ModuleType) -> tuple[str, ...]:
+    """
+    Return the modules whose sleeps and looks at the clock decide how long a wait takes.
+
+    :param used: ``time`` or ``asyncio``.
+    """
+    found = [*AROUND]
+    for each in pkgutil.walk_packages(airflow_provider_dsw.__path__, "airflow_provider_dsw."):
+        if each.name.split(".")[1] not in OTHER_ROOMS:
+            found.append(each.name)
+    return tuple(name for name in found if used in vars(importlib.import_module(name)).values())
 
 
 class Clock:
@@ -54,14 +68,18 @@ class Clock:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         shown = SimpleNamespace(time=self.time, monotonic=self.time, sleep=self.sleep)
-        for module in MODULES:
+        for module in modules_that_use(time):
             monkeypatch.setattr(f"{module}.time", shown)
-        for module in ("airflow.sdk.bases.sensor", "tests.support.modes"):
+        for module in AROUND:
             monkeypatch.setattr(f"{module}.timezone", SimpleNamespace(utcnow=self.utcnow))
+        for module in modules_that_use(asyncio):
+            monkeypatch.setattr(f"{module}.asyncio", self.event_loop())
+
+    def event_loop(self) -> SimpleNamespace:
+        """Return what stands in for ``asyncio``."""
         in_loop = SimpleNamespace(**{name: getattr(asyncio, name) for name in asyncio.__all__})
         in_loop.sleep = self.asleep
-        for module in ("airflow_provider_dsw.triggers.base", "airflow_provider_dsw.triggers.dsw"):
-            monkeypatch.setattr(f"{module}.asyncio", in_loop)
+        return in_loop
 
 
 class LoopClock(Clock):

@@ -21,22 +21,6 @@ from airflow_provider_dsw.emulator.service import Service
 from airflow_provider_dsw.emulator.signature import SignedRequest
 from tests.support.clock import Clock
 
-# Whose time is the test's, beside the modules of tests.support.clock.
-MODULES = (
-    "airflow_provider_dsw.operators.base",
-    "airflow_provider_dsw.operators.create",
-    "airflow_provider_dsw.operators.stop_on_kill",
-    "airflow_provider_dsw.operators.running",
-    "airflow_provider_dsw.operators.status",
-    "airflow_provider_dsw.polling",
-    "airflow_provider_dsw.triggers.watcher",
-)
-EVENT_LOOPS = (
-    "airflow_provider_dsw.triggers.base",
-    "airflow_provider_dsw.triggers.dsw",
-    "airflow_provider_dsw.triggers.watcher",
-)
-
 
 class TaskClock(Clock):
     """The time of tasks and triggers, with which that of the service goes."""
@@ -69,15 +53,10 @@ class TaskClock(Clock):
             finally:
                 self._timeouts.remove(entry)
 
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().install(monkeypatch)
-        shown = SimpleNamespace(time=self.time, monotonic=self.time, sleep=self.sleep)
-        for module in MODULES:
-            monkeypatch.setattr(f"{module}.time", shown)
-        in_loop = SimpleNamespace(**{name: getattr(asyncio, name) for name in asyncio.__all__})
-        in_loop.sleep, in_loop.timeout = self.asleep, self.timeout
-        for module in EVENT_LOOPS:
-            monkeypatch.setattr(f"{module}.asyncio", in_loop)
+    def event_loop(self) -> SimpleNamespace:
+        in_loop = super().event_loop()
+        in_loop.timeout = self.timeout
+        return in_loop
 
 
 class CountingService(Service):
