@@ -88,6 +88,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         Secret values are masked in the rendered fields that Airflow stores: give them as templates. Templated.
     :param delete_on_failure: when the last try fails, delete what this task instance has created, after its events
         were logged.
+    :param multiple_outputs: push each of the details as a separate XCom, too.
 
     The further parameters are those of :class:`~airflow_provider_dsw.operators.running.DswRunningOperator`, and of
     :class:`~airflow_provider_dsw.operators.base.DswBaseOperator`.

@@ -58,6 +58,9 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
         ``Arrearge``; for ``Saved`` and snapshots also ``SaveFailed``). Templated.
     :param dsw_conn_id: id of a connection of type ``dsw``. Templated.
     :param region: region id in place of the connection's own. Templated.
+    :param deferrable: wait in the triggerer, without a worker. None: ``[operators] default_deferrable``.
+    :param start_from_trigger: from Airflow 3.3 on, hand the wait to the triggerer without a worker before; elsewhere,
+        and if a template needs a worker, as ``deferrable``.
     :raises ValueError: where the DAG is parsed, on an empty or malformed id, an unknown status, a datetime
         without a time zone, an expression that is not JMESPath, or two of ``target_status``, ``snapshot_…`` and
         ``until``.

@@ -28,11 +28,9 @@ def modules_that_use(used: ModuleType) -> tuple[str, ...]:
 
     :param used: ``time`` or ``asyncio``.
     """
-    found = [*AROUND]
-    for each in pkgutil.walk_packages(airflow_provider_dsw.__path__, "airflow_provider_dsw."):
-        if each.name.split(".")[1] not in OTHER_ROOMS:
-            found.append(each.name)
-    return tuple(name for name in found if used in vars(importlib.import_module(name)).values())
+    package = pkgutil.walk_packages(airflow_provider_dsw.__path__, "airflow_provider_dsw.")
+    names = [*AROUND, *(each.name for each in package if each.name.split(".")[1] not in OTHER_ROOMS)]
+    return tuple(name for name in names if used in vars(importlib.import_module(name)).values())
 
 
 class Clock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -45,6 +45,7 @@ from airflow_provider_dsw.waits.operations import Baseline, Operation
 from airflow_provider_dsw.waits.progress import progress
 from airflow_provider_dsw.waits.transitions import detect_transitions
 from tests.support import task_runs
+from tests.support.arguments import arguments_of_class
 from tests.support.strangers import LONGEST_WORD, Stranger, parsed
 
 ID, SNAPSHOT = "dsw-abc", "snp-abc"
@@ -93,17 +94,18 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 # Without HTTP
 
 
+CONDITIONS = (
+    StatusCondition(ID),
+    SnapshotCondition(ID, snapshot_image="registry/a:1"),
+    SnapshotCondition(ID),
+    SnapshotByIdCondition(ID, snapshot_id=SNAPSHOT),
+    ExpressionCondition(ID, until="Labels[?Key=='a'] || contains(ReasonMessage, 'a') || max_by(Tags, &a) > `1`"),
+    ExpressionCondition(ID, until="sort(keys(@)) && join('', Labels) && sum(Datasets) && to_number(Status)"),
+)
+
+
 @examples(40, 300)
 def test_a_poll_means_something_whatever_the_answer(number: int) -> None:
-    conditions = (
-        StatusCondition(ID),
-        SnapshotCondition(ID, snapshot_image="registry/a:1"),
-        SnapshotCondition(ID),
-        SnapshotByIdCondition(ID, snapshot_id=SNAPSHOT),
-        ExpressionCondition(ID, until="Labels[?Key=='a'] || contains(ReasonMessage, 'a') || max_by(Tags, &a) > `1`"),
-        ExpressionCondition(ID, until="sort(keys(@)) && join('', Labels) && sum(Datasets) && to_number(Status)"),
-    )
-
     @settings(quickly, max_examples=number)
     @given(before=INSTANCES, after=INSTANCES, snapshot=SNAPSHOTS, saves=st.booleans())
     def check(before: dict[str, Any], after: dict[str, Any], snapshot: dict[str, Any], saves: bool) -> None:
@@ -114,7 +116,7 @@ def test_a_poll_means_something_whatever_the_answer(number: int) -> None:
         for target in ("Running", "Stopped"):
             progress(target, after)
         shutdown_timer(after)
-        for condition in conditions:
+        for condition in CONDITIONS:
             seen = None
             for found in (PollResult(before, snapshot), PollResult(after, snapshot)):
                 seen, entered = detect_transitions(condition, found, seen)
@@ -170,16 +172,23 @@ def test_what_is_secret_of_an_instance_is_shown_on_request_in_a_form_that_can_be
     assert "\0" not in str(details["EnvironmentVariables"]["A"])
 
 
-CALLS = (
-    api.get_instance(ID, None, None),
-    api.get_instance_snapshot(ID, SNAPSHOT),
-    api.list_instances({}),
-    api.list_instance_snapshots(ID),
-    api.create_instance({"a": 1}),
-    api.create_instance_snapshot(ID, "a", "registry/a:1", None, None, None, None),
-    api.get_instance_events(ID, None),
-    api.get_lifecycle(ID, 1),
-)
+# By the function of client/api.py.
+CALLS = {
+    "get_instance": api.get_instance(ID, None, None),
+    "get_instance_snapshot": api.get_instance_snapshot(ID, SNAPSHOT),
+    "list_instances": api.list_instances({}),
+    "list_instance_snapshots": api.list_instance_snapshots(ID),
+    "start_instance": api.start_instance(ID),
+    "stop_instance": api.stop_instance(ID, False),
+    "create_instance": api.create_instance({"a": 1}),
+    "create_instance_snapshot": api.create_instance_snapshot(ID, "a", "registry/a:1", None, None, None, None),
+    "delete_instance": api.delete_instance(ID),
+    "get_instance_events": api.get_instance_events(ID, None),
+    "get_lifecycle": api.get_lifecycle(ID, 1),
+    "create_shutdown_timer": api.create_shutdown_timer(ID, 600),
+    "delete_shutdown_timer": api.delete_shutdown_timer(ID),
+    "any_operation": api.any_operation("GetLifecycle", "GET", f"/api/v2/instances/{ID}/lifecycle", None, None),
+}
 
 
 @examples(40, 300)
@@ -189,7 +198,7 @@ def test_an_error_is_one_line_whatever_the_answer(number: int) -> None:
 
     @settings(quickly, max_examples=number)
     @given(
-        call=st.sampled_from(CALLS),
+        call=st.sampled_from([*CALLS.values()]),
         status=st.sampled_from((200, 400, 403, 404, 409, 429, 500, 503)),
         body=st.one_of(stranger.objects(*refusal), stranger.objects(*lists), stranger.values),
     )
@@ -243,18 +252,20 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
 BODY = {"InstanceName": "a", "EcsSpec": "ecs.g6.large", "ImageUrl": "registry/a:1"}
 IMAGE = "registry.cn-hangzhou.aliyuncs.com/ns/repo:tag"
-TASKS: dict[str, Callable[..., Any]] = {
-    "sensor": lambda **more: DswInstanceSensor(**more),
-    "snapshot": lambda **more: DswInstanceSensor(wait_for_snapshot=True, **more),
-    "one snapshot": lambda **more: DswInstanceSensor(snapshot_id=SNAPSHOT, **more),
-    "until": lambda **more: DswInstanceSensor(until="length(keys(Labels[0])) > `1`", **more),
-    "start": lambda **more: DswStartInstanceOperator(stop_after=600, stop_on_kill=True, **more),
-    "start, at once": lambda **more: DswStartInstanceOperator(wait_for_completion=False, **more),
-    "stop": lambda **more: DswStopInstanceOperator(save_image=True, **more),
-    "save": lambda **more: DswCreateSnapshotOperator(image_url=IMAGE, **more),
-    "save, at once": lambda **more: DswCreateSnapshotOperator(image_url=IMAGE, wait_for_completion=False, **more),
-    "create": lambda instance_id, **more: DswCreateInstanceOperator(body=BODY, **more),
-    "delete": lambda **more: DswDeleteInstanceOperator(**more),
+USUAL_ARGUMENTS: dict[str, Any] = {"instance_id": ID, "poke_interval": 0.01, "timeout": 0.2}
+TASKS: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    "sensor": (DswInstanceSensor, {}),
+    "snapshot": (DswInstanceSensor, {"wait_for_snapshot": True}),
+    "one snapshot": (DswInstanceSensor, {"snapshot_id": SNAPSHOT}),
+    "until": (DswInstanceSensor, {"until": "length(keys(Labels[0])) > `1`"}),
+    "get": (DswGetInstanceOperator, {"fields": {"all": "@"}}),
+    "start": (DswStartInstanceOperator, {"stop_after": 600, "stop_on_kill": True}),
+    "start, at once": (DswStartInstanceOperator, {"wait_for_completion": False}),
+    "stop": (DswStopInstanceOperator, {"save_image": True}),
+    "save": (DswCreateSnapshotOperator, {"image_url": IMAGE}),
+    "save, at once": (DswCreateSnapshotOperator, {"image_url": IMAGE, "wait_for_completion": False}),
+    "create": (DswCreateInstanceOperator, {"body": BODY}),
+    "delete": (DswDeleteInstanceOperator, {}),
 }
 # What each answer has to hold for the task to go on; the rest is the stranger's.
 NEEDED: dict[str, dict[str, Any]] = {
@@ -352,9 +363,11 @@ def test_a_task_shows_and_stores_nothing_of_a_stranger_as_it_came(
             dsw_default.fault("GetInstance", times=None if last else 1, body=json_of(answer))
         for action, usual in NEEDED.items():
             dsw_default.fault(action, times=None, body=json_of({**usual, **said[action]}))
-        task = TASKS[name](
-            task_id="a", instance_id=ID, poke_interval=0.01, timeout=0.2, deferrable=deferrable, do_xcom_push=True
-        )
+        made, arguments = TASKS[name]
+        dsw_default.clear_requests()
+        given = {**USUAL_ARGUMENTS, "deferrable": deferrable}
+        taken = {key: value for key, value in given.items() if key in arguments_of_class(made)}
+        task = made(task_id="a", do_xcom_push=True, **taken, **arguments)
         for kind, found in run(task, task_runs.context()):
             if kind == "error":
                 assert isinstance(found, AirflowException)
@@ -364,6 +377,8 @@ def test_a_task_shows_and_stores_nothing_of_a_stranger_as_it_came(
         stranger.assert_stored(links_written)
         for line in log.lines:
             stranger.assert_line(line)
+        unknown = {request.action for request in dsw_default.requests} - {"GetInstance", *NEEDED}
+        assert not unknown, f"NEEDED lacks what the answer of {unknown} has to hold"
 
     check()
 

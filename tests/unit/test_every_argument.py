@@ -1,7 +1,7 @@
 """
 Every argument of every public class and method, found by introspection: what is taken, and how the rest is refused.
 
-An argument that is new has to be given a kind here, or these tests fail.
+An argument that is new has to be given a kind here, in KINDS.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import inspect
 import json
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from airflow_provider_dsw.triggers.base import DswBaseTrigger
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import AirflowException
 from tests.support import task_runs
+from tests.support.arguments import arguments_of, arguments_of_class, required_by
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 # Values of every shape; what is right for one argument is wrong for others.
@@ -138,7 +140,7 @@ KINDS: dict[str, Kind] = {
     "path": Kind("/api/v2/instances"),
     "query": Kind({"A": 1}, ["None", "dict", "empty dict"]),
 }
-# Where a name means something else than elsewhere.
+# If a name means something else than elsewhere: by the class or the hook's method.
 SPECIAL: dict[tuple[str, str], Kind] = {
     ("DswCreateInstanceOperator", "multiple_outputs"): BOOLEAN,
     ("DswInstanceSensor", "timeout"): or_none(AIRFLOW_SECONDS),  # None: Airflow's own default
@@ -150,33 +152,10 @@ SPECIAL: dict[tuple[str, str], Kind] = {
     ("aget_instance_snapshot", "snapshot_id"): IDENTIFIER,
     ("call", "body"): Kind({"A": 1}, ["None", "dict", "empty dict"]),
 }
-# Not a DAG author's: who polls says how often to ask, and who asks at a wait's end for how long.
-INTERNAL = {"attempts", "time_limit"}
-# Airflow's own arguments of a sensor whose wrong values Airflow itself would take.
-OF_AIRFLOW = ("poke_interval", "timeout", "max_wait", "soft_fail", "silent_fail", "never_fail", "exponential_backoff")
-PACKAGE = "airflow_provider_dsw"
-# What a base takes, and an operator gives it.
-NOT_TAKEN = {"DswCreateInstanceOperator": ["instance_id"]}
-
-
-def arguments_of(function: Callable[..., Any]) -> Iterator[str]:
-    for parameter in inspect.signature(inspect.unwrap(function)).parameters.values():
-        if parameter.name not in ("self", *INTERNAL) and parameter.kind is not parameter.VAR_KEYWORD:
-            yield parameter.name
-
-
-def arguments_of_class(made: type) -> list[str]:
-    names: dict[str, None] = {}
-    for base in made.__mro__:
-        if base.__module__.startswith(PACKAGE) and "__init__" in vars(base):
-            names |= dict.fromkeys(arguments_of(vars(base)["__init__"]))
-    for name in NOT_TAKEN.get(made.__name__, ()):
-        del names[name]
-    return [*names, *(OF_AIRFLOW if made is DswInstanceSensor else ())]
 
 
 def kind_of(owner: str, name: str) -> Kind:
-    assert name in KINDS, f"{name} of {owner} is new: say here what it may be"
+    assert name in KINDS, f"{name} of {owner} is new: say in KINDS what it may be"
     return SPECIAL.get((owner, name), KINDS[name])
 
 
@@ -185,11 +164,14 @@ OF_TASKS = [(made, name) for made in TASKS for name in arguments_of_class(made)]
 TEMPLATED = [(made, name) for made, name in OF_TASKS if name in made.template_fields]
 each_of_tasks = pytest.mark.parametrize(("made", "name"), OF_TASKS, ids=lambda it: getattr(it, "__name__", it))
 each_templated = pytest.mark.parametrize(("made", "name"), TEMPLATED, ids=lambda it: getattr(it, "__name__", it))
-REQUIRED = ("instance_id", "image_url", "body")
+
+
+def needed_by(made: Any) -> dict[str, Any]:
+    return {name: KINDS[name].right for name in required_by(made)}
 
 
 def make(made: Any, **given: Any) -> Any:
-    needed = {name: KINDS[name].right for name in REQUIRED if name in arguments_of_class(made)}
+    needed = needed_by(made)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return made(**{"task_id": "t", **needed, **given})
@@ -197,6 +179,17 @@ def make(made: Any, **given: Any) -> Any:
 
 def wrong_values(kind: Kind) -> dict[str, Any]:
     return {label: value() for label, value in VALUES.items() if label not in kind.takes}
+
+
+@contextlib.contextmanager
+def refusal(owner: str, name: str, label: str, begins: str) -> Iterator[pytest.ExceptionInfo[ValueError]]:
+    try:
+        with pytest.raises(ValueError, match=f"^{begins}") as raised:
+            yield raised
+    except pytest.fail.Exception:
+        pytest.fail(f"{owner} takes {label} as {name}. If that is right, say so in KINDS, or in SPECIAL of it alone.")
+    assert type(raised.value) is ValueError, label
+    assert name in str(raised.value), (label, raised.value)
 
 
 @each_of_tasks
@@ -209,10 +202,8 @@ def test_what_is_right_is_taken_where_the_dag_is_parsed(made: Any, name: str) ->
 @each_of_tasks
 def test_what_is_wrong_is_refused_where_the_dag_is_parsed(made: Any, name: str) -> None:
     for label, value in wrong_values(kind_of(made.__name__, name)).items():
-        with pytest.raises(ValueError, match=r"^Task 't': ") as raised:
+        with refusal(made.__name__, name, label, "Task 't': ") as raised:
             make(made, **{name: value})
-        assert type(raised.value) is ValueError, label
-        assert name in str(raised.value), (label, raised.value)
         assert len(str(raised.value)) < 1000
 
 
@@ -240,23 +231,21 @@ def test_what_is_known_later_is_taken_for_what_is_templated_only(made: Any, name
 @each_of_tasks
 def test_the_default_arguments_of_a_dag_are_held_to_the_same(made: Any, name: str) -> None:
     kind = kind_of(made.__name__, name)
-    with DAG("of_every_argument", default_args={**KINDS_OF_REQUIRED, name: kind.right}), warnings.catch_warnings():
+    needed = needed_by(made)
+    with DAG("of_every_argument", default_args={**needed, name: kind.right}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made(task_id="t")
     with (
-        DAG("of_every_argument", default_args={**KINDS_OF_REQUIRED, name: object()}),
+        DAG("of_every_argument", default_args={**needed, name: object()}),
         pytest.raises(ValueError, match=name),
     ):
         made(task_id="t")
 
 
-KINDS_OF_REQUIRED = {name: KINDS[name].right for name in REQUIRED}
-
-
 @each_of_tasks
 def test_of_a_mapped_task_a_retry_would_find_the_same(made: Any, name: str) -> None:
     kind = kind_of(made.__name__, name)
-    needed = {key: KINDS[key].right for key in REQUIRED if key in arguments_of_class(made) and key != name}
+    needed = {key: value for key, value in needed_by(made).items() if key != name}
     with DAG("of_every_argument"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mapped = made.partial(task_id="t", **needed).expand(**{name: [kind.right, object()]})
@@ -286,7 +275,7 @@ def test_what_is_rendered_to_something_wrong_is_the_documented_error(
 
 # The triggers
 
-OF_WATCHERS = list(arguments_of(DswInstanceEventTrigger.__init__))
+OF_WATCHERS = arguments_of(DswInstanceEventTrigger.__init__)
 
 
 @pytest.mark.parametrize("name", OF_WATCHERS)
@@ -297,13 +286,12 @@ def test_a_watcher_takes_the_same(name: str) -> None:
         for value in (kind.right, *(VALUES[label]() for label in kind.takes)):
             DswInstanceEventTrigger(**{"instance_id": "dsw-1", name: value})
         for label, value in {**wrong_values(kind), "template": "{{ params.x }}"}.items():
-            with pytest.raises(ValueError, match=f"^{name}") as raised:
+            with refusal("DswInstanceEventTrigger", name, label, name):
                 DswInstanceEventTrigger(**{"instance_id": "dsw-1", name: value})
-            assert type(raised.value) is ValueError, label
 
 
 # What the sensor and the operators give it beside a wait's own arguments is theirs.
-OF_WAITS = list(arguments_of(DswBaseTrigger.__init__))
+OF_WAITS = arguments_of(DswBaseTrigger.__init__)
 
 
 @pytest.mark.parametrize("name", [name for name in OF_WAITS if name != "poke_interval"])
@@ -333,6 +321,7 @@ METHODS: Mapping[str, Any] = {
     name: method for name, method in vars(DswHook).items() if inspect.isfunction(method) and not name.startswith("_")
 }
 OF_HOOK = [(method, name) for method in METHODS for name in arguments_of(METHODS[method])]
+NAMES = {name for _, name in (*OF_TASKS, *OF_HOOK)}.union(OF_WATCHERS, OF_WAITS)
 
 
 def call(method: str, /, **given: Any) -> Any:
@@ -354,9 +343,8 @@ def test_a_method_of_the_hook_takes_what_is_right_and_refuses_the_rest_before_an
         with pytest.raises(AirflowException, match="no_such_connection"):
             call(method, **{name: value})
     for label, value in wrong_values(kind).items():
-        with pytest.raises(ValueError, match=f"^{name}") as raised:
+        with refusal(method, name, label, name):
             call(method, **{name: value})
-        assert type(raised.value) is ValueError, label
 
 
 @pytest.mark.parametrize("name", LIST_FILTERS)
@@ -376,6 +364,31 @@ def test_the_hook_itself(name: str) -> None:
     for value in wrong_values(KINDS[name]).values():
         with pytest.raises(ValueError, match=f"^{name}: "):
             DswHook(**{name: value})
+
+
+# What is said of them
+
+
+@each_of_tasks
+def test_each_argument_of_a_task_is_described_where_it_is_declared(made: Any, name: str) -> None:
+    owner = next(base for base in made.__mro__ if name in arguments_of(vars(base).get("__init__", object.__init__)))
+    if owner.__module__.startswith("airflow_provider_dsw"):
+        assert is_named(name, owner), f"the docstring of {owner.__name__} does not describe {name}"
+
+
+@pytest.mark.parametrize("name", OF_WATCHERS)
+def test_each_argument_of_a_watcher_is_described(name: str) -> None:
+    assert is_named(name, DswInstanceEventTrigger)
+
+
+@pytest.mark.parametrize(("method", "name"), OF_HOOK)
+def test_each_argument_of_the_hook_is_described(method: str, name: str) -> None:
+    described = METHODS[method.removeprefix("a")] if "As :meth:" in METHODS[method].__doc__ else METHODS[method]
+    assert is_named(name, described), f"the docstring of {method} does not describe {name}"
+
+
+def is_named(name: str, described: Any) -> bool:
+    return re.search(rf":param {name}:|``{name}\b", described.__doc__) is not None
 
 
 # What native rendering makes of texts
@@ -433,4 +446,4 @@ def test_an_id_is_taken_without_what_surrounds_it_and_may_be_a_number(made: Any,
 @pytest.mark.parametrize("made", TASKS, ids=lambda made: made.__name__)
 def test_a_task_without_an_id_is_airflow_s_own_error(made: Any) -> None:
     with pytest.raises(TypeError, match=r"missing.* 'task_id'"):
-        made(**{name: KINDS[name].right for name in REQUIRED if name in arguments_of_class(made)})
+        made(**needed_by(made))

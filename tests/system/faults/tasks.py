@@ -21,7 +21,9 @@ from airflow_provider_dsw.operators.dsw import (
 )
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER
+from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from tests.support import modes, task_runs
+from tests.support.arguments import arguments_of_class
 from tests.system.faults.cells import Cell, Found
 from tests.system.faults.faults import FAULTS, LENGTHS, Meaning, Row, strikes
 from tests.system.faults.service import Bed, CountingService, TaskClock
@@ -29,13 +31,6 @@ from tests.system.faults.service import Bed, CountingService, TaskClock
 ID, SNAPSHOT = "dsw-abc", "snp-abc"
 BODY = {"InstanceName": "a", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1"}
 USUAL: dict[str, Any] = {"poke_interval": 5.0, "timeout": 60.0}
-CHANGES = (
-    "StartInstance",
-    "StopInstance",
-    "CreateInstanceSnapshot",
-    "CreateInstance",
-    "DeleteInstance",
-)
 MOST_REQUESTS = 50
 
 
@@ -51,7 +46,7 @@ class Task:
     :param goal: says whether the service is as the task wants it.
     """
 
-    make: Callable[..., Any] | None
+    make: type[Any] | None
     arguments: dict[str, Any] = field(default_factory=dict)
     status: str | None = "Running"
     change: str | None = None
@@ -101,7 +96,10 @@ WAITS: dict[str, Task] = {
     "the latest snapshot": Task(None, {"wait_for_snapshot": True}),
     "an expression": Task(None, {"until": "Status == 'Running'"}, "Starting"),
 }
-WATCHES = {name: task for name, task in WAITS.items() if name != "a snapshot by its id"}
+_WATCHABLE = {argument.name for argument in ARGUMENTS if argument.watchable}
+WATCHES = {name: task for name, task in WAITS.items() if {*task.arguments} <= _WATCHABLE}
+# What would do harm if it were done twice.
+CHANGES = {task.change for task in OPERATORS.values() if task.change}
 
 Outcome = tuple[str, BaseException | None]
 
@@ -109,13 +107,10 @@ Outcome = tuple[str, BaseException | None]
 def as_operator(deferrable: bool) -> Callable[..., Any]:
     def run(task: Task, try_number: int) -> Any:
         assert task.make is not None
-        given = {"task_id": "t", **USUAL, "deferrable": deferrable}
-        if task.make is DswGetInstanceOperator:
-            given = {"task_id": "t"}
-        if task.make is not DswCreateInstanceOperator:
-            given["instance_id"] = ID
+        usual = {**USUAL, "deferrable": deferrable, "instance_id": ID}
+        given = {name: value for name, value in usual.items() if name in arguments_of_class(task.make)}
         of_task = task_runs.context(try_number, max_tries=5)
-        return task_runs.run(task.make(**given, **task.arguments), of_task)
+        return task_runs.run(task.make(task_id="t", **given, **task.arguments), of_task)
 
     return run
 

@@ -7,16 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_dsw.client import api
 from airflow_provider_dsw.emulator import DswEmulator, Options
 from airflow_provider_dsw.hooks.dsw import DswHook
-from airflow_provider_dsw.operators import dsw as operators
 from tests.system.faults import matrix
-from tests.system.faults.calls import OPERATIONS
+from tests.system.faults.calls import ANOTHERS, EMPTY, OPERATIONS, new_service, run
+from tests.system.faults.cells import Cell
 from tests.system.faults.faults import FAULTS, LENGTHS
 from tests.system.faults.options import OPTIONS
 from tests.system.faults.service import Bed, Server
-from tests.system.faults.tasks import OPERATORS
 
 
 @pytest.fixture
@@ -34,19 +32,23 @@ def test_every_cell_ends_as_it_should(bed: Bed, every: int) -> None:
     assert report.cells > 20_000 / every
 
 
-def test_every_call_of_the_client_has_a_row() -> None:
-    calls = {
-        name for name, each in vars(api).items() if getattr(each, "__annotations__", {}).get("return") == "ApiCall"
-    }
-    assert "get_instance" in calls
-    assert {operation.api for operation in OPERATIONS.values()} == calls
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_each_call_that_changes_something_says_so(bed: Bed, name: str) -> None:
+    operation = OPERATIONS[name]
+    service = new_service(bed, operation)
+
+    operation.call(DswHook())
+
+    sent = {request.action for request in service.requests if request.method != "GET"}
+    assert sent == ({operation.changes} if operation.changes else set()), f"changes of {name} in calls.py"
 
 
-def test_every_way_of_the_hook_to_call_has_a_row() -> None:
-    source = {name: inspect.getsource(each) for name, each in vars(DswHook).items() if inspect.isfunction(each)}
-    ways = {name for name, text in source.items() if "api." in text and not name.startswith("_")}
-    assert "aget_instance" in ways
-    assert ways <= {operation.method for operation in OPERATIONS.values()}
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("fault", [EMPTY, ANOTHERS])
+def test_each_call_is_held_to_answers_that_are_not_its_own(bed: Bed, name: str, fault: str) -> None:
+    found = run(bed, Cell("hook", name, fault, "once", 0, run))
+
+    assert found.wrong == [], f"takes of {name} in calls.py names {fault!r} if the check can't tell"
 
 
 def test_every_part_of_a_fault_is_in_a_row() -> None:
@@ -56,7 +58,3 @@ def test_every_part_of_a_fault_is_in_a_row() -> None:
 
 def test_every_option_of_the_emulator_has_a_row() -> None:
     assert set(OPTIONS) == set(Options.__dataclass_fields__)
-
-
-def test_every_operator_has_a_row() -> None:
-    assert {task.make.__name__ for task in OPERATORS.values() if task.make} == set(operators.__all__)

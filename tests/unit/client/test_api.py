@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswRequestError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
 from tests.support.hooks import KEY, connect, connect_to
 from tests.support.raw_server import RawServer, http, in_turn, sends
+from tests.system.faults.calls import ID, OPERATIONS
 
-ID = "dsw-abc"
 SENT = {
     "Zeta": "first",
     "InstanceId": ID,
@@ -328,12 +330,20 @@ def test_start_and_stop_send_what_the_api_wants(dsw_default):
     ]
 
 
-CHANGES = {
-    "StartInstance": lambda hook: hook.start_instance(ID),
-    "StopInstance": lambda hook: hook.stop_instance(ID),
-    "StopInstance, awaited": lambda hook: asyncio.run(hook.astop_instance(ID)),
-    "CreateInstanceSnapshot": lambda hook: hook.create_instance_snapshot(ID, snapshot_name="a", image_url="b"),
-}
+# Of those whose outcome can be looked up; what `call` sends is never repeated.
+CHANGES = {name: each for name, each in OPERATIONS.items() if each.changes and each.tries > 1}
+
+
+@pytest.fixture
+def changeable(dsw_default: DswEmulator) -> Callable[[str], str]:
+    def made(change: str) -> str:
+        """Return the action of a change that the service would now make."""
+        dsw_default.add_instance(ID, CHANGES[change].status)
+        if change == "delete_shutdown_timer":
+            dsw_default.set_shutdown_timer(ID, 600)
+        return CHANGES[change].changes or ""
+
+    return made
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -353,12 +363,11 @@ CHANGES = {
     ids=str,
 )
 @pytest.mark.usefixtures("no_pauses")
-def test_a_change_that_may_have_been_made_is_not_asked_for_again(change, fault, dsw_default):
-    dsw_default.add_instance(ID, "Stopped" if change == "StartInstance" else "Running")
-    dsw_default.fault(change.split(",")[0], times=None, **fault)
+def test_a_change_that_may_have_been_made_is_not_asked_for_again(change, fault, dsw_default, changeable):
+    dsw_default.fault(changeable(change), times=None, **fault)
 
     with pytest.raises(DswTransientError) as raised:
-        CHANGES[change](DswHook())
+        CHANGES[change].call(DswHook())
 
     assert raised.value.may_have_been_performed
     assert len(dsw_default.requests) == 1
@@ -376,11 +385,10 @@ def test_a_change_that_may_have_been_made_is_not_asked_for_again(change, fault, 
     ids=str,
 )
 @pytest.mark.usefixtures("no_pauses")
-def test_a_change_that_was_certainly_not_made_is_asked_for_again(change, fault, dsw_default):
-    dsw_default.add_instance(ID, "Stopped" if change == "StartInstance" else "Running")
-    dsw_default.fault(change.split(",")[0], times=MAX_ATTEMPTS - 1, **fault)
+def test_a_change_that_was_certainly_not_made_is_asked_for_again(change, fault, dsw_default, changeable):
+    dsw_default.fault(changeable(change), times=MAX_ATTEMPTS - 1, **fault)
 
-    CHANGES[change](DswHook())
+    CHANGES[change].call(DswHook())
 
     assert len(dsw_default.requests) == MAX_ATTEMPTS
 
@@ -392,7 +400,7 @@ def test_a_change_that_never_got_to_the_service_was_not_made(change, where, monk
     hook = connect(monkeypatch, **KEY, **where, extra={"protocol": "http"})
 
     with pytest.raises(DswTransientError, match=rf"\(attempt {MAX_ATTEMPTS} of {MAX_ATTEMPTS}\)") as raised:
-        CHANGES[change](hook)
+        CHANGES[change].call(hook)
 
     assert not raised.value.may_have_been_performed
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from airflow.sdk import Connection
 
 from airflow_provider_dsw.client import connection_fields
 from airflow_provider_dsw.client.connection import parse
+from airflow_provider_dsw.client.connection_fields import OPTIONAL_FIELDS, REQUIRED_FIELDS
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswError
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -138,12 +140,60 @@ def test_what_an_auth_type_needs_is_named_where_it_is_missing(auth_type, fields,
     assert emulator.requests == []
 
 
-@pytest.mark.parametrize("auth_type", ["ecs_ram_role", "default", "ram_role_arn", "oidc_role_arn", "credentials_uri"])
-def test_what_an_auth_type_needs_is_enough(auth_type, monkeypatch):
-    extra = {"region": "cn-hangzhou", "auth_type": auth_type, **ROLE, **OIDC, "credentials_uri": "http://127.0.0.1:1/"}
-    hook = connect(monkeypatch, **KEY, extra=extra)
+# Of each field of extra, a value other than the default.
+FIELDS = {
+    "region": "cn-beijing",
+    "network": "vpc",
+    "protocol": "http",
+    "auth_type": "default",
+    "security_token": "the-security-token",
+    **ROLE,
+    "role_session_name": "airflow",
+    "role_session_expiration": "1800",
+    "policy": "{}",
+    "external_id": "e-1",
+    **OIDC,
+    "role_name": "airflow",
+    "credentials_uri": "http://127.0.0.1:1/",
+    "sts_endpoint": "sts.cn-beijing.aliyuncs.com",
+    "connect_timeout": "2.5",
+    "read_timeout": "3",
+}
+STANDARD = {"access_key_id": ("login", "key-id"), "access_key_secret": ("password", "the-key-secret")}
 
-    assert hook.connection.auth_type == auth_type
+
+def connection_of(auth_type: str, *more: str, **given: str) -> Connection:
+    """A connection with what an auth_type needs, these fields too, and nothing else."""
+    needed = REQUIRED_FIELDS[auth_type]
+    extra = {name: FIELDS[name] for name in (*needed, *more) if name not in STANDARD}
+    standard: dict[str, Any] = dict(STANDARD[name] for name in needed if name in STANDARD)
+    said = {"region": "cn-hangzhou", **extra, "auth_type": auth_type, **given}
+    return Connection(conn_id="dsw_default", conn_type="dsw", extra=json.dumps(said), **standard)
+
+
+@pytest.mark.parametrize("auth_type", REQUIRED_FIELDS)
+def test_what_an_auth_type_needs_is_enough(auth_type):
+    found = parse(connection_of(auth_type))
+
+    assert found.auth_type == auth_type
+    assert set(found.credentials) == set(REQUIRED_FIELDS[auth_type])
+
+
+def takers_of(name: str) -> list[str]:
+    """The auth_types that take a field; a field that is not for some of them is taken by all."""
+    uses = [auth_type for auth_type in REQUIRED_FIELDS if name in (*REQUIRED_FIELDS[auth_type], *taken_by(auth_type))]
+    return uses or ["access_key"]
+
+
+def taken_by(auth_type: str) -> tuple[str, ...]:
+    return OPTIONAL_FIELDS.get(auth_type, ())
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "auth_type"])
+def test_what_each_field_says_is_read(name):
+    for auth_type in takers_of(name):
+        if name not in REQUIRED_FIELDS[auth_type]:
+            assert parse(connection_of(auth_type, name)) != parse(connection_of(auth_type)), auth_type
 
 
 @pytest.mark.parametrize(
@@ -265,12 +315,10 @@ def test_the_default_connection_is_dsw_default():
 @pytest.mark.parametrize("name", [*connection_fields.secret_fields(), "password"])
 def test_neither_what_is_wrong_with_a_secret_nor_a_connection_itself_shows_it(name: str) -> None:
     def parsed(secret: str) -> object:
-        fields = {"login": "key-id", "password": "key-secret", "extra": {"region": "cn-hangzhou"}}
         if name == "password":
-            fields["password"] = secret
-        else:
-            fields["extra"] = {"region": "cn-hangzhou", name: secret}
-        return parse(Connection.from_json(json.dumps({"conn_type": "dsw", **fields}), conn_id="dsw_default"))
+            fields = {"login": "key-id", "password": secret, "extra": {"region": "cn-hangzhou"}}
+            return parse(Connection.from_json(json.dumps({"conn_type": "dsw", **fields}), conn_id="dsw_default"))
+        return parse(connection_of(takers_of(name)[0], **{name: secret}))
 
     assert "do-not-show" not in repr(parsed("do-not-show"))
     for wrong in ("do-not-show\r\nX: 1", "do-not-show\u20ac"):

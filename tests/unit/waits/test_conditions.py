@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.conditions import (
     KINDS,
+    ExpressionCondition,
     Outcome,
     Problem,
     SnapshotByIdCondition,
@@ -369,18 +370,17 @@ def test_a_decided_snapshot_needs_no_look_at_the_instance():
 # What a DAG author writes
 
 
-@pytest.mark.parametrize(
-    ("wait", "words"),
-    [
-        (status_wait("Running", "Stopped"), ["dsw-abc", "Running or Stopped"]),
-        (snapshot_wait(), ["dsw-abc", "latest snapshot", "Saved"]),
-        (snapshot_wait(snapshot_id="snp-1"), ["dsw-abc", "snp-1"]),
-        (
-            snapshot_wait(snapshot_image="image-1", snapshot_created_after=NOON),
-            ["image-1", "2026-01-31T12:00:00+00:00"],
-        ),
-    ],
-)
+# At least one of each kind, and the words that name what it waits for.
+CONDITIONS = [
+    (status_wait("Running", "Stopped"), ["dsw-abc", "Running or Stopped"]),
+    (snapshot_wait(), ["dsw-abc", "latest snapshot", "Saved"]),
+    (snapshot_wait(snapshot_id="snp-1"), ["dsw-abc", "snp-1"]),
+    (snapshot_wait(snapshot_image="image-1", snapshot_created_after=NOON), ["image-1", "2026-01-31T12:00:00+00:00"]),
+    (ExpressionCondition(ID, until="Priority > `1`"), ["dsw-abc", "Priority > `1`"]),
+]
+
+
+@pytest.mark.parametrize(("wait", "words"), CONDITIONS)
 def test_a_wait_says_what_it_waits_for(wait, words):
     assert all(word in str(wait) for word in words)
 
@@ -388,7 +388,7 @@ def test_a_wait_says_what_it_waits_for(wait, words):
 # Problems
 
 
-@pytest.mark.parametrize("condition", [status_wait("Running"), snapshot_wait(), snapshot_wait(snapshot_id="snp-1")])
+@pytest.mark.parametrize("condition", [condition for condition, _ in CONDITIONS])
 @pytest.mark.parametrize(
     ("problem", "outcome"),
     [
@@ -402,9 +402,7 @@ def test_a_poll_without_an_answer_means_one_thing_too(condition, problem, outcom
     assert evaluate(Wait(condition), problem).outcome is outcome
 
 
-@pytest.mark.parametrize(
-    "condition", [status_wait("Stopped"), snapshot_wait(snapshot_image="a"), snapshot_wait(snapshot_id="b")]
-)
+@pytest.mark.parametrize("condition", [condition for condition, _ in CONDITIONS])
 def test_a_condition_says_which_arguments_mean_it(condition):
     assert type(condition)(**condition.arguments()) == condition
     assert next(kind for kind in KINDS if set(kind.chosen_by) & set(condition.arguments())) is type(condition)

@@ -299,3 +299,20 @@ def idle(minutes: Any, status: Any = "Running", **more: Any) -> dict[str, Any]:
 )
 def test_a_change_is_that_an_expression_becomes_true(answers: list[dict[str, Any]], changes: list[int]) -> None:
     assert looks(IDLE, *answers) == changes
+
+
+# Of each kind that can be watched for, a condition, an answer that does not satisfy it, and one that does.
+ENTERED: list[tuple[WaitCondition, dict[str, Any], dict[str, Any]]] = [
+    (RUNNING, instance("Stopped"), instance("Running")),
+    (SNAPSHOT, showing(OLD), showing(OLD, NEW)),
+    (IDLE, idle(10), idle(30)),
+]
+
+
+@pytest.mark.parametrize(("condition", "before", "after"), ENTERED)
+def test_what_is_true_at_the_first_look_is_no_change_and_what_becomes_true_is_one(
+    condition: WaitCondition, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert looks(condition, after, after) == []
+    assert len(looks(condition, before, before, after, after)) == 1
+    assert looks(condition, after, {"InstanceId": ID}, after) == []  # an answer without evidence

@@ -1,0 +1,251 @@
+"""
+Every table of tests has a row for each thing of the package that it is about, and for nothing else.
+
+Whoever adds something finds here, in seconds, which tables want a row for it, and what the row has to say.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from airflow_provider_dsw import operators as room_of_operators
+from airflow_provider_dsw.client import api
+from airflow_provider_dsw.client.connection_fields import REQUIRED_FIELDS, form_fields
+from airflow_provider_dsw.emulator.operations import ACTIONS
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.mixins import DswTaskMixin
+from airflow_provider_dsw.operators import dsw as public_operators
+from airflow_provider_dsw.operators.base import DswBaseOperator
+from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.wait_arguments import ARGUMENTS
+from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
+from tests.system.faults import calls, tasks
+from tests.unit import test_answers_generated, test_every_argument, test_wait_arguments
+from tests.unit.client import test_connection, test_connection_form, test_credentials
+from tests.unit.operators import conftest as changes
+from tests.unit.operators import test_idempotency, test_lost_answers, test_outcomes
+from tests.unit.waits import test_conditions, test_transitions
+
+PACKAGE = "airflow_provider_dsw"
+
+
+class Table(NamedTuple):
+    """
+    A table of tests.
+
+    :param name: where it is.
+    :param rows: for what it has a row.
+    :param wanted: for what it needs one.
+    :param says: what a row says.
+    """
+
+    name: str
+    rows: set[str]
+    wanted: set[str]
+    says: str
+
+
+def names(things: Iterable[Any]) -> set[str]:
+    return {thing.__name__ for thing in things}
+
+
+def kinds(conditions: Iterable[WaitCondition]) -> set[str]:
+    return {type(condition).__name__ for condition in conditions}
+
+
+def operators_in(rows: Iterable[Any]) -> set[str]:
+    """The operators of rows that are each a Change, as a parameter of pytest."""
+    return {row.values[0].operator.__name__ for row in rows}
+
+
+def subclasses(base: type[Any]) -> set[type[Any]]:
+    """Those in the package."""
+    found: set[type[Any]] = set()
+    for made in base.__subclasses__():
+        if made.__module__.startswith(f"{PACKAGE}."):
+            found |= {made, *subclasses(made)}
+    return found
+
+
+# An operator that nobody has imported is found, too.
+for module in pkgutil.iter_modules(room_of_operators.__path__, f"{room_of_operators.__name__}."):
+    importlib.import_module(module.name)
+
+CALLS = {name for name, each in vars(api).items() if getattr(each, "__annotations__", {}).get("return") == "ApiCall"}
+METHODS = {
+    name
+    for name, method in vars(DswHook).items()
+    if inspect.isfunction(method) and not name.startswith("_") and "api." in inspect.getsource(method)
+}
+ACTIONS_OF_API = set(re.findall(r'(?:ApiRequest|any_operation)\(\s*"(\w+)"', inspect.getsource(api)))
+WATCHABLE = {argument.name for argument in ARGUMENTS if argument.watchable}
+WATCHABLE_KINDS = {kind for kind in KINDS if WATCHABLE & {*kind.chosen_by}}
+OPERATORS = {*public_operators.__all__}
+CHANGING = {name for name in OPERATORS if issubclass(getattr(public_operators, name), DswBaseOperator)}
+# What has subclasses is a base, unless it is public itself.
+OWN_CLASSES = names(
+    made
+    for made in subclasses(DswTaskMixin)
+    if made.__module__.startswith(room_of_operators.__name__) and (made.__name__ in OPERATORS or not subclasses(made))
+)
+CHANGES = "tests/unit/operators"
+
+TABLES = [
+    # Kinds of wait, and their arguments
+    Table(
+        "CONDITIONS in tests/unit/waits/test_conditions.py",
+        kinds(condition for condition, _ in test_conditions.CONDITIONS),
+        names(KINDS),
+        "a condition of the kind, and the words that name what it waits for",
+    ),
+    Table(
+        "ENTERED in tests/unit/waits/test_transitions.py",
+        kinds(condition for condition, *_ in test_transitions.ENTERED),
+        names(WATCHABLE_KINDS),
+        "a condition of the kind, an answer that does not satisfy it, and one that does",
+    ),
+    Table(
+        "CONDITIONS in tests/unit/test_answers_generated.py",
+        kinds(test_answers_generated.CONDITIONS),
+        names(KINDS),
+        "a condition of the kind",
+    ),
+    Table(
+        "WAITS in tests/system/faults/tasks.py",
+        kinds(
+            DswInstanceSensor(task_id="t", instance_id="a", **wait.arguments).condition()
+            for wait in tasks.WAITS.values()
+        ),
+        names(KINDS),
+        "the sensor's arguments, and the instance's status before; if the emulator's usual answers do not satisfy it, "
+        "new_service there has to see to it",
+    ),
+    Table(
+        "SAMPLES in tests/unit/test_wait_arguments.py",
+        {*test_wait_arguments.SAMPLES},
+        {argument.name for argument in ARGUMENTS},
+        "a value that means something beside the instance alone",
+    ),
+    Table(
+        "OTHER_SAMPLES in tests/unit/test_wait_arguments.py",
+        {*test_wait_arguments.OTHER_SAMPLES},
+        WATCHABLE,
+        "a second value, of the same kind of wait",
+    ),
+    # Operations of the API
+    Table(
+        "ROUTES in airflow_provider_dsw/emulator/operations.py",
+        ACTIONS_OF_API & ACTIONS,
+        ACTIONS_OF_API,
+        "the method, the path, and the handler, which lies beside its likes",
+    ),
+    Table(
+        "OPERATIONS in tests/system/faults/calls.py, by the function of client/api.py",
+        {operation.api for operation in calls.OPERATIONS.values()},
+        CALLS,
+        "how the hook is called",
+    ),
+    Table(
+        "OPERATIONS in tests/system/faults/calls.py, by the method of the hook",
+        {operation.method for operation in calls.OPERATIONS.values()},
+        METHODS | {"test_connection"},
+        "how the hook is called",
+    ),
+    Table(
+        "CALLS in tests/unit/test_answers_generated.py",
+        {*test_answers_generated.CALLS},
+        CALLS,
+        "the call with arguments that are right",
+    ),
+    # Operators
+    Table(
+        "__all__ in airflow_provider_dsw/operators/dsw.py",
+        OPERATORS,
+        OWN_CLASSES,
+        "the class, which is imported there: DAG authors import it from there",
+    ),
+    Table(
+        "KINDS in tests/unit/test_every_argument.py",
+        {*test_every_argument.KINDS},
+        test_every_argument.NAMES,
+        "a value that is right, and which of VALUES are, too",
+    ),
+    Table(
+        "OPERATORS in tests/system/faults/tasks.py",
+        names(task.make for task in tasks.OPERATORS.values() if task.make),
+        OPERATORS,
+        "the operator's arguments, the instance's status before, what is requested, and how the service looks after it",
+    ),
+    Table(
+        "TASKS in tests/unit/test_answers_generated.py",
+        names(made for made, _ in test_answers_generated.TASKS.values()),
+        OPERATORS | {DswInstanceSensor.__name__},
+        "the operator's arguments",
+    ),
+    Table(
+        f"CASES in {CHANGES}/test_idempotency.py",
+        names(operator for operator, *_ in test_idempotency.CASES.values()),
+        CHANGING,
+        "the instance's status before, the operator's arguments, and the status after",
+    ),
+    Table(
+        f"OPERATORS in {CHANGES}/test_lost_answers.py, or TESTED_ALONE in {CHANGES}/conftest.py",
+        operators_in(test_lost_answers.OPERATORS) | names(changes.TESTED_ALONE),
+        CHANGING,
+        "a Change; TESTED_ALONE says where the tests are of one that these tests do not fit",
+    ),
+    Table(
+        f"OPERATORS in {CHANGES}/test_outcomes.py, or TESTED_ALONE in {CHANGES}/conftest.py",
+        operators_in(test_outcomes.OPERATORS) | names(changes.TESTED_ALONE),
+        CHANGING,
+        "a Change; TESTED_ALONE says where the tests are of one that these tests do not fit",
+    ),
+    # The connection
+    Table(
+        "EXTRA in tests/unit/client/test_connection_form.py",
+        test_connection_form.EXTRA,
+        {*form_fields()},
+        "the field's name",
+    ),
+    Table(
+        "FIELDS in tests/unit/client/test_connection.py",
+        {*test_connection.FIELDS},
+        {*form_fields()},
+        "a value other than the default",
+    ),
+    Table(
+        "KINDS in tests/unit/client/test_credentials.py",
+        {kind.name for kind in test_credentials.KINDS},
+        {*REQUIRED_FIELDS},
+        "what a connection of the type says, and how its source refuses",
+    ),
+]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_there_is_a_row_for_each_and_for_nothing_else(table: Table) -> None:
+    lacking, stray = sorted(table.wanted - table.rows), sorted(table.rows - table.wanted)
+
+    assert not lacking, f"{table.name} lacks a row for {', '.join(lacking)}. A row says: {table.says}."
+    assert not stray, f"{table.name} has a row for {', '.join(stray)}, which the package does not have."
+
+
+@pytest.mark.parametrize("kind", test_credentials.KINDS, ids=str)
+def test_each_auth_type_is_tested_without_each_field_that_it_needs(kind: test_credentials.Kind) -> None:
+    standard = {"login": "access_key_id", "password": "access_key_secret"}
+    tried = {standard.get(name, name) for name in kind.needs}
+
+    assert tried == {*REQUIRED_FIELDS[kind.name]}, f"needs of {kind.name} in tests/unit/client/test_credentials.py"
+
+
+@pytest.mark.parametrize("file", changes.TESTED_ALONE.values())
+def test_what_is_said_to_be_tested_alone_is(file: str) -> None:
+    assert Path(changes.__file__).with_name(file).is_file()
