@@ -182,6 +182,15 @@ def wrong_values(kind: Kind) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def acceptance(owner: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        hint = f"If it means something else here than in KINDS, say so in SPECIAL as ({owner!r}, {name!r})."
+        pytest.fail(f"{owner} refuses what KINDS calls right: {error} {hint}")
+
+
+@contextlib.contextmanager
 def refusal(owner: str, name: str, label: str, begins: str) -> Iterator[pytest.ExceptionInfo[ValueError]]:
     try:
         with pytest.raises(ValueError, match=f"^{begins}") as raised:
@@ -196,7 +205,8 @@ def refusal(owner: str, name: str, label: str, begins: str) -> Iterator[pytest.E
 def test_what_is_right_is_taken_where_the_dag_is_parsed(made: Any, name: str) -> None:
     kind = kind_of(made.__name__, name)
     for value in (kind.right, *(VALUES[label]() for label in kind.takes)):
-        make(made, **{name: value})
+        with acceptance(made.__name__, name):
+            make(made, **{name: value})
 
 
 @each_of_tasks
@@ -340,7 +350,7 @@ def test_a_method_of_the_hook_takes_what_is_right_and_refuses_the_rest_before_an
 ) -> None:
     kind = kind_of(method, name)
     for value in (kind.right, *(VALUES[label]() for label in kind.takes)):
-        with pytest.raises(AirflowException, match="no_such_connection"):
+        with acceptance(method, name), pytest.raises(AirflowException, match="no_such_connection"):
             call(method, **{name: value})
     for label, value in wrong_values(kind).items():
         with refusal(method, name, label, name):

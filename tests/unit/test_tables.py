@@ -30,7 +30,6 @@ from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.system.faults import calls, tasks
 from tests.unit import test_answers_generated, test_every_argument, test_wait_arguments
 from tests.unit.client import test_connection, test_connection_form, test_credentials
-from tests.unit.operators import conftest as changes
 from tests.unit.operators import test_idempotency, test_lost_answers, test_outcomes
 from tests.unit.waits import test_conditions, test_transitions
 
@@ -61,11 +60,6 @@ def kinds(conditions: Iterable[WaitCondition]) -> set[str]:
     return {type(condition).__name__ for condition in conditions}
 
 
-def operators_in(rows: Iterable[Any]) -> set[str]:
-    """The operators of rows that are each a Change, as a parameter of pytest."""
-    return {row.values[0].operator.__name__ for row in rows}
-
-
 def subclasses(base: type[Any]) -> set[type[Any]]:
     """Those in the package."""
     found: set[type[Any]] = set()
@@ -76,8 +70,8 @@ def subclasses(base: type[Any]) -> set[type[Any]]:
 
 
 # An operator that nobody has imported is found, too.
-for module in pkgutil.iter_modules(room_of_operators.__path__, f"{room_of_operators.__name__}."):
-    importlib.import_module(module.name)
+for found in pkgutil.iter_modules(room_of_operators.__path__, f"{room_of_operators.__name__}."):
+    importlib.import_module(found.name)
 
 CALLS = {name for name, each in vars(api).items() if getattr(each, "__annotations__", {}).get("return") == "ApiCall"}
 METHODS = {
@@ -88,14 +82,16 @@ METHODS = {
 ACTIONS_OF_API = set(re.findall(r'(?:ApiRequest|any_operation)\(\s*"(\w+)"', inspect.getsource(api)))
 WATCHABLE = {argument.name for argument in ARGUMENTS if argument.watchable}
 WATCHABLE_KINDS = {kind for kind in KINDS if WATCHABLE & {*kind.chosen_by}}
-OPERATORS = {*public_operators.__all__}
-CHANGING = {name for name in OPERATORS if issubclass(getattr(public_operators, name), DswBaseOperator)}
 # What has subclasses is a base, unless it is public itself.
-OWN_CLASSES = names(
+PUBLIC = {*public_operators.__all__}
+MADE = {
     made
     for made in subclasses(DswTaskMixin)
-    if made.__module__.startswith(room_of_operators.__name__) and (made.__name__ in OPERATORS or not subclasses(made))
-)
+    if made.__module__.startswith(f"{room_of_operators.__name__}.")
+    and (made.__name__ in PUBLIC or not subclasses(made))
+}
+OPERATORS = names(MADE)
+CHANGING = names(made for made in MADE if issubclass(made, DswBaseOperator))
 CHANGES = "tests/unit/operators"
 
 TABLES = [
@@ -168,8 +164,8 @@ TABLES = [
     # Operators
     Table(
         "__all__ in airflow_provider_dsw/operators/dsw.py",
+        PUBLIC,
         OPERATORS,
-        OWN_CLASSES,
         "the class, which is imported there: DAG authors import it from there",
     ),
     Table(
@@ -191,22 +187,19 @@ TABLES = [
         "the operator's arguments",
     ),
     Table(
-        f"CASES in {CHANGES}/test_idempotency.py",
-        names(operator for operator, *_ in test_idempotency.CASES.values()),
+        f"CASES, or TESTED_ALONE, in {CHANGES}/test_idempotency.py",
+        names(operator for operator, *_ in test_idempotency.CASES.values()) | names(test_idempotency.TESTED_ALONE),
         CHANGING,
         "the instance's status before, the operator's arguments, and the status after",
     ),
-    Table(
-        f"OPERATORS in {CHANGES}/test_lost_answers.py, or TESTED_ALONE in {CHANGES}/conftest.py",
-        operators_in(test_lost_answers.OPERATORS) | names(changes.TESTED_ALONE),
-        CHANGING,
-        "a Change; TESTED_ALONE says where the tests are of one that these tests do not fit",
-    ),
-    Table(
-        f"OPERATORS in {CHANGES}/test_outcomes.py, or TESTED_ALONE in {CHANGES}/conftest.py",
-        operators_in(test_outcomes.OPERATORS) | names(changes.TESTED_ALONE),
-        CHANGING,
-        "a Change; TESTED_ALONE says where the tests are of one that these tests do not fit",
+    *(
+        Table(
+            f"OPERATORS, or TESTED_ALONE, in {CHANGES}/{module.__name__.rpartition('.')[2]}.py",
+            names(row.values[0].operator for row in module.OPERATORS) | names(module.TESTED_ALONE),
+            CHANGING,
+            "a Change; or which module tests the same, if these tests do not fit",
+        )
+        for module in (test_lost_answers, test_outcomes)
     ),
     # The connection
     Table(
@@ -246,6 +239,9 @@ def test_each_auth_type_is_tested_without_each_field_that_it_needs(kind: test_cr
     assert tried == {*REQUIRED_FIELDS[kind.name]}, f"needs of {kind.name} in tests/unit/client/test_credentials.py"
 
 
-@pytest.mark.parametrize("file", changes.TESTED_ALONE.values())
-def test_what_is_said_to_be_tested_alone_is(file: str) -> None:
-    assert Path(changes.__file__).with_name(file).is_file()
+@pytest.mark.parametrize("module", [test_idempotency, test_lost_answers, test_outcomes], ids=lambda it: it.__name__)
+def test_what_is_said_to_be_tested_alone_is(module: Any) -> None:
+    for made, file in module.TESTED_ALONE.items():
+        path = Path(module.__file__).with_name(file)
+        assert path.is_file(), f"{path} is missing"
+        assert made.__name__ in path.read_text(encoding="utf-8")

@@ -177,7 +177,8 @@ def usual(bed: Bed, mode: str, subject: str) -> tuple[str | None, ...]:
     outcome, error = run_once(mode, task, clock)
     assert outcome == "success", (mode, subject, error)
     assert task.goal(service), (mode, subject, service.statuses())
-    assert service.performed[task.change or ""] == bool(task.change)
+    times = service.performed[task.change or ""]
+    assert times == bool(task.change), f"{subject}, {mode}: {task.change} was done {times} times; see new_service"
     return tuple(request.action for request in service.requests)
 
 

@@ -8,15 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.operators.dsw import DswCreateInstanceOperator, DswDeleteInstanceOperator
 
 ID = "dsw-abc"
 Make = Callable[..., Any]
-# Which operators the tests of a Change do not fit, and where the same is tested of them.
-TESTED_ALONE: dict[type, str] = {
-    DswCreateInstanceOperator: "test_create.py",  # there is no instance before
-    DswDeleteInstanceOperator: "test_delete.py",  # there is none after
-}
 
 
 class Change(NamedTuple):

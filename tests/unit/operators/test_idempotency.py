@@ -40,6 +40,8 @@ CASES: dict[str, tuple[Any, str | None, dict[str, Any], str | None]] = {
     "create": (DswCreateInstanceOperator, None, {"body": BODY, "stop_after": 3600}, "Running"),
     "delete": (DswDeleteInstanceOperator, "Running", {}, None),
 }
+# Which operators these tests do not fit, since their change takes no time, and where the same is tested of them.
+TESTED_ALONE: dict[type, str] = {}
 # Processes without the threads of this one, and with what takes long to import.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["pytest", "alibabacloud_pai_dsw20220101.client", __name__])

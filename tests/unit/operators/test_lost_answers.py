@@ -9,7 +9,9 @@ import pytest
 from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTransientError
 from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
     DswCreateSnapshotOperator,
+    DswDeleteInstanceOperator,
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
@@ -26,6 +28,11 @@ OPERATORS: list[Any] = [
         id="snapshot",
     ),
 ]
+# Which operators these tests do not fit, and where the same is tested of them.
+TESTED_ALONE = {
+    DswCreateInstanceOperator: "test_create.py",  # there is no instance before
+    DswDeleteInstanceOperator: "test_delete.py",  # there is none after
+}
 LOST: list[Any] = [
     pytest.param({"drop": True}, id="dropped"),
     pytest.param({"truncate": True}, id="truncated"),

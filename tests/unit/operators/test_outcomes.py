@@ -20,7 +20,9 @@ from airflow_provider_dsw.exceptions import (
     DswWaitFailedError,
 )
 from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
     DswCreateSnapshotOperator,
+    DswDeleteInstanceOperator,
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
@@ -34,6 +36,13 @@ OPERATORS: list[Any] = [
     pytest.param(Change(DswStopInstanceOperator, {}, "Running", "StopInstance"), id="stop"),
     pytest.param(Change(DswCreateSnapshotOperator, SNAPSHOT, "Running", "CreateInstanceSnapshot"), id="snapshot"),
 ]
+
+
+# Which operators these tests do not fit, and where the same is tested of them.
+TESTED_ALONE = {
+    DswCreateInstanceOperator: "test_create.py",  # there is no instance before
+    DswDeleteInstanceOperator: "test_delete.py",  # there is none after
+}
 
 
 def is_retried(error: BaseException) -> bool:
