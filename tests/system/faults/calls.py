@@ -37,6 +37,7 @@ class Operation:
     :param requests: how many are made if nothing is wrong.
     :param takes: which faults' answers it takes for its own: they say nothing that it could check.
     :param tries: how often it is sent if the service has certainly not performed it.
+    :param smaller_pages: how many it asks for, one smaller than the other, if each answer is too large.
     """
 
     api: str
@@ -47,10 +48,11 @@ class Operation:
     requests: int = 1
     takes: tuple[str, ...] = ()
     tries: int = MAX_ATTEMPTS
+    smaller_pages: int = 0
     kinds: Mapping[Meaning, type[DswError]] = field(default_factory=dict)
 
 
-EMPTY, ANOTHERS = "an empty object, done", "another's answer, done"
+EMPTY, ANOTHERS, TOO_LARGE = "an empty object, done", "another's answer, done", "deep JSON, done"
 NAMES_NOTHING = {Meaning.NOT_FOUND: DswRequestError}
 OPERATIONS: dict[str, Operation] = {
     "get_instance": Operation("get_instance", "get_instance", lambda hook: hook.get_instance(ID)),
@@ -74,7 +76,10 @@ OPERATIONS: dict[str, Operation] = {
         kinds=NAMES_NOTHING,
     ),
     "list_instance_snapshots": Operation(
-        "list_instance_snapshots", "list_instance_snapshots", lambda hook: list(hook.list_instance_snapshots(ID))
+        "list_instance_snapshots",
+        "list_instance_snapshots",
+        lambda hook: list(hook.list_instance_snapshots(ID)),
+        smaller_pages=4,  # of 50, 25, 5 and 1
     ),
     "get_instance_events": Operation(
         "get_instance_events",
@@ -220,5 +225,6 @@ def _expected(operation: Operation, cell: Cell, row: Row) -> tuple[str, int]:
         return error, hit + 1
     times = LENGTHS[cell.length]["times"]
     if times is None or times >= operation.tries:
-        return error, hit + operation.tries
+        smaller_pages = operation.smaller_pages if cell.fault == TOO_LARGE else 0
+        return error, hit + smaller_pages + operation.tries
     return "success", clean + times
