@@ -184,9 +184,11 @@ def _longest_first(forms: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 def _forms(secret: str) -> tuple[str, ...]:
     """Return a secret plain, URL-encoded, in Base64, and escaped in JSON and HTML."""
-    encoded = {quote(secret, safe=""), quote(secret, safe="/~"), quote(secret, safe="~"), quote_plus(secret)}
+    # As bytes: what is secret of an instance may hold halves of characters, and text that does can't be quoted.
+    plain = secret.encode(errors="surrogatepass")
+    encoded = {quote(plain, safe=""), quote(plain, safe="/~"), quote(plain, safe="~"), quote_plus(plain)}
     lower = {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in encoded}
-    return (secret, *encoded, *lower, json.dumps(secret)[1:-1], html.escape(secret), *_in_base64(secret.encode()))
+    return (secret, *encoded, *lower, json.dumps(secret)[1:-1], html.escape(secret), *_in_base64(plain))
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:

@@ -85,6 +85,7 @@ GIVEN = [
     {"ImageAuth": PASSWORD},
     {"UserVpc": {"ForwardInfos": [{"SSHPublicKey": PASSWORD}]}},
     {"Datasets": [{"Options": json.dumps({"key": PASSWORD})}]},
+    {"EnvironmentVariables": {"DB_PASSWORD": PASSWORD, "HALF_A_CHARACTER": "\ud800 of it"}},
 ]
 
 
