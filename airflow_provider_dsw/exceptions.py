@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow_provider_dsw.secrets import MAX_TEXT, clean, word_in
 from airflow_provider_dsw.version_compat import AirflowException, AirflowFailException
 
 _MAX_TEXT = 4000  # characters
+SAID = ("code", "status_code", "request_id", "message")
+"""The attributes of an error that hold what the service itself said."""
 
 
 class DswError(AirflowException):
@@ -88,3 +92,12 @@ class DswTimeoutError(DswError):
 
     A retry resumes: it sends no second request while the first is in progress or has succeeded.
     """
+
+
+def said_in(error: BaseException) -> dict[str, Any]:
+    """
+    Return what the service itself said, as another error's constructor takes it.
+
+    :param error: of any kind; each is None where the service gave none.
+    """
+    return {name: getattr(error, name, None) for name in SAID}

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_dsw.exceptions import (
+    SAID,
     DswAccessDeniedError,
     DswConnectionError,
     DswError,
@@ -25,6 +26,7 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
     DswWaitArgumentError,
     DswWaitFailedError,
+    said_in,
 )
 from airflow_provider_dsw.secrets import clean, without_secrets
 from airflow_provider_dsw.version_compat import AirflowException, AirflowNotFoundException
@@ -128,17 +130,15 @@ def as_wait_error(wait: Wait, error: DswError) -> DswError:
     is_operation = wait.operation is not None
     if isinstance(error, DswTransientError) or (is_operation and isinstance(error, DswConnectionError)):
         return error
-    attributes = {name: getattr(error, name) for name in _ERROR_ATTRIBUTES}
     if is_operation and isinstance(error, DswRequestError):
-        return DswOperationFailedError(
-            f"{error} Waited for {wait}. A retry of the task requests it again.", **attributes
-        )
-    return DswWaitFailedError(f"{error} Waited for {wait}.", **attributes)
+        text = f"{error} Waited for {wait}. A retry of the task requests it again."
+        return DswOperationFailedError(text, **said_in(error))
+    return DswWaitFailedError(f"{error} Waited for {wait}.", **said_in(error))
 
 
 def as_final_error(error: DswError) -> DswWaitFailedError:
     """Return what a task raises for an error of the hook that a retry would find again."""
-    return DswWaitFailedError(str(error), **{name: getattr(error, name) for name in _ERROR_ATTRIBUTES})
+    return DswWaitFailedError(str(error), **said_in(error))
 
 
 def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
@@ -273,7 +273,7 @@ def event_from_error(error: AirflowException) -> dict[str, Any]:
         "outcome": Outcome.FAILURE.value,
         "error": type(error).__name__,
         "text": str(error),
-        **{name: getattr(error, name, None) for name in _ERROR_ATTRIBUTES},
+        **said_in(error),
     }
 
 
@@ -282,10 +282,9 @@ def error_from_event(event: Mapping[str, Any]) -> AirflowException:
     if event["error"] not in _ERRORS:
         # Airflow's own: it knows no such connection.
         return AirflowNotFoundException(event["text"])
-    return _ERRORS[event["error"]](event["text"], **{name: event[name] for name in _ERROR_ATTRIBUTES})
+    return _ERRORS[event["error"]](event["text"], **{name: event[name] for name in SAID})
 
 
-_ERROR_ATTRIBUTES = ("code", "status_code", "request_id", "message")
 _ERRORS = {
     error.__name__: error
     for error in (

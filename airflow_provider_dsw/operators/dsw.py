@@ -19,6 +19,7 @@ from airflow_provider_dsw.exceptions import (
     DswInstanceNotFoundError,
     DswOperationFailedError,
     DswTransientError,
+    said_in,
 )
 from airflow_provider_dsw.mixins import DswTaskMixin, argument_errors
 from airflow_provider_dsw.operators.base import (
@@ -398,8 +399,5 @@ def _with_remedies(refusal: DswOperationFailedError) -> DswOperationFailedError:
     return DswOperationFailedError(
         f"{refusal} If the snapshot's name or image is taken, set overwrite=True, or leave snapshot_name out, so that "
         "each try gets a name of its own, and give each an image_url of its own, such as '…:{{ ti.id }}'.",
-        code=refusal.code,
-        status_code=refusal.status_code,
-        request_id=refusal.request_id,
-        message=refusal.message,
+        **said_in(refusal),
     )

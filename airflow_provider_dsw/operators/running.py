@@ -17,6 +17,7 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
     DswTransientError,
     DswWaitFailedError,
+    said_in,
 )
 from airflow_provider_dsw.mixins import argument_errors
 from airflow_provider_dsw.operators.base import CONFIRM_PAUSE
@@ -200,10 +201,7 @@ class DswRunningOperator(DswStatusOperator):
         return failed(
             f"The shutdown timer of DSW instance {self.instance_id} could not be set "
             f"(stop_after={self.stop_after:g} s). {what_became}. {error}",
-            code=error.code,
-            status_code=error.status_code,
-            request_id=error.request_id,
-            message=error.message,
+            **said_in(error),
         )
 
 
