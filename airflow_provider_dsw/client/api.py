@@ -156,12 +156,12 @@ def create_instance_snapshot(
         f"{_INSTANCES}/{instance_id}/snapshots",
         body={name: value for name, value in body.items() if value is not None},
     )
-    return ApiCall(request, f"CreateInstanceSnapshot of {instance_id}", _holds_snapshot_id)
+    return ApiCall(request, f"CreateInstanceSnapshot of {instance_id}", _holds_id("SnapshotId"))
 
 
 def create_instance(body: Mapping[str, Any]) -> ApiCall:
     call = any_operation("CreateInstance", "POST", _INSTANCES, None, validation.body("body", body))
-    return call._replace(check=_holds_instance_id)
+    return call._replace(check=_holds_id("InstanceId"))
 
 
 def delete_instance(instance_id: str) -> ApiCall:
@@ -247,12 +247,9 @@ def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, str) else type(value).__name__
 
 
-def _holds_snapshot_id(answer: dict[str, Any]) -> str | None:
-    return None if validation.is_identifier(answer.get("SnapshotId")) else "the answer holds no SnapshotId"
-
-
-def _holds_instance_id(answer: dict[str, Any]) -> str | None:
-    return None if validation.is_identifier(answer.get("InstanceId")) else "the answer holds no InstanceId"
+def _holds_id(name: str) -> Check:
+    """Return a check that an answer holds this id of what was created."""
+    return lambda answer: None if validation.is_identifier(answer.get(name)) else f"the answer holds no {name}"
 
 
 def _holds_events(answer: dict[str, Any]) -> str | None:

@@ -296,7 +296,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         )
 
 
-def _idempotency_key(context: Context) -> str | None:
+def idempotency_key(context: Context) -> str | None:
     """
     Return a name for the task instance that its retries share, and no other task instance has.
 
@@ -308,4 +308,9 @@ def _idempotency_key(context: Context) -> str | None:
         return None
     started = getattr(context.get("dag_run"), "start_date", None)
     parts = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, started and started.timestamp())
+    return label_of(*parts)
+
+
+def label_of(*parts: Any) -> str:
+    """Return a value of :data:`TASK_LABEL` for what is named by these parts: 32 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw import validation
@@ -21,11 +18,11 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
 )
 from airflow_provider_dsw.mixins import argument_errors
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL, label_of
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.status import NextStep
 from airflow_provider_dsw.secrets import word_in
-from airflow_provider_dsw.waits.answers import time_in
+from airflow_provider_dsw.waits.answers import created_at
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.labels import with_label
 from airflow_provider_dsw.waits.operation_waits import condition_for_target
@@ -153,7 +150,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         parts = [row.get(name) for name in ("dag_id", "run_id", "task_id", "map_index")]
         if row.get("task_id") is None:  # outside of Airflow
             return self._label_outside_airflow
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        return label_of(*parts)
 
     @property
     def secrets(self) -> Iterable[str]:
@@ -218,9 +215,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
 
     def _find(self) -> Mapping[str, Any] | None:
         """Return the newest instance with the label that does not go away, and note its id."""
-        never = datetime.min.replace(tzinfo=UTC)
         own = [instance for instance in self._list_own() if not is_being_deleted(instance)]
-        newest = max(own, key=lambda instance: time_in(instance, "GmtCreateTime") or never, default=None)
+        newest = max(own, key=created_at, default=None)
         if newest is not None:
             self.instance_id = newest["InstanceId"]
         return newest
@@ -290,12 +286,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         try:
             instance = self.hook.get_instance(instance_id)
             if isinstance(error, DswRequestError) and needs_stop_before_deletion(instance):
-                answer = self.hook.stop_instance(instance_id)
-                self.log.info(
-                    "StopInstance of DSW instance %s was accepted. RequestId: %s",
-                    instance_id,
-                    word_in(answer, "RequestId"),
-                )
+                self._log_request("StopInstance", self.hook.stop_instance(instance_id), instance_id)
         except DswInstanceNotFoundError:
             return True
         except DswError:

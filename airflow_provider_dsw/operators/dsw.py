@@ -26,7 +26,7 @@ from airflow_provider_dsw.operators.base import (
     CONFIRM_ATTEMPTS,
     TASK_LABEL,
     DswBaseOperator,
-    _idempotency_key,
+    idempotency_key,
 )
 from airflow_provider_dsw.operators.create import DswCreateInstanceOperator
 from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
@@ -282,7 +282,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
 
     def _run(self, context: Context) -> dict[str, Any]:
         instance = self._get_instance(context)
-        key, name = _idempotency_key(context), self._name(context)
+        key, name = idempotency_key(context), self._name(context)
         existing = self._find_existing_snapshot(key)
         if existing is not None and not has_failed(existing):
             self.log.info("An earlier attempt already submitted this request; resuming.")
@@ -370,7 +370,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
     def _name(self, context: Context) -> str:
         if self.snapshot_name is not None:
             return self.snapshot_name
-        key, ti = _idempotency_key(context), context.get("ti")
+        key, ti = idempotency_key(context), context.get("ti")
         if ti is None or key is None:
             return f"snapshot-{uuid.uuid4().hex[:12]}"
         words = re.sub(r"[^a-z0-9]+", "-", f"{ti.dag_id}-{ti.task_id}".lower()).strip("-")

@@ -187,7 +187,8 @@ class StopOnKillMixin(DswWaitMixin):
         self.log.info("DSW instance %s is being stopped: %s.", self.instance_id, why)
         return True
 
-    def _log_request(self, action: str, answer: Mapping[str, Any]) -> None:
+    def _log_request(self, action: str, answer: Mapping[str, Any], instance_id: str | None = None) -> None:
+        instance_id = instance_id or self.instance_id
         self.log.info(
-            "%s of DSW instance %s was accepted. RequestId: %s", action, self.instance_id, word_in(answer, "RequestId")
+            "%s of DSW instance %s was accepted. RequestId: %s", action, instance_id, word_in(answer, "RequestId")
         )

@@ -100,9 +100,15 @@ def snapshots_in(instance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield snapshot
 
 
-def created_at(snapshot: Mapping[str, Any]) -> datetime:
-    """A snapshot whose time can't be read counts as older than any other: it is never taken for a new one."""
-    return time_in(snapshot, "GmtCreateTime") or datetime.min.replace(tzinfo=UTC)
+def created_at(answer: Mapping[str, Any]) -> datetime:
+    """
+    Return when an instance or a snapshot was created.
+
+    One whose time can't be read counts as older than any other: it is never taken for a new one.
+
+    :param answer: the instance or snapshot, as the service sent it.
+    """
+    return time_in(answer, "GmtCreateTime") or datetime.min.replace(tzinfo=UTC)
 
 
 def recency(snapshot: Mapping[str, Any]) -> tuple[datetime, bool]:
