@@ -256,7 +256,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
             try:
                 self._find()
             except DswError as error:
-                self.log.error("Could not look for an instance to stop, although %s. %s", why, error)
+                self.log.error("Could not look for an instance to stop (%s). %s", why, error)
         return bool(self.instance_id) and super()._stop_instance(why, *arguments)
 
     def _delete(self, instance_id: str) -> None:

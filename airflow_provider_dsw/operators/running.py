@@ -163,7 +163,7 @@ class DswRunningOperator(DswStatusOperator):
         self._has_timer = True
         replaced = f", in place of the timer that was due at {word_in(old, 'DueTime')}" if old else ""
         self.log.info(
-            "The shutdown timer of DSW instance %s is set: the service stops it in %.0f s%s. RequestId: %s",
+            "The shutdown timer of DSW instance %s is set: the service stops the instance in %.0f s%s. RequestId: %s",
             self.instance_id,
             self._remaining(),
             replaced,
@@ -192,7 +192,7 @@ class DswRunningOperator(DswStatusOperator):
 
     def _timer_error(self, error: DswError) -> DswError:
         """Stop the instance if this task has started it, and return what the task ends with."""
-        what_became = "It was not started by this task and is left alone"
+        what_became = "The instance was not started by this task and is left alone"
         if self._submitted_at is not None or (self._was_in_progress and self._is_later_try):
             self._is_responsible = True
             is_stopped = self._stop_instance("its shutdown timer could not be set")

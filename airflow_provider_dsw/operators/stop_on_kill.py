@@ -162,7 +162,7 @@ class StopOnKillMixin(DswWaitMixin):
         self._is_responsible = False
         if has_nothing_to_stop(instance, self._baseline):
             self.log.info(
-                "DSW instance %s is already %s: nothing to stop, although %s.",
+                "DSW instance %s is already %s and needs no stop (%s).",
                 self.instance_id,
                 word_in(instance, "Status"),
                 why,
@@ -181,7 +181,7 @@ class StopOnKillMixin(DswWaitMixin):
                     "DSW instance %s is Failed and the service refuses to stop it. %s", self.instance_id, error
                 )
                 return True
-            self.log.error("DSW instance %s could not be stopped, although %s. %s", self.instance_id, why, error)
+            self.log.error("DSW instance %s could not be stopped (%s). %s", self.instance_id, why, error)
             return False
         self._log_request("StopInstance", answer)
         self.log.info("DSW instance %s is being stopped: %s.", self.instance_id, why)

@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         "move with the first request for it. Ctrl-C stops all of it and removes it.",
     )
     standalone_parser.add_argument(
-        "dag_files", metavar="DAG_FILE", type=Path, nargs="*", help="what it loads (default: the example DAGs)"
+        "dag_files", metavar="DAG_FILE", type=Path, nargs="*", help="the DAGs to load (default: the example DAGs)"
     )
     standalone_parser.add_argument(
         "--ui-port", type=_port, default=UI_PORT, help="port of the UI on 127.0.0.1 (default: %(default)s)"
@@ -106,10 +106,10 @@ def add_emulator_options(parser: argparse.ArgumentParser, *, port: int, speed: f
         metavar="ID[=STATUS:SECONDS,...,STATUS]",
         type=_instance,
         action="append",
-        help="an instance and its way through its statuses, e.g. dsw-abc=Starting:20,Running (repeatable)",
+        help="an instance and the statuses that it passes through, e.g. dsw-abc=Starting:20,Running (repeatable)",
     )
-    add("--access-key-id", default=key_id, help="that requests must be signed with (default: %(default)s)")
-    add("--access-key-secret", default=secret, help="not a real one (default: %(default)s)")
+    add("--access-key-id", default=key_id, help="the AccessKey that has to sign requests (default: %(default)s)")
+    add("--access-key-secret", default=secret, help="its secret; not a real one (default: %(default)s)")
     add(
         "--assume",
         dest="options",
