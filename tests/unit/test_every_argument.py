@@ -388,7 +388,7 @@ def test_each_argument_of_a_task_is_described_where_it_is_declared(made: Any, na
 
 @pytest.mark.parametrize("name", OF_WATCHERS)
 def test_each_argument_of_a_watcher_is_described(name: str) -> None:
-    assert is_named(name, DswInstanceEventTrigger)
+    assert is_named(name, DswInstanceEventTrigger), f"the docstring of DswInstanceEventTrigger does not describe {name}"
 
 
 @pytest.mark.parametrize(("method", "name"), OF_HOOK)

@@ -568,5 +568,6 @@ def test_each_text_that_an_error_is_given_is_in_one_of_these_messages(monkeypatc
     all_of_them = "\n".join(produced)
 
     missing = {text: where for text, where in texts_of_errors() if text not in all_of_them}
-    assert {text: where for text, where in missing.items() if text not in NO_MESSAGES} == {}
+    unproduced = {text: where for text, where in missing.items() if text not in NO_MESSAGES}
+    assert unproduced == {}, "CASES lacks a case that produces each of these texts"
     assert set(NO_MESSAGES) - set(missing) == set()

@@ -121,8 +121,7 @@ TABLES = [
             for wait in tasks.WAITS.values()
         ),
         names(KINDS),
-        "the sensor's arguments, and the instance's status before; if the emulator's usual answers do not satisfy it, "
-        "new_service there has to see to it",
+        "the sensor's arguments, the instance's status before, and which fields show that the wait is over",
     ),
     Table(
         "SAMPLES in tests/unit/test_wait_arguments.py",

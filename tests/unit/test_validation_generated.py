@@ -141,10 +141,11 @@ def test_each_check_is_tried() -> None:
         name for name, found in vars(validation).items() if getattr(found, "__module__", "") == validation.__name__
     }
     tried = {check.__name__ for check in CHECKS}
-    assert {name for name in public if name[0] != "_"} - tried == {
+    untried = {name for name in public if name[0] != "_"} - tried
+    assert untried == {
         *("optional", "rendered"),  # of which the others are made
         *("items", "is_collection", "is_identifier", "shown", "json_value"),
-    }
+    }, "CHECKS lacks a check, or what is no check is to be named here"
 
 
 def outcome_of(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Exception | None]:

@@ -46,6 +46,7 @@ class Task:
     :param status: the instance's before; None: there is none.
     :param change: what it asks for, under the API's name.
     :param goal: says whether the service is as the task wants it.
+    :param shows: fields of an instance that was ``Starting``, once it is ``Running``.
     """
 
     make: type[Any] | None
@@ -53,6 +54,7 @@ class Task:
     status: str | None = "Running"
     change: str | None = None
     goal: Callable[[CountingService], bool] = lambda service: True
+    shows: dict[str, Any] = field(default_factory=dict)
 
 
 def has_status(status: str | None) -> Callable[[CountingService], bool]:
@@ -96,7 +98,7 @@ WAITS: dict[str, Task] = {
     "Running": Task(None, {"target_status": "Running"}, "Starting"),
     "a snapshot by its id": Task(None, {"snapshot_id": SNAPSHOT}),
     "the latest snapshot": Task(None, {"wait_for_snapshot": True}),
-    "an expression": Task(None, {"until": "Status == 'Running'"}, "Starting"),
+    "an expression": Task(None, {"until": "Priority == `7`"}, "Starting", shows={"Priority": 7}),
 }
 _WATCHABLE = {argument.name for argument in ARGUMENTS if argument.watchable}
 WATCHES = {name: task for name, task in WAITS.items() if {*task.arguments} <= _WATCHABLE}
@@ -150,7 +152,7 @@ if not STARTS_FROM_TRIGGER:
 
 def new_service(bed: Bed, task: Task, **options: Any) -> tuple[CountingService, TaskClock]:
     service, clock = bed.new_service(**options)
-    timeline = [("Starting", 12), ("Running", None)]
+    timeline = [("Starting", 12), ("Running", None, task.shows)]
     if task.status == "Starting":
         service.add_instance(ID, timeline=timeline)
     elif task.status is not None:

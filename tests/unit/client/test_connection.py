@@ -193,7 +193,8 @@ def taken_by(auth_type: str) -> tuple[str, ...]:
 def test_what_each_field_says_is_read(name):
     for auth_type in takers_of(name):
         if name not in REQUIRED_FIELDS[auth_type]:
-            assert parse(connection_of(auth_type, name)) != parse(connection_of(auth_type)), auth_type
+            without, given = parse(connection_of(auth_type)), parse(connection_of(auth_type, name))
+            assert given != without, f"of a connection of auth_type {auth_type} parse() does not read {name}"
 
 
 @pytest.mark.parametrize(

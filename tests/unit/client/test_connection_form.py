@@ -72,6 +72,12 @@ def test_each_field_says_what_it_is(form):
         assert field["description"], name
 
 
+def test_each_auth_type_is_explained(form):
+    field = form["extra_fields"]["auth_type"]
+
+    assert [name for name in field["schema"]["enum"] if f"{name}:" not in field["description"].replace(",", ":")] == []
+
+
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
