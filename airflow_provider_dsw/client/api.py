@@ -288,11 +288,17 @@ def _list_query(filters: Mapping[str, Any]) -> dict[str, str]:
             raise ValueError(f"list_instances: no filter {name!r}.{did_you_mean(name, LIST_FILTERS)}")
         if value is None:
             continue
-        check = validation.json_value if name == "tag" else validation.parameter
-        query[LIST_FILTERS[name]] = _query_value(name, check(name, value))
+        query[LIST_FILTERS[name]] = _query_value(name, _LIST_CHECKS.get(name, validation.parameter)(name, value))
     if ("SortBy" in query) != ("Order" in query):
         raise ValueError("list_instances: sort_by and order go together. Pass both or neither.")
     return query
+
+
+def _status(name: str, value: object) -> tuple[str, ...]:
+    return validation.statuses(name, value if validation.is_collection(value) else (value,))
+
+
+_LIST_CHECKS: Mapping[str, validation.Check] = {"status": _status, "tag": validation.json_value}
 
 
 def _query_value(name: str, value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.client.connection_fields import (
+    CONN_TYPE,
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_READ_TIMEOUT,
     MIN_ROLE_SESSION_SECONDS,
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = "airflow-provider-dsw"
 
+_OFFICIAL_CONN_TYPE = "alibaba_cloud"
 _FIELD_OF = {
     "access_key_id": "login (the AccessKey id)",
     "access_key_secret": "password (the AccessKey secret)",
@@ -110,6 +112,8 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
     hint = _hint(extra)
     if hint:
         log.warning("%s:%s", where, hint)
+    if connection.conn_type not in (None, "", CONN_TYPE, _OFFICIAL_CONN_TYPE):
+        hint += f" The connection's type is {shown(connection.conn_type)}, not {CONN_TYPE!r}."
 
     def text(name: str) -> str:
         return _stripped(extra.get(name))

@@ -348,6 +348,10 @@ class DswHook(BaseHook):
         works, words = self._try_connection()
         # Not the property, which would look the connection up.
         access = self._access.found
+        # The form's button tests a connection under a random id.
+        words = words.replace(f" (connection {self.dsw_conn_id!r})", "").replace(
+            f"Connection {self.dsw_conn_id!r}: ", ""
+        )
         return works, f"{words}{access.connection.hint if access else ''}"
 
     def _try_connection(self) -> tuple[bool, str]:

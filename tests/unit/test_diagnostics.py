@@ -387,7 +387,9 @@ def test_where_only_airflow_ends_a_deferred_wait_it_is_told_all_the_same(
     with pytest.raises(AirflowSensorTimeout, match=CAUSE):
         sensor.resume_execution("execute_complete", {}, task_runs.context())
 
-    assert OLD not in "".join(capsys.readouterr())
+    log = "".join(capsys.readouterr())
+    assert OLD not in log
+    assert "See that Airflow's triggerer runs" in log
 
 
 # Operators

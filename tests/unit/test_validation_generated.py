@@ -251,7 +251,7 @@ class Saved:
     """A connection as Airflow keeps it."""
 
     def __init__(self, extra: Any, **fields: Any) -> None:
-        self.conn_id, self.extra = "dsw_default", extra
+        self.conn_id, self.conn_type, self.extra = "dsw_default", "dsw", extra
         self.login = self.password = self.host = self.port = None
         vars(self).update(fields)
 

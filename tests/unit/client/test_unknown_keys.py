@@ -127,3 +127,15 @@ def test_a_field_that_is_no_text_is_refused_by_its_name(name, value, ask, monkey
 def test_a_timeout_that_no_socket_can_keep_is_refused(name, seconds, ask, monkeypatch):
     with pytest.raises(DswConnectionError, match=f"extra '{name}' must be a number of seconds"):
         ask(connect(monkeypatch, **KEY, host="127.0.0.1:1", extra={name: seconds}))
+
+
+def test_where_a_field_is_missing_a_connection_of_another_type_is_named(ask, monkeypatch):
+    with pytest.raises(DswConnectionError, match=r"The connection's type is 'aws', not 'dsw'\."):
+        ask(connect(monkeypatch, **KEY, conn_type="aws"))
+
+
+def test_a_complete_connection_of_another_type_works(ask, emulator, monkeypatch, warnings_of):
+    emulator.add_instance(ID)
+
+    assert ask(connect(monkeypatch, **{**emulator.connection(), "conn_type": "http"}))["InstanceId"] == ID
+    assert warnings_of.records == []

@@ -52,6 +52,11 @@ def test_it_works(pressed, emulator):
     assert pressed(True) == f"PAI-DSW at {emulator.endpoint} answers. Instances listed: 1."
 
 
+@pytest.mark.parametrize("wrong", [{"login": "no-such-key"}, {"login": ""}, {"port": 1}], ids=str)
+def test_the_random_id_under_which_the_form_tests_a_connection_is_not_shown(pressed, wrong):
+    assert "dsw_default" not in pressed(False, **wrong)
+
+
 def test_a_wrong_key_id(pressed):
     message = pressed(False, login="no-such-key")
 

@@ -102,6 +102,7 @@ def test_a_filter_goes_under_the_api_s_name(filters, query, monkeypatch):
         ({"stauts": "Running"}, "no filter 'stauts'. Did you mean 'status'?"),
         ({"Status": "Running"}, "Did you mean 'status'?"),
         ({"page_number": 2}, "no filter 'page_number'"),
+        ({"status": "Runing"}, "status: 'Runing' is not an instance status. Did you mean 'Running'?"),
         ({"create_time_after": datetime(2026, 1, 31)}, "create_time_after: .* has no time zone"),  # noqa: DTZ001
     ],
 )
