@@ -44,7 +44,7 @@ LOADED_BY_A_DAG_FILE = {
     "operators": (
         OF_EVERY_TASK
         | {"operators", "operators.base", "operators.create", "operators.delete", "operators.dsw"}
-        | {"operators.running", "operators.status", "operators.stop_on_kill"}
+        | {"operators.running", "operators.snapshot", "operators.status", "operators.stop_on_kill"}
         | {"details", "task_end", "waits.labels", "waits.operation_waits", "waits.operations", "waits.progress"},
         """
 for operator in (DswGetInstanceOperator, DswStartInstanceOperator, DswStopInstanceOperator, DswDeleteInstanceOperator):
