@@ -1,4 +1,4 @@
-"""The README, in parts."""
+"""The README and its pages in .github/docs, in parts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / ".github" / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 _BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 LANGUAGES = {language for language, _ in _BLOCKS}
+_TITLE = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
 def blocks(language: str) -> list[str]:
@@ -22,10 +25,21 @@ def block(language: str, mark: str) -> str:
 
 
 def section(title: str) -> str:
-    return TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    """The only section of this title, to the next one of its page."""
+    (found,) = [part.partition(f"\n## {title}\n")[2] for part in _pages() if f"\n## {title}\n" in part]
+    return _TITLE.split(found)[0]
 
 
-def first_cells(title: str) -> list[str]:
-    """What stands as code in the first column of a section's table."""
-    cells = [line.split("|")[1] for line in section(title).splitlines() if line.startswith("|")]
-    return [found for cell in cells for _, found in re.findall(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", cell)]
+def _pages() -> list[str]:
+    return [page.read_text(encoding="utf-8") for page in PAGES]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of each line of a table, its head too."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def codes(cell: str) -> list[str]:
+    """What stands as code in a cell."""
+    return [found for _, found in re.findall(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", cell)]

@@ -1,4 +1,4 @@
-"""Every snippet of the README runs, and does what the README says."""
+"""Every snippet of the README and its pages runs, and does what they say."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.emulator.cli import __main__ as cli
 from airflow_provider_dsw.waits.statuses import default_failure_statuses
 from tests.docs.conftest import RunDag
-from tests.docs.readme import LANGUAGES, ROOT, TEXT, block, blocks, section
+from tests.docs.readme import LANGUAGES, README, ROOT, TEXT, block, blocks, codes, rows, section
 from tests.docs.test_run import EXAMPLES
 
 INSTANCE = "dsw-730abc"
@@ -45,13 +45,14 @@ PYTHON = [
 ]
 BASH = [
     "dsw-emulator run example_dags/",
-    "pytest",
+    "&& pytest",
     "AIRFLOW_CONN_DSW_DEFAULT='{",
     "AIRFLOW_CONN_DSW_DEFAULT='dsw:",
     "airflow connections add",
     "dsw-emulator run my_dag.py",
     "dsw-emulator serve",
     "dsw-emulator standalone",
+    "pip wheel",
 ]
 # The RAM policies.
 JSON = [READING, WRITING, WHOLE_LIFE] = ['"paidsw:GetInstance"', '"paidsw:StartInstance"', '"paidsw:DeleteInstance"']
@@ -106,7 +107,7 @@ def test_the_pipeline(run_dag: RunDag, dag_file: Path, dsw_default: DswEmulator)
 
     assert (returned["start"]["Status"], returned["stop"]["Status"]) == ("Running", "Stopped")
     for name in ("SnapshotId", "ImageId", "ImageUrl"):
-        assert f"`{name}`" in section("Start an instance, work, save its image, stop it")
+        assert f"`{name}`" in section("Pipelines")
         assert returned["snapshot"][name]
 
 
@@ -243,11 +244,21 @@ def test_the_command_takes_these_options(mark: str) -> None:
 def test_what_pip_is_told_to_install_exists() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
-    for mark in ("dsw-emulator run example_dags/", "pytest"):
+    for mark in ("dsw-emulator run example_dags/", "&& pytest"):
         steps = [shlex.split(step) for step in block("bash", mark).split("&&")]
         (pip,) = [step for step in steps if step[0] == "pip"]
         assert pip[-1].removeprefix(".[").removesuffix("]") in extras
         assert steps[0] == ["python3", "-m", "venv", ".venv"]
+
+
+def test_the_wheel_that_is_installed_is_the_one_that_is_built() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    build, install = block("bash", "pip wheel").strip().split(" && ")
+    *pip, airflow, wheel = shlex.split(install)
+
+    assert (build, pip) == ("pip wheel --no-deps .", ["pip", "install"])
+    assert wheel == f"./{project['name'].replace('-', '_')}-{project['version']}-py3-none-any.whl"
+    assert airflow.startswith("apache-airflow==")
 
 
 def test_the_first_command_runs_an_example() -> None:
@@ -304,8 +315,10 @@ def test_each_auth_type_needs_and_takes_what_the_table_says() -> None:
     def cell(of: tuple[str, ...]) -> list[str]:
         return [names.get(name, f"`{name}`") for name in of]
 
-    rows = [line.split("|")[1:-1] for line in section("The connection").splitlines() if line.count("|") == 5]
-    table = {row[0].strip(" `"): [[*filter(None, part.strip().split(", "))] for part in row[2:]] for row in rows[2:]}
+    table = {
+        kind.strip("`"): [[*filter(None, cell.split(", "))] for cell in (needs, takes)]
+        for kind, _, needs, takes in rows(section("Credentials"))[2:]
+    }
 
     assert table == {
         name: [cell(needed), cell(connection_fields.OPTIONAL_FIELDS.get(name, ()))]
@@ -313,9 +326,8 @@ def test_each_auth_type_needs_and_takes_what_the_table_says() -> None:
     }
 
 
-def test_the_first_table_has_each_field_that_belongs_to_no_auth_type() -> None:
-    rows = [line.split("|")[1] for line in section("The connection").splitlines() if line.startswith("| extra `")]
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+def test_the_table_of_fields_has_each_that_belongs_to_no_auth_type() -> None:
+    named = {name for field, _ in rows(section("Fields")) if field.startswith("extra ") for name in codes(field)}
     of_types = {
         name
         for table in (connection_fields.REQUIRED_FIELDS, connection_fields.OPTIONAL_FIELDS)
@@ -381,13 +393,11 @@ def test_the_policies_allow_what_the_hook_calls() -> None:
 
 
 def test_the_failure_statuses_are_those_of_the_code() -> None:
-    rows = {
-        cells[1].strip(): {word.strip("`, ") for word in cells[2].partition(" (")[0].split(",")}
-        for line in section("What a wait does").splitlines()
-        if len(cells := line.split("|")) == 4 and "Failed" in line and "`Deleting`" in line
+    table = {
+        target: {*codes(statuses)} for target, statuses in rows(section("What a wait does")) if "`Deleting`" in statuses
     }
 
-    assert rows == {
+    assert table == {
         "`Running`": default_failure_statuses(["Running"]),
         "`Saved`, or a snapshot": default_failure_statuses(["Saved"]),
         "any other": default_failure_statuses(["Stopped"]),
@@ -399,6 +409,12 @@ def test_the_default_details_that_are_named_exist() -> None:
 
 
 def test_files_that_are_named_exist() -> None:
-    for name in ("airflow_provider_dsw/waits/assumptions.py", "example_dags"):
-        assert name in TEXT
-        assert (ROOT / name).exists()
+    assert "`airflow_provider_dsw/waits/assumptions.py`" in TEXT
+    assert (ROOT / "airflow_provider_dsw/waits/assumptions.py").exists()
+
+
+def test_the_readme_is_a_front_door() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+
+    assert len(lines) <= 250
+    assert lines[0] == "# airflow-provider-dsw"

@@ -1,4 +1,4 @@
-"""The messages of the README's troubleshooting table are those that users get."""
+"""The messages of the page about troubleshooting are those that users get."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.operators.dsw import DswCreateSnapshotOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
-from tests.docs.readme import first_cells
+from tests.docs.readme import codes, rows, section
 
 Provoke = Callable[[DswEmulator, Callable[[dict[str, Any] | None], None]], Any]
 
@@ -121,7 +121,9 @@ PROVOKED: dict[str, Provoke] = {
 
 
 def test_every_message_of_the_table_is_provoked_here() -> None:
-    assert first_cells("When something goes wrong") == list(PROVOKED)
+    messages = [message for cell, _ in rows(section("When something goes wrong")) for message in codes(cell)]
+
+    assert messages == list(PROVOKED)
 
 
 @pytest.mark.usefixtures("no_pauses")
