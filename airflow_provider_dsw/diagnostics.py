@@ -162,14 +162,14 @@ class _History:
 
     def _events(self, limit: int, since: datetime | None) -> list[str] | None:
         get, instance_id = self._hook.get_instance_events, self._instance_id
-        found = self._ask(lambda seconds: get(instance_id, limit=limit, since=since, attempts=1, time_limit=seconds))
+        found = self._send(lambda seconds: get(instance_id, limit=limit, since=since, attempts=1, time_limit=seconds))
         return None if found is None else [self._clean(line) for line in found]
 
     def _sessions(self) -> list[list[dict[str, Any]]]:
         get, instance_id = self._hook.get_lifecycle, self._instance_id
-        return self._ask(lambda seconds: get(instance_id, sessions=SESSIONS, attempts=1, time_limit=seconds)) or []
+        return self._send(lambda seconds: get(instance_id, sessions=SESSIONS, attempts=1, time_limit=seconds)) or []
 
-    def _ask(self, request: Callable[[float], T]) -> T | None:
+    def _send(self, request: Callable[[float], T]) -> T | None:
         """Send a request that may take so many seconds; None if it fails, or there is no time for it."""
         seconds = self._ends - time.monotonic()
         if seconds > 0:

@@ -1,4 +1,19 @@
-"""What the provider raises. Every error is an AirflowException, so existing handlers keep working."""
+"""
+What the provider raises. Every error is an AirflowException, so existing handlers keep working.
+
+::
+
+    DswError
+    ├── DswConnectionError          the connection is incomplete: no retry helps until it is corrected
+    ├── DswInstanceNotFoundError    no retry helps
+    ├── DswAccessDeniedError        no retry helps until the credentials or the permissions change
+    ├── DswRequestError             refused for a reason that a retry would not change
+    ├── DswTransientError           a retry may work
+    ├── DswWaitFailedError          also an AirflowFailException: the task fails without a retry
+    │   └── DswWaitArgumentError    likewise
+    ├── DswOperationFailedError     a retry requests it again
+    └── DswTimeoutError             a retry resumes
+"""
 
 from __future__ import annotations
 

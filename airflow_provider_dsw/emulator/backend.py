@@ -192,7 +192,7 @@ class Backend(Options):
         with self._lock:
             now = self.clock.now()
             timer = None if seconds is None else ShutdownTimer(now, now + seconds / self.speed, self.speed)
-            self._time(self._known(instance_id), timer)
+            self._set_timer(self._known(instance_id), timer)
 
     def set_idle(self, instance_id: str, minutes: float | None) -> None:
         """Let its idle culler, which it must have, find it idle for so long by now; None: in use until it stops."""
@@ -268,12 +268,12 @@ class Backend(Options):
         if timer is not None and (timer.due <= moment or not instance.option("timers_outlive_stops")):
             instance.timer = None
 
-    def _time(self, instance: Instance, timer: ShutdownTimer | None) -> None:
+    def _set_timer(self, instance: Instance, timer: ShutdownTimer | None) -> None:
         instance.timer = timer
         self._timed[instance.instance_id] = instance
         instance.touch()
 
-    def _cull(self, instance: Instance, culler: IdleCuller | None) -> None:
+    def _set_culler(self, instance: Instance, culler: IdleCuller | None) -> None:
         instance.culler = culler
         self._timed[instance.instance_id] = instance
         instance.touch()

@@ -49,9 +49,9 @@ class DswInstanceSensor(DswWaitMixin, WaitArguments, BaseSensorOperator):
     :param snapshot_image: the newest snapshot with this ``ImageId``, ``ImageName`` or ``ImageUrl``. Templated.
     :param snapshot_created_after: an aware datetime, or ISO 8601 with a time zone: an older snapshot is not
         the one. Templated, e.g. ``"{{ dag_run.start_date }}"``.
-    :param until: a JMESPath expression over GetInstance's answer, all of it: met when it is true, as JMESPath takes
-        it: anything but null, false, ``''``, ``[]`` and ``{}``. If an answer can't be evaluated the wait goes on, with
-        a warning. Not together with ``target_status`` or a ``snapshot_…`` argument. Templated, e.g.
+    :param until: a JMESPath expression over GetInstance's answer, all of it. The wait ends when it is true, for
+        JMESPath: anything but null, false, ``''``, ``[]`` and ``{}``. If an answer can't be evaluated the wait goes
+        on, with a warning. Not together with ``target_status`` or a ``snapshot_…`` argument. Templated, e.g.
         ``UserVpc.ForwardInfos[?Name=='ssh'] | [0].ConnectInfo.Phase == 'Ready'``.
     :param failure_statuses: instance statuses that end the wait as failed. None: those from which the target
         can't come by itself (``Failed`` and ``Deleting``; for ``Running`` also ``ArrearStopping`` and

@@ -116,11 +116,11 @@ def _watch_tasks() -> None:
     listener_manager().add_listener(_Listener())
     defer = BaseOperator.defer
 
-    def tell_and_defer(self: BaseOperator, **arguments: Any) -> NoReturn:  # no listener is told
+    def report_and_defer(self: BaseOperator, **arguments: Any) -> NoReturn:  # no listener is called
         _send_event("task", task=_name(get_current_context()["ti"]), state="deferred")
         defer(self, **arguments)
 
-    BaseOperator.defer = tell_and_defer  # type: ignore[method-assign]
+    BaseOperator.defer = report_and_defer  # type: ignore[method-assign]
 
 
 def _name(task_instance: Any) -> str:

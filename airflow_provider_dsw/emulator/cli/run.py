@@ -59,7 +59,7 @@ class DagRun:
         self.dag_id = dag_id
         self.conn_ids = conn_ids
         self.verbose = verbose
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
         self._unknown: set[str] = set()
         self._undefined: set[str] = set()
         self._lines = RequestLines()
@@ -125,7 +125,7 @@ class DagRun:
                 self.emulator.advance()
                 now = self.emulator.statuses()
                 for name, line in changes(before, now):
-                    if name.partition("/")[0] in self._asked:
+                    if name.partition("/")[0] in self._requested:
                         say_now(line)
                 before = now
                 for line in lines:
@@ -135,9 +135,9 @@ class DagRun:
         if request.instance_id and request.status == 404:
             self._unknown.add(request.instance_id)
         if request.instance_id:
-            self._asked.add(request.instance_id)
+            self._requested.add(request.instance_id)
         else:
-            self._asked.update(name for name in self.emulator.statuses() if "/" not in name)
+            self._requested.update(name for name in self.emulator.statuses() if "/" not in name)
         self._requests[request.action or request.method] += 1
         self._lines.show(request)
 
