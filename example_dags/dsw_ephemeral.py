@@ -1,4 +1,10 @@
-"""Create a notebook instance for one run, work on it, and delete it: also when the work has failed."""
+"""
+Create a notebook instance for one run, work on it, and delete it: also when the work has failed.
+
+The parameter `ecs_spec` says on which machine. `create` is a setup, `delete` its teardown. If `create` itself fails in
+its last try, it deletes what it has created; and after two hours the service stops the instance, even if Airflow is
+gone by then. With a real service it costs money.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Run each time that a new snapshot of an instance was pushed, by whomever, and hand its ImageUrl on."""
+"""
+Run each time that a new snapshot of an instance was pushed, by whomever, and hand its ImageUrl on.
+
+A watcher of the asset `dsw_saving_snapshots` looks at the instance `dsw-saving`, which the emulator saves again and
+again: do not trigger this DAG, wait for a minute and a half. A run by hand has no event, and hands nothing on.
+"""
 
 from __future__ import annotations
 

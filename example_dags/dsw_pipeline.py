@@ -1,4 +1,16 @@
-"""Start a notebook instance, work on it, save its image, and stop it: also when the work has failed."""
+"""
+Start a notebook instance, work on it, save its image, and stop it: also when the work has failed.
+
+| task | does |
+|---|---|
+| `start` | starts the instance `instance_id`, unless it runs; a setup |
+| `work` | stands for your own work; gets the instance's details |
+| `snapshot` | saves the image, and sends an event of the asset `training_image` |
+| `use` | gets the image's URL |
+| `stop` | stops the instance, whatever became of the work; its teardown |
+
+The emulator has `dsw-stopped`. With a real service, set `IMAGE` to a repository of yours.
+"""
 
 from __future__ import annotations
 

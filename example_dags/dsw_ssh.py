@@ -1,9 +1,9 @@
 """
 Create a notebook instance, run a command on it by SSH, save its image, and delete it: also when the command has failed.
 
-It needs Airflow's SSH provider (the extra ``ssh``), and a connection ``dsw_ssh`` of type SSH: the login is root, the
-private key is the one that the parameter ``ssh_public_key`` belongs to, the port is 22. Its host is replaced by the
-instance's; older SSH providers want one all the same.
+It needs Airflow's SSH provider (the extra `ssh`), and a connection `dsw_ssh` of type SSH: the login is root, the
+private key is the one that the parameter `ssh_public_key` belongs to, the port is 22. Its host is replaced by the
+instance's; older SSH providers want one all the same. On the emulator `work` fails: its instances have no SSH server.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PARAMS = {
 }
 
 
-@dag(schedule=None, params=PARAMS, tags=["dsw"])
+@dag(schedule=None, params=PARAMS, tags=["dsw"], doc_md=__doc__)
 def dsw_ssh() -> None:
     create = DswCreateInstanceOperator(
         task_id="create",

@@ -1,4 +1,8 @@
-"""Wait for several notebook instances at once, one mapped task each, and hand all their URLs on."""
+"""
+Wait for several notebook instances at once, one mapped task each, and hand all their URLs on.
+
+The emulator has both, `dsw-starting` and `dsw-running`. All waits are deferred: none holds a worker.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Wait until a notebook instance is running, and hand its JupyterLab URL to the next task."""
+"""
+Wait until a notebook instance is running, and hand its JupyterLab URL to the next task.
+
+The parameter `instance_id` says which one. The emulator has `dsw-starting`, which runs after about half a minute,
+`dsw-failing`, which fails instead, and `dsw-stopped`, for which the wait times out. While `wait_for_running` is
+deferred it holds no worker, and the tab Details of its page links to the instance.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Wait for a snapshot that was created in this run, and hand its ImageUrl to the next task."""
+"""
+Wait for a snapshot that was created in this run, and hand its ImageUrl to the next task.
+
+The parameter `instance_id` says of which instance. The emulator saves `dsw-saving` again and again, every minute and a
+half. An older snapshot, which the instance has too, does not count.
+"""
 
 from __future__ import annotations
 

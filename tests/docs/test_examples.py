@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from airflow_provider_dsw.emulator.cli.scenario import DEFAULT, SAVING
 from tests.docs.conftest import RunDag, load
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
+SERVED = {instance_id for instance_id, _ in DEFAULT} | {SAVING}
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 
@@ -31,14 +33,26 @@ def test_an_example_holds_one_dag_of_its_own_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_needs_only_instances_that_the_command_serves(name: str) -> None:
-    served = {instance_id for instance_id, _ in DEFAULT} | {SAVING}
+def test_the_page_of_an_example_explains_it_and_its_parameters(name: str) -> None:
+    dag = load(EXAMPLES / f"{name}.py")
 
+    assert dag.doc_md
+    first, _, others = dag.doc_md.strip().partition("\n\n")
+    assert first.endswith(".")
+    named = set(re.findall(r"`([\w-]+)`", others))
+    assert named  # what it needs, and what the emulator has of it
+    assert {word for word in named if word.startswith("dsw-")} <= SERVED
+    if len(dag.params) == 1:
+        assert {*dag.params} <= named
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_needs_only_instances_that_the_command_serves(name: str) -> None:
     for task in load(EXAMPLES / f"{name}.py").tasks:
         if task.is_mapped:
-            assert set(task.expand_input.value["instance_id"]) <= served
+            assert set(task.expand_input.value["instance_id"]) <= SERVED
         elif isinstance(instance_id := getattr(task, "instance_id", None), str) and instance_id:
-            assert task.dag.params.get(instance_id.strip("{} ").removeprefix("params."), instance_id) in served
+            assert task.dag.params.get(instance_id.strip("{} ").removeprefix("params."), instance_id) in SERVED
 
 
 def test_loading_the_examples_imports_nothing_of_the_sdk() -> None:
