@@ -70,6 +70,6 @@ def test_the_wheel_and_the_sdist_are_built_with_it(tmp_path: Path, has_address: 
         metadata = message_from_bytes(opened.read(name))
 
     assert metadata["Description-Content-Type"] == "text/markdown"
-    shown = str(metadata.get_payload(decode=True), "utf-8")
+    shown = metadata.as_bytes().decode().partition("\n\n")[2]
     assert shown.strip() == for_package_index(TEXT, REPOSITORY if has_address else None).strip()
     assert "airflow_provider_dsw/example_dags/dsw_pipeline.py" in names
