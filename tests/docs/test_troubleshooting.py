@@ -90,12 +90,20 @@ def twice(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None
         ).execute({})
 
 
+def without_triggerer(emulator: DswEmulator, connect: Callable[[dict[str, Any] | None], None]) -> None:
+    connect(emulator.connection())
+    sensor = DswInstanceSensor(task_id="wait", instance_id="dsw-abc", deferrable=True)
+    # As Airflow resumes a task whose deferral was over before any event came.
+    sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {})
+
+
 NO_CREDENTIALS = {"protocol": "http", "credentials_uri": "http://127.0.0.1:1/"}
 PROVOKED: dict[str, Provoke] = {
     "The conn_id `dsw_default` isn't defined": undefined,
     "neither extra 'region' (e.g. 'cn-hangzhou') nor host is set": by_connection("host", "port", "extra"),
     "login (the AccessKey id) is not set": by_connection("login"),
     "password (the AccessKey secret) is not set": by_connection("password"),
+    "The connection's type is": by_connection("login", conn_type="aws"),
     "the credentials could not be fetched": by_connection(extra={"auth_type": "credentials_uri"} | NO_CREDENTIALS),
     "Code InvalidSecurityToken.Expired": by_fault(status=400, code="InvalidSecurityToken.Expired"),
     "extra is not a JSON object": broken_extra,
@@ -111,6 +119,7 @@ PROVOKED: dict[str, Provoke] = {
     "The response did not come from PAI-DSW": by_fault(status=404, body={"message": "no such route"}),
     "TLS failed; is it an https endpoint?": by_connection(extra={"protocol": "https"}),
     "the server's TLS certificate is not trusted here": untrusted,
+    "No triggerer ended this wait in time": without_triggerer,
     "Code Throttling.User": by_fault(status=429),
     "can no longer reach": by_sensor("Failed"),
     "The RAM action paidsw:GetInstanceEvents": without_events,
@@ -128,7 +137,9 @@ def test_every_message_of_the_table_is_provoked_here() -> None:
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("message", PROVOKED)
-def test_this_is_what_the_user_reads(emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+def test_this_is_what_the_user_reads(
+    emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], message: str
+) -> None:
     def connect(connection: dict[str, Any] | None) -> None:
         if connection is None:
             monkeypatch.delenv("AIRFLOW_CONN_DSW_DEFAULT", raising=False)
@@ -140,4 +151,4 @@ def test_this_is_what_the_user_reads(emulator: DswEmulator, monkeypatch: pytest.
     with pytest.raises(Exception) as raised:  # noqa: PT011 - of many kinds
         PROVOKED[message](emulator, connect)
 
-    assert message in str(raised.value)
+    assert message in str(raised.value) + "".join(capsys.readouterr())
