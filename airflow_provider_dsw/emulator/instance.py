@@ -70,7 +70,7 @@ class Instance:
     def option(self, name: str) -> Any:
         return self.options[name] if name in self.options else getattr(self._emulator_options, name)
 
-    # Its way
+    # The timeline
 
     def status(self, now: float) -> str | None:
         """The true status: that of a stale read may be an older one."""

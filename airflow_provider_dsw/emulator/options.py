@@ -35,13 +35,13 @@ class Options:
     ==================== ==============================================================================
     speed                How many times faster than real time the timelines and timers run. (Not for one
                          instance.)
-    start_timeline       The way of an instance through a start. By time, [("Starting", seconds), ...,
+    start_timeline       The statuses of an instance during a start. By time, [("Starting", seconds), ...,
     stop_timeline        ("Running", None)], or by poll, ["Starting", "Running"]. Likewise of a stop, and
     snapshot_timeline    of a snapshot, and of a deletion, at whose end the status is None. A start is also
     delete_timeline      what follows CreateInstance.
-    next_starts          Ways of the next starts, stops, snapshots and deletions, one for each, before the
-    next_stops           above apply: `next_starts=[[("Queuing", 5), ("Failed", None)]]` fails once. For
-    next_snapshots       snapshots, several may so be on their way at once and end in any order.
+    next_starts          Timelines of the next starts, stops, snapshots and deletions, one for each, in
+    next_stops           place of the above: `next_starts=[[("Queuing", 5), ("Failed", None)]]` fails
+    next_snapshots       once. Several snapshots may so be in progress at once and end in any order.
     next_deletes
     no_stock             How many of the next StartInstance and CreateInstance are refused for lack of
                          stock, with HTTP 400 and a Code.
@@ -53,7 +53,7 @@ class Options:
     events_with_times    Whether an event's line begins with its time and level.
     events_order         "oldest first" or "newest first".
     fields_parameter     The Fields of GetInstance: "ignored", or "selects" what is answered.
-    denied_status        A permission that lacks: 403 NoPermission, or 404 with the code 100700008.
+    denied_status        A missing permission: 403 NoPermission, or 404 with the code 100700008.
     required_fields      Whether CreateInstance wants InstanceName, an image, and EcsSpec or ResourceId.
     unknown_fields       What CreateInstance does with them: "ignored" or "refused".
     unique_instance_names Whether CreateInstance refuses an InstanceName that is taken.

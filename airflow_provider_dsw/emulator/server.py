@@ -77,7 +77,7 @@ class DswEmulator(Service):
         self._listening: asyncio.Server | None = None
         self._reopening: asyncio.TimerHandle | None = None
 
-    # Its life
+    # Start and stop
 
     def start(self) -> DswEmulator:
         """Listen and serve. An OSError says that the port is taken."""

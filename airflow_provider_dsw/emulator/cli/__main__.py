@@ -27,7 +27,7 @@ from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 DEFAULT_PORT = 8765
 UI_PORT = 8080
 RUN_SPEED = 2.0
-# A list of ways is for a program.
+# A list of timelines is for a program.
 ASSUMABLE = frozenset(name for name in OPTION_NAMES if not name.startswith("next_"))
 
 
