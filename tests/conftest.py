@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,19 @@ def dsw_default(emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch) -> DswEm
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let triggers poll more often than once a second, where how often they do is not what is tested."""
     monkeypatch.setattr("airflow_provider_dsw.triggers.base.MIN_INTERVAL", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def no_masks_of_earlier_tests() -> Iterator[None]:
+    """
+    Let Airflow's masker forget what this test taught it.
+
+    Else it would hide from a later test what the provider itself has to hide; and with each new secret it compiles one
+    expression of all that it knows.
+    """
+    yield
+    if masker := sys.modules.get("airflow.sdk._shared.secrets_masker"):
+        masker.reset_secrets_masker()
 
 
 @pytest.fixture

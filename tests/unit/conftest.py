@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from airflow.sdk.bases.xcom import BaseXCom
+from darabonba.core import DaraCore
+from requests.adapters import HTTPAdapter
+from Tea.core import TeaCore
 
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.clock import Clock
 from tests.support.hooks import Ask, ask_async, ask_sync
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_certificates_for_plain_http() -> Iterator[None]:
+    """
+    Let the SDK read the system's certificates only where it uses TLS.
+
+    It reads them for each server that it has not asked before, which is one for each test: 20 ms, and half a megabyte
+    that is kept.
+    """
+
+    def spare(get_adapter: Any) -> Any:
+        return staticmethod(
+            lambda prefix, *args, **kwargs: (
+                get_adapter(prefix, *args, **kwargs) if prefix.upper() == "HTTPS" else HTTPAdapter()
+            )
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        for core in (DaraCore, TeaCore):
+            patch.setattr(core, "get_adapter", spare(core.get_adapter))
+        yield
 
 
 @pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 import json
 import socket
@@ -113,6 +114,12 @@ def slowly(data: bytes, pause: float) -> Answer:
     return send
 
 
+def bomb(size: int, content: bytes) -> Answer:
+    """Send so many spaces and this, compressed when first asked for: most processes that import this never are."""
+    compressed = functools.cache(lambda: packed("gzip", gzip.compress(b" " * size + content)))
+    return lambda connection, received: sends(compressed())(connection, received)
+
+
 def refused(status: int, code: str | None, message: str = "No.", **more: Any) -> Answer:
     return sends(http(status, {"Code": code, "Message": message, "RequestId": "R-1", **more}))
 
@@ -204,8 +211,8 @@ PACKED: dict[str, tuple[Answer, Any]] = {
     "zstd": (sends(packed("zstd", CONTENT)), TRANSIENT),
     "gzip, gzip": (sends(packed("gzip, gzip", gzip.compress(gzip.compress(CONTENT)))), TRANSIENT),
     "an unknown packing": (sends(packed("what", CONTENT)), TRANSIENT),
-    "a gzip bomb": (sends(packed("gzip", gzip.compress(b" " * (4 * BIG)))), TRANSIENT),
-    "a gzip bomb with an instance in it": (sends(packed("gzip", gzip.compress(b" " * BIG + CONTENT))), TRANSIENT),
+    "a gzip bomb": (bomb(4 * BIG, b""), TRANSIENT),
+    "a gzip bomb with an instance in it": (bomb(BIG, CONTENT), TRANSIENT),
 }
 SIZES: dict[str, tuple[Answer, Any]] = {
     "just small enough": (sends(sized(b" " * (BIG - len(CONTENT)) + CONTENT)), OK),
