@@ -236,7 +236,7 @@ class PollLog:
         self.last_status, self.last_error = status, None
         return LogLine(
             logging.WARNING if is_new_remark else logging.INFO,
-            f"DSW instance {wait.condition.instance_id}: {status} (waiting for {wait})",
+            f"Waiting for {wait}: {status}",
         )
 
     def _error_line(self, wait: Wait, error: DswError) -> LogLine | None:

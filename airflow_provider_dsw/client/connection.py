@@ -17,6 +17,7 @@ from airflow_provider_dsw.client.connection_fields import (
     DEFAULT_READ_TIMEOUT,
     MIN_ROLE_SESSION_SECONDS,
     NETWORKS,
+    OFFICIAL_CONN_TYPE,
     OPTIONAL_FIELDS,
     PROTOCOLS,
     REQUIRED_FIELDS,
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = "airflow-provider-dsw"
 
-_OFFICIAL_CONN_TYPE = "alibaba_cloud"
 _FIELD_OF = {
     "access_key_id": "login (the AccessKey id)",
     "access_key_secret": "password (the AccessKey secret)",
@@ -112,7 +112,7 @@ def parse(connection: Connection, region: str | None = None) -> DswConnection:
     hint = _hint(extra)
     if hint:
         log.warning("%s:%s", where, hint)
-    if connection.conn_type not in (None, "", CONN_TYPE, _OFFICIAL_CONN_TYPE):
+    if connection.conn_type not in (None, "", CONN_TYPE, OFFICIAL_CONN_TYPE):
         hint += f" The connection's type is {shown(connection.conn_type)}, not {CONN_TYPE!r}."
 
     def text(name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 CONN_TYPE = "dsw"
+OFFICIAL_CONN_TYPE = "alibaba_cloud"  # of Airflow's own provider for Alibaba Cloud
 HOOK_NAME = "Alibaba Cloud PAI-DSW"
 PROTOCOLS = ("https", "http")
 NETWORKS = ("public", "vpc")

@@ -96,7 +96,7 @@ class Watcher:
         await self._save(seen)
         self._last_seen = seen
         status = clean(self.condition.evaluate(found).last_status)
-        text = f"DSW instance {self.condition.instance_id}: {status} (watching for {self.condition})"
+        text = f"Watching for {self.condition}: {status}"
         return entered, LogLine(logging.INFO, text)
 
     def _changes(self, found: PollResult) -> tuple[LastSeen | None, list[Verdict]]:

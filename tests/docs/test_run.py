@@ -17,8 +17,9 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.emulator.cli import __main__ as cli
-from airflow_provider_dsw.emulator.cli import in_airflow
+from airflow_provider_dsw.emulator.cli import airflow_home, in_airflow
 from tests.support.processes import left_after
 
 COMMAND = [sys.executable, "-m", "airflow_provider_dsw.emulator.cli", "run"]
@@ -148,7 +149,8 @@ def test_an_instance_that_is_not_served_is_named(dag_file: Path, environment: di
     ended = run(dag_file, "--verbose", environment=environment)
 
     assert ended.returncode == 1
-    assert "The emulator has no instance dsw-abc. Add it: --instance dsw-abc=" in ended.stdout
+    assert "The emulator has no instance dsw-abc. Known names: dsw-running, " in ended.stdout
+    assert "To add it: --instance dsw-abc=" in ended.stdout
     assert "DswWaitFailedError" in ended.stdout + ended.stderr
 
 
@@ -299,6 +301,30 @@ def test_a_mistyped_argument_is_told_with_the_line_that_it_stands_in(
         f'  File "{dag_file}", line 12, in <module>',
     ]
     assert "'Runing' is not an instance status. Did you mean 'Running'?" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "prod",
+    [
+        '{"conn_type": "dsw", "login": "key-id", "extra": {"region": "cn-hangzhou"}}',
+        '{"conn_type": "alibaba_cloud"}',
+        '{"conn_type": "generic"}',
+        '{"login": "key-id"}',
+        "dsw://key-id:the-secret@?region=cn-hangzhou",
+        "alibaba-cloud://key-id:the-secret@",
+        "",
+    ],
+)
+def test_no_connection_of_the_environment_leads_to_the_real_service(
+    prod: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DSW_PROD", prod)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "postgres://somewhere")
+    monkeypatch.setenv("AIRFLOW_CONN_MY_SERVICE", '{"conn_type": "http"}')
+
+    kept = {name for name in airflow_home.environment(tmp_path, DswEmulator()) if name.startswith("AIRFLOW_CONN_")}
+
+    assert kept == {"AIRFLOW_CONN_WAREHOUSE", "AIRFLOW_CONN_MY_SERVICE"}
 
 
 # Its end

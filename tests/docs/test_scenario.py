@@ -55,6 +55,12 @@ def test_each_instance_begins_with_the_first_request_for_it(monkeypatch: pytest.
         )
 
         list(DswHook().list_instances())
+        clock.advance(1000)
+        emulator.advance()
+        assert emulator.status("dsw-starting") == "Creating"
+
+        for instance_id in ("dsw-starting", SAVING):
+            DswHook().get_instance(instance_id)
         clock.advance(40)
         emulator.advance()
         assert (emulator.status("dsw-starting"), emulator.status(SAVING)) == ("Running", "Saving")

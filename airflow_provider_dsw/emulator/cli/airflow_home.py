@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import signal
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from airflow_provider_dsw.client.connection_fields import CONN_TYPE, OFFICIAL_CONN_TYPE
 from airflow_provider_dsw.emulator.server import DswEmulator
 
 
@@ -55,7 +57,7 @@ def temporary_home(command: str) -> Iterator[Path]:
 
 def environment(home: Path, emulator: DswEmulator) -> dict[str, str]:
     """The environment of an Airflow process that lives in `home`."""
-    variables = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
+    variables = {name: value for name, value in os.environ.items() if not _is_foreign(name, value)}
     # The package that this command is of, also where it is run from a checkout.
     package = str(Path(__file__).parents[3])
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, [package, variables.get("PYTHONPATH")]))
@@ -77,10 +79,20 @@ def environment(home: Path, emulator: DswEmulator) -> dict[str, str]:
     return variables
 
 
-def _is_foreign(name: str) -> bool:
+def _is_foreign(name: str, value: str) -> bool:
     """Whether a variable would lead Airflow or the SDK away from the temporary home or the emulator."""
     foreign = ("AIRFLOW__", "AIRFLOW_HOME", "AIRFLOW_CONFIG", "_AIRFLOW", "ALIBABA_CLOUD_")
+    if name.startswith("AIRFLOW_CONN_"):
+        return _conn_type(value) in ("", "generic", CONN_TYPE, OFFICIAL_CONN_TYPE)
     return name.startswith(foreign) or name.lower().endswith("_proxy")
+
+
+def _conn_type(value: str) -> str:
+    """The type of a connection in the environment, in JSON or as a URI; empty where it says none."""
+    try:
+        return str(json.loads(value).get("conn_type") or "")
+    except (AttributeError, ValueError):
+        return value.partition(":")[0].strip().lower().replace("-", "_")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.emulator.cli.airflow_home import (
     airflow_problem,
     airflow_version,
@@ -169,10 +170,10 @@ class DagRun:
             return fail(f"Airflow ended before the DAG run did. Its last lines:\n{last_lines}".strip())
         requests = ", ".join(f"{count} {action}" for action, count in self._requests.items())
         say(f"The DAG run is over: {self._state}. Requests: {requests or 'none'}.")
-        missing = self._unknown - {name for name, status in self.emulator.statuses().items() if status}
-        for instance_id in sorted(missing):
+        served = [name for name, status in self.emulator.statuses().items() if status and "/" not in name]
+        for instance_id in sorted(self._unknown.difference(served)):
             say(
-                f"The emulator has no instance {instance_id}. Add it: "
+                f"The emulator has no instance {instance_id}.{did_you_mean(instance_id, served)} To add it: "
                 f"--instance {instance_id}=Creating:5,Starting:20,Running"
             )
         if self._undefined:

@@ -46,8 +46,8 @@ class ScenarioEmulator(DswEmulator):
     """An emulator with instances that keep their first status until `begin()`.
 
     instances: ids and timelines, in place of the default ones; each Saving in them makes a snapshot, which fails where
-    the instance's next status is a failure. starts_on_request: each instance begins with the first request for it, all
-    that are left with the first that names none.
+    the instance's next status is a failure. starts_on_request: each instance begins with the first request for it; a
+    list is a request for none.
     """
 
     def __init__(
@@ -109,7 +109,8 @@ class ScenarioEmulator(DswEmulator):
     def answer(self, signed_request: SignedRequest) -> tuple[Answer, Fault | None, Request]:
         if self._starts_on_request:
             _, instance_id, _ = route(signed_request.method, signed_request.path)
-            self.begin(instance_id)
+            if instance_id:
+                self.begin(instance_id)
         return super().answer(signed_request)
 
 

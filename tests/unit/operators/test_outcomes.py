@@ -277,7 +277,7 @@ def test_the_log_speaks_of_no_request_if_none_was_made(
     run(make(DswStartInstanceOperator))
 
     log = capsys.readouterr().out
-    assert f"DSW instance {ID}: {status} (waiting for " in log
+    assert re.search(rf"Waiting for .*DSW instance {ID}.*: {status}\b", log)
     assert "the request" not in log
 
 

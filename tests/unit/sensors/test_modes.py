@@ -49,7 +49,7 @@ def test_the_log_has_a_line_for_each_change_and_one_at_the_end(
     with pytest.raises(DswWaitFailedError):
         run()
     log = "".join(capsys.readouterr())
-    assert re.findall(rf"DSW instance {ID}: (\w+) \(waiting for", log) == ["Creating", "Starting"]
+    assert re.findall(rf"Waiting for DSW instance {ID} to be \w+: (\w+)", log) == ["Creating", "Starting"]
     # A deferred wait with so short an interval looks as if its triggerer had started again.
     assert len(re.findall(r"Waited 0:00:0\d and (?:at least )?5 polls for DSW instance", log)) == 1
     assert log.count("to be Running, without success.") == 1
@@ -207,12 +207,12 @@ def test_an_answer_without_a_status_is_no_line_in_the_log_between_two_that_have_
         for found in (nothing, starting, nothing, starting, running)
     ]
 
-    assert [line and line.text.split(" (")[0] for line in lines] == [
-        f"DSW instance {ID}: no status",
-        f"DSW instance {ID}: Starting",
+    assert [line and line.text.rpartition(": ")[2] for line in lines] == [
+        "no status",
+        "Starting",
         None,
         None,
-        f"DSW instance {ID}: Running",
+        "Running",
     ]
 
 
