@@ -146,6 +146,7 @@ def update_instance_labels(backend: Backend, call: OperationCall) -> dict[str, A
     new = json_body(call).get("Labels")
     check_labels(new)
     labels = {label["Key"]: label["Value"] for label in [*_labels(instance), *(new or [])]}
+    instance.fall_behind(instance.option("stale_reads"))
     _override(instance, {"Labels": [{"Key": key, "Value": value} for key, value in labels.items()]})
     return {"RequestId": call.request_id}
 
@@ -153,6 +154,7 @@ def update_instance_labels(backend: Backend, call: OperationCall) -> dict[str, A
 def delete_instance_labels(backend: Backend, call: OperationCall) -> dict[str, Any]:
     instance = find(backend, call)
     keys = call.query.get("LabelKeys", "").split(",")
+    instance.fall_behind(instance.option("stale_reads"))
     _override(instance, {"Labels": [label for label in _labels(instance) if label["Key"] not in keys]})
     return {"RequestId": call.request_id}
 

@@ -289,6 +289,20 @@ def test_labels_are_added_replaced_and_removed(emulator, sdk):
     assert get(sdk, "dsw-abc").to_map()["Labels"] == [{"Key": "b", "Value": "3"}]
 
 
+def test_a_replica_that_is_behind_shows_the_labels_from_before(emulator, sdk):
+    emulator.stale_reads = 1
+    emulator.add_instance("dsw-abc", Labels=[])
+    label = models.UpdateInstanceLabelsRequestLabels("a", "1")
+
+    def shown():
+        return [get(sdk, "dsw-abc").to_map()["Labels"] for _ in range(2)]
+
+    sdk.update_instance_labels("dsw-abc", models.UpdateInstanceLabelsRequest([label]))
+    assert shown() == [[], [{"Key": "a", "Value": "1"}]]
+    sdk.delete_instance_labels("dsw-abc", models.DeleteInstanceLabelsRequest("a"))
+    assert shown() == [[{"Key": "a", "Value": "1"}], []]
+
+
 def test_a_snapshot_is_deleted(emulator, sdk, caller):
     emulator.add_instance("dsw-abc")
     emulator.add_snapshot("dsw-abc", "snp-1", "Saved")
