@@ -60,6 +60,11 @@ JSON = [READING, WRITING, WHOLE_LIFE] = ['"paidsw:GetInstance"', '"paidsw:StartI
 
 @pytest.mark.parametrize(("language", "marks"), [("python", PYTHON), ("bash", BASH), ("json", JSON)])
 def test_every_snippet_is_known_here(language: str, marks: list[str]) -> None:
+    for text in blocks(language):
+        known = [mark for mark in marks if mark in text]
+        assert len(known) == 1, (
+            f"{language.upper()} in tests/docs/test_readme.py lacks a mark for, and a test of:\n{text}"
+        )
     assert sorted(block(language, mark) for mark in marks) == sorted(blocks(language))
 
 

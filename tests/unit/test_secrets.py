@@ -80,7 +80,7 @@ def test_a_new_password_field_of_the_form_is_a_secret_without_another_word(ask, 
     assert "the-pass-phrase" not in f"{error} {error.message} {error.request_id} {hook.connection!r}"
 
 
-@pytest.mark.parametrize("unused", ["password", "security_token", "access_key_secret"])
+@pytest.mark.parametrize("unused", ["password", "access_key_secret", *connection_fields.secret_fields()])
 def test_a_secret_of_the_connection_is_masked_though_it_is_not_used(unused, told, dsw_default, monkeypatch):
     given: dict[str, Any] = {"login": "emulator", "password": "emulator-secret"}
     extra = {"protocol": "http", "auth_type": "default"}

@@ -27,6 +27,7 @@ from airflow_provider_dsw.operators.base import DswBaseOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
+from tests.bench import test_import_cost
 from tests.system.faults import calls, tasks
 from tests.unit import test_answers_generated, test_every_argument, test_wait_arguments
 from tests.unit.client import test_connection, test_connection_form, test_credentials
@@ -34,6 +35,7 @@ from tests.unit.operators import test_idempotency, test_lost_answers, test_outco
 from tests.unit.waits import test_conditions, test_transitions
 
 PACKAGE = "airflow_provider_dsw"
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 
 class Table(NamedTuple):
@@ -54,6 +56,11 @@ class Table(NamedTuple):
 
 def names(things: Iterable[Any]) -> set[str]:
     return {thing.__name__ for thing in things}
+
+
+def names_in(code: str) -> set[str]:
+    """The operators that it names."""
+    return set(re.findall(r"\bDsw\w+Operator\b", code))
 
 
 def kinds(conditions: Iterable[WaitCondition]) -> set[str]:
@@ -186,8 +193,20 @@ TABLES = [
         "the operator's arguments",
     ),
     Table(
-        f"CASES, or TESTED_ALONE, in {CHANGES}/test_idempotency.py",
-        names(operator for operator, *_ in test_idempotency.CASES.values()) | names(test_idempotency.TESTED_ALONE),
+        "LOADED_BY_A_DAG_FILE in tests/bench/test_import_cost.py",
+        names_in(test_import_cost.LOADED_BY_A_DAG_FILE["operators"][1]),
+        OPERATORS,
+        "a task of it; beside it stand the modules of the package that this loads",
+    ),
+    Table(
+        "example_dags/",
+        names_in("".join(path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.py"))),
+        OPERATORS,
+        "a task of it, on an instance that `dsw-emulator run` serves",
+    ),
+    Table(
+        f"CASES in {CHANGES}/test_idempotency.py",
+        names(operator for operator, *_ in test_idempotency.CASES.values()),
         CHANGING,
         "the instance's status before, the operator's arguments, and the status after",
     ),
@@ -196,7 +215,7 @@ TABLES = [
             f"OPERATORS, or TESTED_ALONE, in {CHANGES}/{module.__name__.rpartition('.')[2]}.py",
             names(row.values[0].operator for row in module.OPERATORS) | names(module.TESTED_ALONE),
             CHANGING,
-            "a Change; or which module tests the same, if these tests do not fit",
+            "a Change (takes_time=False if it is done at once); or which module tests the same, if these do not fit",
         )
         for module in (test_lost_answers, test_outcomes)
     ),
@@ -238,7 +257,7 @@ def test_each_auth_type_is_tested_without_each_field_that_it_needs(kind: test_cr
     assert tried == {*REQUIRED_FIELDS[kind.name]}, f"needs of {kind.name} in tests/unit/client/test_credentials.py"
 
 
-@pytest.mark.parametrize("module", [test_idempotency, test_lost_answers, test_outcomes], ids=lambda it: it.__name__)
+@pytest.mark.parametrize("module", [test_lost_answers, test_outcomes], ids=lambda it: it.__name__)
 def test_what_is_said_to_be_tested_alone_is(module: Any) -> None:
     for made, file in module.TESTED_ALONE.items():
         path = Path(module.__file__).with_name(file)

@@ -22,6 +22,7 @@ class Change(NamedTuple):
     :param status: the instance's first.
     :param action: what requests the change.
     :param look: what shows that it was performed.
+    :param takes_time: whether the instance passes through other states on its way.
     """
 
     operator: type
@@ -29,6 +30,7 @@ class Change(NamedTuple):
     status: str
     action: str
     look: str = "GetInstance"
+    takes_time: bool = True
 
 
 @pytest.fixture(params=[False, True], ids=["worker", "deferred"])
@@ -37,6 +39,7 @@ def make(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: No
     dsw_default.start_timeline = ["Creating", "Starting", "Running"]
     dsw_default.stop_timeline = ["Stopping", "Stopped"]
     dsw_default.snapshot_timeline = ["Committing", "Pushing", "Saved"]
+    dsw_default.delete_timeline = ["Deleting", None]
 
     def made(operator: type, **arguments: Any) -> Any:
         given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "timeout": 60, "deferrable": request.param}

@@ -40,8 +40,6 @@ CASES: dict[str, tuple[Any, str | None, dict[str, Any], str | None]] = {
     "create": (DswCreateInstanceOperator, None, {"body": BODY, "stop_after": 3600}, "Running"),
     "delete": (DswDeleteInstanceOperator, "Running", {}, None),
 }
-# Which operators these tests do not fit, since their change takes no time, and where the same is tested of them.
-TESTED_ALONE: dict[type, str] = {}
 # Processes without the threads of this one, and with what takes long to import.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["pytest", "alibabacloud_pai_dsw20220101.client", __name__])
@@ -178,11 +176,12 @@ def test_killed_at_any_request_and_tried_again(case: str, emulator: DswEmulator,
             emulator.on_request = None
             assert timers(emulator) == [True], f"killed at request {kill_at}"
     # Where it looked, asked, and polled.
-    assert kill_at > 4
+    assert kill_at > 3
 
 
 @pytest.mark.parametrize("killed_at", ["deferred", "event"])
 def test_killed_between_worker_and_triggerer_and_tried_again(case: str, emulator: DswEmulator, killed_at: str) -> None:
+    emulator.stale_reads = 1  # or a change that takes no time would not be waited for
     steps = Airflow(emulator).steps(case, True, 1)
     assert killed_at in (step for step, _ in steps)  # which takes it no further
 
