@@ -46,7 +46,9 @@ from airflow_provider_dsw.operators.dsw import (
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
 from airflow_provider_dsw.version_compat import AirflowException, AirflowSensorTimeout, AirflowTaskTimeout
+from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.support.task_runs import context, run
+from tests.unit.test_wait_arguments import SAMPLES
 
 ID = "dsw-730abcdefghijklmno"  # as long as the service's own
 SHOWN = 150
@@ -166,6 +168,19 @@ def test_what_ends_a_task_begins_with_cause_and_instance_and_has_a_remedy(
     named = "CreateInstance" if task is create else ID
     assert [part for part in [named, *causes] if part not in text[:SHOWN]] == []
     assert [sentence for sentence in text.split(". ")[1:] if remedy in sentence]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_so_does_the_failure_of_a_wait_of_each_kind(kind: type[WaitCondition], dsw_default: DswEmulator) -> None:
+    dsw_default.add_instance(ID, "Failed", ReasonCode="NoStock")
+    dsw_default.add_snapshot(ID, SAMPLES["snapshot_id"], "Failed")
+
+    with pytest.raises(DswError) as raised:
+        run(wait(deferrable=False, **{name: SAMPLES[name] for name in kind.chosen_by[:1]}))
+
+    text = str(raised.value)
+    assert [part for part in (ID, "Failed") if part not in text[:SHOWN]] == []
+    assert [sentence for sentence in text.split(". ")[1:] if "console" in sentence], text
 
 
 @pytest.mark.parametrize("action", ["StopInstance", "DeleteInstance"])

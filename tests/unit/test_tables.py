@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from airflow_provider_dsw import operators as room_of_operators
+from airflow_provider_dsw import validation
 from airflow_provider_dsw.client import api
 from airflow_provider_dsw.client.connection_fields import REQUIRED_FIELDS, form_fields
 from airflow_provider_dsw.emulator.operations import ACTIONS
@@ -29,7 +30,7 @@ from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.bench import test_import_cost
 from tests.system.faults import calls, tasks
-from tests.unit import test_answers_generated, test_every_argument, test_wait_arguments
+from tests.unit import test_answers_generated, test_every_argument, test_validation_generated, test_wait_arguments
 from tests.unit.client import test_connection, test_connection_form, test_credentials
 from tests.unit.operators import test_idempotency, test_lost_answers, test_outcomes
 from tests.unit.waits import test_conditions, test_transitions
@@ -87,6 +88,11 @@ METHODS = {
     if inspect.isfunction(method) and not name.startswith("_") and "api." in inspect.getsource(method)
 }
 ACTIONS_OF_API = set(re.findall(r'(?:ApiRequest|any_operation)\(\s*"(\w+)"', inspect.getsource(api)))
+CHECKS = {
+    name
+    for name, each in vars(validation).items()
+    if not name.startswith("_") and getattr(each, "__module__", "") == validation.__name__
+}
 WATCHABLE = {argument.name for argument in ARGUMENTS if argument.watchable}
 WATCHABLE_KINDS = {kind for kind in KINDS if WATCHABLE & {*kind.chosen_by}}
 # What has subclasses is a base, unless it is public itself.
@@ -128,7 +134,8 @@ TABLES = [
             for wait in tasks.WAITS.values()
         ),
         names(KINDS),
-        "the sensor's arguments, the instance's status before, and which fields show that the wait is over",
+        "the sensor's arguments, the instance's status before, and which fields show that the wait is over, as the "
+        "emulator's usual instance does not",
     ),
     Table(
         "SAMPLES in tests/unit/test_wait_arguments.py",
@@ -141,6 +148,12 @@ TABLES = [
         {*test_wait_arguments.OTHER_SAMPLES},
         WATCHABLE,
         "a second value, of the same kind of wait",
+    ),
+    Table(
+        "CHECKS, or NO_CHECKS, in tests/unit/test_validation_generated.py",
+        (names(test_validation_generated.CHECKS) & CHECKS) | test_validation_generated.NO_CHECKS,
+        CHECKS,
+        "the function of validation.py",
     ),
     # Operations of the API
     Table(
@@ -225,6 +238,12 @@ TABLES = [
         test_connection_form.EXTRA,
         {*form_fields()},
         "the field's name",
+    ),
+    Table(
+        "AUTH_TYPES in tests/unit/client/test_connection_form.py",
+        {*test_connection_form.AUTH_TYPES},
+        {*REQUIRED_FIELDS},
+        "the type, in the form's order",
     ),
     Table(
         "FIELDS in tests/unit/client/test_connection.py",

@@ -23,6 +23,7 @@ EXTRA = {
     *("oidc_provider_arn", "oidc_token_file_path", "role_name", "credentials_uri", "sts_endpoint"),
     *("connect_timeout", "read_timeout"),
 }
+AUTH_TYPES = ["access_key", "sts", "ram_role_arn", "oidc_role_arn", "ecs_ram_role", "credentials_uri", "default"]
 COMMANDS = ["list", "get", "hooks", "triggers", "links", "widgets", "behaviours"]
 
 # The form as the UI's server makes it comes first: on 3.1 it has to be the first to ask Airflow for providers.
@@ -84,10 +85,7 @@ def test_each_auth_type_is_explained(form):
     [
         ("protocol", ["https", "http"]),
         ("network", ["public", "vpc"]),
-        (
-            "auth_type",
-            ["access_key", "sts", "ram_role_arn", "oidc_role_arn", "ecs_ram_role", "credentials_uri", "default"],
-        ),
+        ("auth_type", AUTH_TYPES),
     ],
 )
 def test_what_takes_few_values_is_a_choice_that_begins_with_the_default(name, choices, form):

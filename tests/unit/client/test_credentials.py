@@ -240,6 +240,12 @@ def no_secret_in(*texts: object) -> bool:
 # The table
 
 
+def test_all_but_these_are_fetched_and_tried_as_what_is_fetched() -> None:
+    alone = {kind.name for kind in KINDS} - {kind.name for kind in FETCHED}
+
+    assert alone == {"access_key", "sts", "default"}, "Test the secrecy and renewal of the others here, and name them"
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_it_works(kind: Kind, servers: Servers, ask: Ask) -> None:
     assert ask(servers.hook(kind))["InstanceId"] == ID
