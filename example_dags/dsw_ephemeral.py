@@ -1,9 +1,9 @@
 """
-Create a notebook instance for one run, work on it, and delete it: also when the work has failed.
+Create a notebook instance for one run, work on it, and delete it, even if the work fails.
 
-The parameter `ecs_spec` says on which machine. `create` is a setup, `delete` its teardown. If `create` itself fails in
-its last try, it deletes what it has created; and after two hours the service stops the instance, even if Airflow is
-gone by then. With a real service it costs money.
+The parameter `ecs_spec` chooses the machine. `create` is a setup, `delete` its teardown. If the last try of `create`
+itself fails, it deletes what it created; and after two hours the service stops the instance, even if Airflow is gone by
+then. With the real service, this costs money.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ WAIT: dict[str, Any] = {
 }
 
 
-@dag(schedule=None, params={"ecs_spec": "ecs.g6.xlarge"}, tags=["dsw"], doc_md=__doc__)
+@dag(
+    schedule=None,
+    params={"ecs_spec": "ecs.g6.xlarge"},
+    description="Create an instance for one run, work on it, and delete it.",
+    tags=["dsw"],
+    doc_md=__doc__,
+)
 def dsw_ephemeral() -> None:
     create = DswCreateInstanceOperator(
         task_id="create",
@@ -30,7 +36,7 @@ def dsw_ephemeral() -> None:
             "EcsSpec": "{{ params.ecs_spec }}",
             "ImageUrl": "dsw-registry-vpc.cn-hangzhou.cr.aliyuncs.com/pai/modelscope:1.31.0",
         },
-        # If the last try fails, it is deleted here: Airflow runs no teardown whose setup has failed.
+        # If the last try fails, it is deleted here: Airflow skips a teardown if its setup failed.
         delete_on_failure=True,
         # The service stops it then, even if Airflow does not live to delete it.
         stop_after=timedelta(hours=2),

@@ -1,8 +1,8 @@
 """
-Run each time that a new snapshot of an instance was pushed, by whomever, and hand its ImageUrl on.
+Run each time a new snapshot of an instance is pushed, by anyone, and pass on its ImageUrl.
 
-A watcher of the asset `dsw_saving_snapshots` looks at the instance `dsw-saving`, which the emulator saves again and
-again: do not trigger this DAG, wait for a minute and a half. A run by hand has no event, and hands nothing on.
+A watcher of the asset `dsw_saving_snapshots` polls the instance `dsw-saving`, which the emulator saves again and again:
+don't trigger this DAG, wait a minute and a half. A manual run has no event, and passes nothing on.
 """
 
 from __future__ import annotations
@@ -28,11 +28,16 @@ snapshots = Asset(
 )
 
 
-@dag(schedule=[snapshots], tags=["dsw"], doc_md=__doc__)
+@dag(
+    schedule=[snapshots],
+    description="Run each time a new snapshot of an instance is pushed.",
+    tags=["dsw"],
+    doc_md=__doc__,
+)
 def dsw_on_new_snapshot() -> None:
     @task
     def use(triggering_asset_events: Any = None) -> list[str]:
-        # Several, if they came while a run was under way; none in a run that was started by hand.
+        # Several, if they came while a run was active; none in a manual run.
         by_asset = triggering_asset_events or {}
         return [event.extra["payload"]["ImageUrl"] for events in by_asset.values() for event in events]
 

@@ -1,15 +1,15 @@
 """
-Start a notebook instance, work on it, save its image, and stop it: also when the work has failed.
+Start a notebook instance, work on it, save its image, and stop it, even if the work fails.
 
 | task | does |
 |---|---|
-| `start` | starts the instance `instance_id`, unless it runs; a setup |
+| `start` | starts the instance `instance_id`, unless it is running; a setup |
 | `work` | stands for your own work; gets the instance's details |
 | `snapshot` | saves the image, and sends an event of the asset `training_image` |
 | `use` | gets the image's URL |
-| `stop` | stops the instance, whatever became of the work; its teardown |
+| `stop` | stops the instance, whether the work succeeded or not; the teardown of `start` |
 
-The emulator has `dsw-stopped`. With a real service, set `IMAGE` to a repository of yours.
+The emulator has `dsw-stopped`. With the real service, set `IMAGE` to a repository of your own.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ INSTANCE: dict[str, Any] = {
 }
 
 
-@dag(schedule=None, params={"instance_id": "dsw-stopped"}, tags=["dsw"], doc_md=__doc__)
+@dag(
+    schedule=None,
+    params={"instance_id": "dsw-stopped"},
+    description="Start an instance, work on it, save its image, and stop it.",
+    tags=["dsw"],
+    doc_md=__doc__,
+)
 def dsw_pipeline() -> None:
-    # Airflow runs no teardown whose setup has failed: a start that is given up must see to the stop itself.
+    # Airflow skips a teardown if its setup failed: so a start that fails or is killed must stop the instance itself.
     start = DswStartInstanceOperator(task_id="start", stop_on_kill=True, **INSTANCE)
 
     @task

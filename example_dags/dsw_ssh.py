@@ -1,9 +1,9 @@
 """
-Create a notebook instance, run a command on it by SSH, save its image, and delete it: also when the command has failed.
+Create a notebook instance, run a command on it over SSH, save its image, and delete it, even if the command fails.
 
-It needs Airflow's SSH provider (the extra `ssh`), and a connection `dsw_ssh` of type SSH: the login is root, the
-private key is the one that the parameter `ssh_public_key` belongs to, the port is 22. Its host is replaced by the
-instance's; older SSH providers want one all the same. On the emulator `work` fails: its instances have no SSH server.
+It needs Airflow's SSH provider (the extra `ssh`), and a connection `dsw_ssh` of type SSH: login root, port 22, and the
+private key that matches the parameter `ssh_public_key`. The connection's host is replaced by the instance's, but older
+SSH providers require one anyway. On the emulator `work` fails: its instances have no SSH server.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ PARAMS = {
 }
 
 
-@dag(schedule=None, params=PARAMS, tags=["dsw"], doc_md=__doc__)
+@dag(
+    schedule=None,
+    params=PARAMS,
+    description="Create an instance, run a command on it over SSH, save its image, and delete it.",
+    tags=["dsw"],
+    doc_md=__doc__,
+)
 def dsw_ssh() -> None:
     create = DswCreateInstanceOperator(
         task_id="create",
@@ -66,7 +72,7 @@ def dsw_ssh() -> None:
     created: Any = create.output
     instance: dict[str, Any] = {"instance_id": created["InstanceId"]}
 
-    # Running does not mean that SSH answers yet.
+    # An instance that is Running may not accept SSH yet.
     ready = DswInstanceSensor(task_id="wait_for_ssh", until=f"{SSH}.Phase == 'Ready'", timeout=600, **instance, **WAIT)
     address = DswGetInstanceOperator(task_id="address", fields={"host": f"{SSH}.Intranet.Endpoint"}, **instance)
     work = SSHOperator(

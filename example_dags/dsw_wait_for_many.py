@@ -1,7 +1,7 @@
 """
-Wait for several notebook instances at once, one mapped task each, and hand all their URLs on.
+Wait for several notebook instances at once, one mapped task each, and pass on all their URLs.
 
-The emulator has both, `dsw-starting` and `dsw-running`. All waits are deferred: none holds a worker.
+The emulator has both, `dsw-starting` and `dsw-running`. All waits are deferred: none occupies a worker slot.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 INSTANCE_IDS = ["dsw-starting", "dsw-running"]
 
 
-@dag(schedule=None, tags=["dsw"], doc_md=__doc__)
+@dag(
+    schedule=None,
+    description="Wait for several instances at once, with one mapped task each.",
+    tags=["dsw"],
+    doc_md=__doc__,
+)
 def dsw_wait_for_many() -> None:
     running = DswInstanceSensor.partial(
         task_id="wait_for_running",

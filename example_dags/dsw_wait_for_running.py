@@ -1,9 +1,9 @@
 """
-Wait until a notebook instance is running, and hand its JupyterLab URL to the next task.
+Wait until a notebook instance is running, and pass its JupyterLab URL to the next task.
 
-The parameter `instance_id` says which one. The emulator has `dsw-starting`, which runs after about half a minute,
+The parameter `instance_id` says which one. The emulator has `dsw-starting`, which is running after about 40 seconds,
 `dsw-failing`, which fails instead, and `dsw-stopped`, for which the wait times out. While `wait_for_running` is
-deferred it holds no worker, and the tab Details of its page links to the instance.
+deferred, it occupies no worker slot, and the tab Details of its page links to the instance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from airflow.sdk import dag, task
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 
 
-@dag(schedule=None, params={"instance_id": "dsw-starting"}, tags=["dsw"], doc_md=__doc__)
+@dag(
+    schedule=None,
+    params={"instance_id": "dsw-starting"},
+    description="Wait until an instance is running.",
+    tags=["dsw"],
+    doc_md=__doc__,
+)
 def dsw_wait_for_running() -> None:
     running = DswInstanceSensor(
         task_id="wait_for_running",
