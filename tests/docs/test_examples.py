@@ -36,6 +36,7 @@ def test_an_example_holds_one_dag_of_its_own_name(name: str) -> None:
 def test_the_page_of_an_example_explains_it_and_its_parameters(name: str) -> None:
     dag = load(EXAMPLES / f"{name}.py")
 
+    assert dag.description  # what Airflow's list of DAGs shows
     assert dag.doc_md
     first, _, others = dag.doc_md.strip().partition("\n\n")
     assert first.endswith(".")
