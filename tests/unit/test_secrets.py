@@ -151,7 +151,7 @@ def test_what_a_wait_reads_is_scrubbed_one_line_and_cut_in_its_log_and_error(mod
     for text in (raised.value.code, raised.value.message):
         assert_is_clean(str(text), MAX_TEXT)
     lines = [line for stream in capfd.readouterr() for line in stream.splitlines()]
-    assert any(f"DSW instance {ID}: *** *** *** *** ERROR forged xxx" in line for line in lines)
+    assert any(f"DSW instance {ID} to be Running: *** *** *** *** ERROR forged xxx" in line for line in lines)
     for line in lines:
         assert [secret for secret in SECRETS if secret in line] == []
         assert len(line) < 5000
