@@ -103,7 +103,7 @@ class WaitArguments:
 
         :param values: at least every argument, by its name: ``locals()`` of a constructor.
         """
-        self._given = tuple(each.name for each in ARGUMENTS if _is_given(values[each.name]))
+        self._given = tuple(each.name for each in ARGUMENTS if _is_given(each, values[each.name]))
         kind = _kind_of(self._given)
         for argument in ARGUMENTS:
             value = values[argument.name]
@@ -170,5 +170,7 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def _is_given(value: Any) -> bool:
-    return value is not None and value is not False and not isinstance(value, _NotGiven)
+def _is_given(argument: Argument, value: Any) -> bool:
+    # False is no word, list or time: of an argument of that kind it is a mistake to be told.
+    is_default = value is None or (value is False and argument.default is False)
+    return not is_default and not isinstance(value, _NotGiven)

@@ -37,6 +37,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 VALUES: dict[str, Callable[[], Any]] = {
     "None": lambda: None,
     "True": lambda: True,
+    "False": lambda: False,
     "0": lambda: 0,
     "7": lambda: 7,
     "-1": lambda: -1,
@@ -83,7 +84,7 @@ class Kind(NamedTuple):
 
 
 WORDS = ("word", "'False'")
-BOOLEAN = Kind(False, ["True"])
+BOOLEAN = Kind(False, ["True", "False"])
 SECONDS = Kind(30, ["7", "1.5", "timedelta"])
 AIRFLOW_SECONDS = Kind(30, [*SECONDS.takes, "0", "no timedelta"])
 IDENTIFIER = Kind("dsw-1", WORDS)
