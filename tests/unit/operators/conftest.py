@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
-from airflow_provider_dsw.emulator.clock import Clock as EmulatorClock
-from tests.support.clock import Clock
 
 ID = "dsw-abc"
 Make = Callable[..., Any]
@@ -33,23 +31,6 @@ class Change(NamedTuple):
     action: str
     look: str = "GetInstance"
     takes_time: bool = True
-
-
-class ServiceClock(EmulatorClock):
-    """The service's time, which passes only while the operator waits."""
-
-    def __init__(self, of_test: Clock) -> None:
-        super().__init__()
-        self._of_test = of_test
-
-    def now(self) -> float:
-        return self._of_test.now - self._epoch
-
-
-@pytest.fixture
-def emulator(clock: Clock) -> Iterator[DswEmulator]:
-    with DswEmulator(clock=ServiceClock(clock)) as served:
-        yield served
 
 
 @pytest.fixture(params=[False, True], ids=["worker", "deferred"])

@@ -45,13 +45,6 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["pytest", "alibabacloud_pai_dsw20220101.client", __name__])
 
 
-@pytest.fixture
-def emulator() -> Iterator[DswEmulator]:
-    """Its time is that of the processes, which know of no other."""
-    with DswEmulator() as served:
-        yield served
-
-
 class Killed(Exception):
     pass
 

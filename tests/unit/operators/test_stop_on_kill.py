@@ -49,13 +49,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_dsw.task_end.STATE_TIMEOUT", 60.0)  # which no busy machine exceeds
 
 
-@pytest.fixture
-def emulator() -> Iterator[DswEmulator]:
-    """Its time is the machine's: tasks and triggers that overlap take some of it."""
-    with DswEmulator() as served:
-        yield served
-
-
 def stops(emulator: DswEmulator) -> int:
     return len(emulator.calls("StopInstance"))
 
