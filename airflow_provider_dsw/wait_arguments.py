@@ -171,6 +171,6 @@ def as_json(value: Any) -> Any:
 
 
 def _is_given(argument: Argument, value: Any) -> bool:
-    # False is no word, list or time: of an argument of that kind it is a mistake to be told.
+    # For any argument that is not a boolean, False is a mistake, which its check reports.
     is_default = value is None or (value is False and argument.default is False)
     return not is_default and not isinstance(value, _NotGiven)

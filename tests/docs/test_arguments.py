@@ -15,6 +15,7 @@ from airflow_provider_dsw.operators.base import DswBaseOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
 from tests.docs.readme import TEXT, codes, rows, section
+from tests.support.arguments import NOT_TAKEN, parameters_of_class
 
 REQUIRED = inspect.Parameter.empty
 CLASSES = {
@@ -29,16 +30,8 @@ CLASSES = {
 
 
 def signature(cls: type) -> dict[str, Any]:
-    """Each argument with its default: those of a base too, if the class passes on what it does not name."""
-    arguments: dict[str, Any] = {}
-    for base in cls.__mro__:
-        if base.__module__.startswith("airflow_provider_dsw.") and "__init__" in vars(base):
-            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-            named = [each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
-            arguments = {each.name: each.default for each in named} | arguments
-            if named == parameters:
-                break
-    return arguments
+    """Each argument with its default."""
+    return {name: parameter.default for name, parameter in parameters_of_class(cls).items()}
 
 
 def tables() -> dict[str, dict[str, Any]]:
@@ -78,6 +71,8 @@ def test_a_table_has_the_arguments_and_defaults_of_the_class(name: str) -> None:
     table, cls = tables().get(name, {}), CLASSES[name]
     if issubclass(cls, DswBaseOperator):
         table = tables()["every operator below"] | table
+    for argument in NOT_TAKEN.get(name, ()):
+        del table[argument]
 
     assert table == signature(cls)
 

@@ -27,21 +27,24 @@ def arguments_of(function: Callable[..., Any]) -> list[str]:
     return [parameter.name for parameter in parameters_of(function)]
 
 
-def _parameters_of_class(made: type) -> dict[str, inspect.Parameter]:
+def parameters_of_class(made: type) -> dict[str, inspect.Parameter]:
+    """Return each parameter of a class by its name: a base's too, if the class passes on what it does not name."""
     found: dict[str, inspect.Parameter] = {}
     for base in made.__mro__:
         if base.__module__.startswith(PACKAGE) and "__init__" in vars(base):
             for parameter in parameters_of(vars(base)["__init__"]):
                 found.setdefault(parameter.name, parameter)
+            if not inspect.getfullargspec(vars(base)["__init__"]).varkw:
+                break
     for name in NOT_TAKEN.get(made.__name__, ()):
         del found[name]
     return found
 
 
 def arguments_of_class(made: type) -> list[str]:
-    return [*_parameters_of_class(made), *(OF_AIRFLOW if made is DswInstanceSensor else ())]
+    return [*parameters_of_class(made), *(OF_AIRFLOW if made is DswInstanceSensor else ())]
 
 
 def required_by(made: type) -> list[str]:
     """Return the arguments that have no default."""
-    return [name for name, each in _parameters_of_class(made).items() if each.default is each.empty]
+    return [name for name, each in parameters_of_class(made).items() if each.default is each.empty]

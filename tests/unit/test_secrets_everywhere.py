@@ -6,12 +6,12 @@ from itertools import product
 
 import pytest
 
-from airflow_provider_dsw.emulator.signature import Credential
 from tests.support.credential_sources import KEY_SECRET, OIDC_TOKEN
+from tests.support.strangers import leaked
 from tests.system.faults.calls import ID, OPERATIONS
 from tests.system.faults.faults import FAULTS, TYPICAL
 from tests.unit.client.test_credentials import KINDS, OIDC, Kind, Servers, servers, tls  # noqa: F401 - fixtures
-from tests.unit.test_secrets_generated import everything_logged, forget, leaked, shown
+from tests.unit.test_secrets_generated import everything_logged, forget, last_used, shown
 
 SUCCESS, REFUSED = "success", "the credentials are refused"
 PAIRS = list(product(KINDS, OPERATIONS))
@@ -20,13 +20,12 @@ SAMPLE = [(kind, name) for kind, name in PAIRS if (KINDS.index(kind) + list(OPER
 
 
 def secrets_in_use(kind: Kind, servers: Servers) -> list[str]:  # noqa: F811
-    used = servers.emulator.credentials[servers.emulator.requests[-1].access_key_id or ""]
-    known = {used.secret, used.security_token} if isinstance(used, Credential) else {str(used)}
+    known = set(last_used(servers.emulator))
     if "password" in kind.needs:
         known.add(KEY_SECRET)
     if kind is OIDC:
         known.add(OIDC_TOKEN)
-    return sorted(filter(None, known))
+    return sorted(known)
 
 
 @pytest.mark.slow

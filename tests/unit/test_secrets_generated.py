@@ -128,6 +128,12 @@ def shown(hook: DswHook, call: Any) -> list[str]:
     return [repr(hook), repr(hook.connection)]
 
 
+def last_used(emulator: DswEmulator) -> list[str]:
+    """Return what is secret of the credentials that signed the last request."""
+    used = emulator.credentials[emulator.requests[-1].access_key_id or ""]
+    return [used.secret, used.security_token or used.secret] if isinstance(used, Credential) else [str(used)]
+
+
 @pytest.mark.parametrize("number", [30, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("no_pauses")
 def test_no_error_and_no_log_shows_a_key_or_token_that_the_service_echoes(
@@ -166,8 +172,7 @@ def test_no_error_and_no_log_shows_what_was_fetched(
         with everything_logged() as log:
             hook = servers.hook(kind)
             assert hook.get_instance(ID)["InstanceId"] == ID
-            used = servers.emulator.credentials[servers.emulator.requests[-1].access_key_id or ""]
-            known = [used.secret, used.security_token or used.secret] if isinstance(used, Credential) else [str(used)]
+            known = last_used(servers.emulator)
             servers.emulator.fault(times=None, **fault_of(refusal, known))
             texts = shown(hook, OPERATIONS[name].call)
         assert leaked([*known, OIDC_TOKEN, KEY_SECRET], *texts, *log.said, capfd.readouterr()) == []
