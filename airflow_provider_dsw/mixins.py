@@ -232,7 +232,7 @@ class DswWaitMixin(DswTaskMixin):
         return began
 
     def _log_end(self, began: float, polls: int, *, more: bool = False, has_succeeded: bool) -> None:
-        seconds = time.time() - began
+        seconds = max(time.time() - began, 0.0)  # by another machine's clock it may have begun later
         self.log.info(summary(self._build_wait(), seconds, polls, more=more, has_succeeded=has_succeeded))
 
     def _explain(self, error: E, since: float | None) -> E:

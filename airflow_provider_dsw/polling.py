@@ -320,7 +320,8 @@ def next_interval(
     """
     seconds = interval
     if exponential_backoff:
-        seconds += elapsed
+        # Less than 0 where the clock is behind that of the machine on which the wait began.
+        seconds += max(elapsed, 0.0)
         if max_wait is not None:
             seconds = min(seconds, max_wait)
     return max(seconds * random.uniform(0.9, 1.0), retry_after or 0.0)  # noqa: S311 - not for secrets

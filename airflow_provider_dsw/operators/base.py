@@ -229,7 +229,8 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
 
         :param context: the task's.
         :param wait: what to wait for.
-        :param limit: seconds after which to give this wait up without a failure.
+        :param limit: seconds after which to give this wait up without a failure. A deferred task resumes then in
+            ``continue_after_limit``.
         :return: the XCom of a wait that has succeeded; empty if it was given up.
         """
         now = time.time()
@@ -259,7 +260,10 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         if wait_id is not None:
             write_note(self._task_try, wait=wait_id, **self._cleared_note)
         trigger = partial(self._trigger, wait, wait_id, limit_at)
-        self._defer_to_trigger(context, trigger, began=began)
+        # Which of the two limits has ended the wait is not left to the clock of the worker that resumes the task.
+        is_limited = limit_at < began + self.timeout
+        method_name = "continue_after_limit" if is_limited else "execute_complete"
+        self._defer_to_trigger(context, trigger, began=began, method_name=method_name)
 
     @property
     def _has_timed_out(self) -> bool:

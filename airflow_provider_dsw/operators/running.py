@@ -182,7 +182,8 @@ class DswRunningOperator(DswStatusOperator):
 
         :raises DswOperationFailedError: if it is over.
         """
-        gone = 0.0 if self._submitted_at is None else time.time() - self._submitted_at
+        # It may have been requested by a worker whose clock is ahead of this one's.
+        gone = 0.0 if self._submitted_at is None else max(time.time() - self._submitted_at, 0.0)
         remaining = (self.stop_after or 0.0) - gone
         if remaining <= 0:
             raise DswOperationFailedError(

@@ -229,8 +229,11 @@ class DswStatusOperator(DswBaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue as the trigger's event says: there may be more to do before the target is reached."""
-        if event["outcome"] == "timeout" and not self._has_timed_out:
-            step: dict[str, Any] | NextStep = self._continue_after_wait(context, {})
-        else:
-            step = self._after_wait(context, super().execute_complete(context, event))
+        step = self._after_wait(context, super().execute_complete(context, event))
         return self._advance(context, *step) if isinstance(step, NextStep) else step
+
+    def continue_after_limit(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """As :meth:`execute_complete`, after a wait with a limit of its own, whose end is no failure."""
+        if event["outcome"] != "timeout":
+            return self.execute_complete(context, event)
+        return self._advance(context, *self._continue_after_wait(context, {}))

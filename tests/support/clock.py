@@ -6,7 +6,8 @@ import asyncio
 import importlib
 import pkgutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from types import ModuleType, SimpleNamespace
@@ -31,6 +32,20 @@ def modules_that_use(used: ModuleType) -> tuple[str, ...]:
     package = pkgutil.walk_packages(airflow_provider_dsw.__path__, "airflow_provider_dsw.")
     names = [*AROUND, *(each.name for each in package if each.name.split(".")[1] not in OTHER_ROOMS)]
     return tuple(name for name in names if used in vars(importlib.import_module(name)).values())
+
+
+@contextmanager
+def wrong_clock(ahead: float) -> Iterator[None]:
+    """
+    Run what a machine runs whose clock is wrong.
+
+    :param ahead: by how many seconds; less than 0 for one that is behind.
+    """
+    shown = SimpleNamespace(time=lambda: time.time() + ahead, monotonic=time.monotonic, sleep=time.sleep)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in modules_that_use(time):
+            patch.setattr(f"{module}.time", shown)
+        yield
 
 
 class Clock:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -38,8 +40,14 @@ def carried_over(trigger: DswInstanceTrigger) -> DswInstanceTrigger:
     return DswInstanceTrigger(**msgspec.msgpack.decode(msgspec.msgpack.encode(kwargs)))
 
 
-def run(operator: Any, of_task: Any = None) -> Any:
-    """Execute, and where the task defers itself, run its trigger and resume, as often as it does."""
+def run(
+    operator: Any, of_task: Any = None, *, resumed_in: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> Any:
+    """
+    Execute, and where the task defers itself, run its trigger and resume, as often as it does.
+
+    :param resumed_in: what holds only for the workers that resume it.
+    """
     of_task = context() if of_task is None else of_task
     resumed = copy.deepcopy(operator)  # by another process, which knows nothing of the first
     try:
@@ -49,6 +57,7 @@ def run(operator: Any, of_task: Any = None) -> Any:
     while True:
         event = asyncio.run(first_event(carried_over(waits.trigger)))
         try:
-            return resumed.resume_execution(waits.method_name, {"event": event}, of_task)
+            with resumed_in():
+                return resumed.resume_execution(waits.method_name, {"event": event}, of_task)
         except TaskDeferred as deferred:
             waits = deferred
