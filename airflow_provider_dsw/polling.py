@@ -219,7 +219,8 @@ class PollLog:
             raise_for_outcome(wait, verdict)
             return verdict, self._status_line(wait, verdict)
         verdict = evaluate(wait, problem_from_error(found))
-        if verdict.outcome is Outcome.SUCCESS:
+        if verdict.outcome is not Outcome.FAILURE and not isinstance(found, DswTransientError):
+            # That the instance is not found is a state too.
             return verdict, self._status_line(wait, verdict)
         line = self._error_line(wait, found)
         if verdict.outcome is Outcome.FAILURE or not tolerate_transient:

@@ -63,6 +63,7 @@ def create_instance(backend: Backend, call: OperationCall) -> dict[str, Any]:
     instance.base |= fields
     instance.follow(Timeline(backend._steps(instance, "start"), backend.clock.now()))
     instance.late_lists = backend.late_lists
+    instance.appear(backend.stale_reads)
     call.shown = instance.status(backend.clock.now())
     return {**envelope(call), "InstanceId": instance_id}
 

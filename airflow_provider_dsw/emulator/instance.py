@@ -87,6 +87,10 @@ class Instance:
         self.timeline, self._recorded = timeline, 0
         self.idle_from, self.is_busy = None, False
 
+    def appear(self, stale_reads: int | Sequence[int]) -> None:
+        """It was created: the next polls may still not find it."""
+        self._replicas.fall_behind(stale_reads, None)
+
     def fall_behind(self, stale_reads: int | Sequence[int]) -> None:
         self._replicas.fall_behind(stale_reads, self._observe(self.clock.now(), Timeline.peek) if stale_reads else None)
 

@@ -68,7 +68,8 @@ class Options:
     ssh_seconds          How long after Running begins the endpoint for SSH is Ready.
     ssh_endpoint         "host:port" that it shows then, such as that of a server on loopback.
     stale_reads          Which GetInstance answers after an operation come from a replica that is behind.
-                         3: the next three show the state from before the operation. [0, 2, 1, 0]: how
+                         3: the next three show the state from before the operation, which after
+                         CreateInstance is that there is no such instance. [0, 2, 1, 0]: how
                          many states behind each one is; a number that is too great is that state from
                          before. In `set_instance(..., stale_reads=...)`: from now on.
     late_lists           How many lists (ListInstances, ListInstanceSnapshot) still lack what was created.

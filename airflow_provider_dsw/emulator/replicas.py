@@ -30,13 +30,14 @@ class Replicas:
 
     def __init__(self) -> None:
         self._behind: list[int] = []
-        self._earlier: list[Shown] = []  # oldest first; the first is from before the operation
+        # Oldest first; the first is from before the operation. None: there was no instance.
+        self._earlier: list[Shown | None] = []
         self._polled: Shown | None = None
 
     def fall_behind(self, stale_reads: int | Sequence[int], before: Shown | None) -> None:
-        """See `Options.stale_reads`. before: the state that the oldest answer shows."""
+        """See `Options.stale_reads`. before: the state that the oldest answer shows; None: that there is none."""
         self._behind = [FARTHEST] * stale_reads if isinstance(stale_reads, int) else list(stale_reads)
-        self._earlier = [before] if self._behind and before is not None else []
+        self._earlier = [before] if self._behind else []
         self._polled = None
 
     def next_behind(self) -> int:

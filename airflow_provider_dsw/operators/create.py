@@ -174,22 +174,43 @@ class DswCreateInstanceOperator(DswRunningOperator):
         return self._advance(context, self._get_instance(context))
 
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
+        if not instance and self.instance_id and (step := self._step_if_there(context)) is not None:
+            return step
         if not instance or is_being_deleted(instance):
             return self._create(context)
         return super()._step(context, instance, may_wait)
 
     def _create(self, context: Context) -> dict[str, Any] | NextStep:
         self.instance_id = ""
+        baseline = self._baseline = Baseline()
         _, found = self._submit("CreateInstance", self._request_instance, self._find)
-        self._baseline = Baseline()
         self._after_request(context, {})
         if found is None:
             # It may be shown late.
             found, _ = self._confirm(lambda: self.hook.get_instance(self.instance_id), CONFIRM_ATTEMPTS)
+            baseline = baseline if found is None else baseline.after(found)
         if found:
             self._push_links(context, found)
-        # It has no state from before the request.
-        return self._await_completion(context, self._target_wait(self._operation(Baseline(left=True), reversible=True)))
+        return self._await_completion(context, self._target_wait(self._operation(baseline, reversible=True)))
+
+    def _step_if_there(self, context: Context) -> dict[str, Any] | NextStep | None:
+        """
+        Continue with an instance that GetInstance does not find; None if it is not listed either.
+
+        Its replica may be behind, so that one that was created a moment ago is not shown yet.
+        """
+        self._pace_lookups()
+        shown, _ = self._confirm(self._find_shown, CONFIRM_ATTEMPTS, pauses_first=True)
+        if shown is not None:
+            return NextStep(shown) if shown else None
+        self._is_responsible, self._baseline = True, Baseline()
+        listed, _ = self._confirm(self._find, 1)
+        self._after_request(context, listed or {})
+        return self._await_completion(context, self._resumed_wait(context, {}))
+
+    def _find_shown(self) -> Mapping[str, Any] | None:
+        """Return what GetInstance shows of the instance; empty if it is not listed, None while it is only listed."""
+        return {} if self._find() is None else self._fetch_instance() or None
 
     def _request_instance(self) -> Mapping[str, Any]:
         body = self.body if self._rendered_body is None else self._rendered_body
@@ -205,6 +226,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
 
     def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | NextStep:
         if not found.get("Status"):
+            if (step := self._step_if_there(context)) is not None:
+                return step
             raise DswOperationFailedError(
                 f"DSW instance {self.instance_id} was deleted before it reached {self.target}. "
                 "A retry of the task creates another one."

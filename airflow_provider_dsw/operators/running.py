@@ -77,7 +77,8 @@ class DswRunningOperator(DswStatusOperator):
         return operation._replace(submitted_at=self._submitted_at, has_timer=self._has_timer)
 
     def _resumed_wait(self, context: Context, instance: Mapping[str, Any]) -> Wait:
-        baseline = Baseline.of(instance)._replace(left=True)
+        # One that is not shown yet has no state to leave.
+        baseline = Baseline.of(instance)._replace(left=bool(instance))
         if self._is_later_try and (self.stop_on_kill or not self._is_retry):
             # What ended an earlier try may undo its request: stop_on_kill, or the person who cleared it.
             return self._target_wait(self._operation(baseline), ends_at_reversal=True)

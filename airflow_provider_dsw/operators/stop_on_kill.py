@@ -152,7 +152,9 @@ class StopOnKillMixin(DswWaitMixin):
         try:
             instance = self.hook.get_instance(self.instance_id)
         except DswInstanceNotFoundError:
-            return True
+            if self._baseline is None or not self._baseline.is_absence:
+                return True
+            instance = {}
         except DswError as error:
             self.log.warning("Could not get DSW instance %s before stopping it. %s", self.instance_id, error)
             instance = {}

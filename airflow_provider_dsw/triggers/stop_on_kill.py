@@ -53,7 +53,7 @@ async def _has_nothing_to_stop(trigger: DswInstanceTrigger, hook: DswHook) -> bo
     try:
         instance = await hook.aget_instance(trigger.instance_id)
     except DswInstanceNotFoundError:
-        return True
+        return operation is None or not operation.baseline.is_absence
     except DswError:
         return False
     return has_nothing_to_stop(instance, operation.baseline if operation else None)

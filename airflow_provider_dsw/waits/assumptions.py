@@ -30,6 +30,8 @@ ASSUMPTIONS = (
     "pushed still when the instance is Stopped; if none is shown by then, the save has worked.",
     "CreateInstance has no token that would make it safe to repeat. ListInstances filters by Labels, shows those of "
     "each instance, and with WorkspaceId and ResourceId ALL every instance of the caller's.",
+    "GetInstance may not find a new instance for a while. One that it does not find is gone only if it was shown "
+    "before, and is not listed any more.",
     "DeleteInstance may be refused in any status but Stopped and Failed. Until the instance is not found any more it "
     "shows Deleting, or the state from before the request.",
     "A shutdown timer may be taken in any status, or only from Running: one that is refused before is set again then. "

@@ -32,7 +32,7 @@ class Baseline(NamedTuple):
     """
     The state of an instance before a request: what was true then is never the request's outcome.
 
-    :param status: its ``Status``.
+    :param status: its ``Status``; None if there was no instance.
     :param modified: its ``GmtModifiedTime``, in ISO 8601.
     :param reason: what tells its ``ReasonCode`` and ``ReasonMessage`` from others.
     :param snapshot: what tells its newest snapshot from any other; None if it had none.
@@ -68,6 +68,11 @@ class Baseline(NamedTuple):
             snapshot_created=storable_time(snapshot or {}, "GmtCreateTime"),
         )
 
+    @property
+    def is_absence(self) -> bool:
+        """Whether there was no instance, and none was read since: that it is not found is still the state of before."""
+        return self.status is None and not self.left
+
     def is_stale(self, instance: Mapping[str, Any]) -> bool:
         """
         Return whether an answer shows the instance as it was before the request, or even earlier.
@@ -92,7 +97,8 @@ class Baseline(NamedTuple):
 
         :param instance: GetInstance's answer, one that is not stale.
         """
-        return self.left or (self.is_before(instance) and storable_status(instance) != self.status)
+        is_another = storable_status(instance) != self.status
+        return self.left or self.is_absence or (self.is_before(instance) and is_another)
 
     def after(self, instance: Mapping[str, Any]) -> Baseline:
         """
@@ -222,6 +228,8 @@ class Operation(NamedTuple):
         :param problem: why.
         """
         if self.may_be_gone and problem is Problem.NOT_FOUND:
+            if self.baseline.is_absence:
+                return Verdict(Outcome.PENDING, "not shown yet", has_evidence=False)
             return Verdict(Outcome.SUCCESS, "gone", {"InstanceId": condition.instance_id})
         return condition.evaluate_problem(problem)
 

@@ -303,6 +303,18 @@ def test_a_replica_that_is_behind_shows_the_labels_from_before(emulator, sdk):
     assert shown() == [[{"Key": "a", "Value": "1"}], []]
 
 
+def test_a_replica_that_is_behind_does_not_find_a_new_instance(emulator, sdk):
+    emulator.stale_reads = 2
+
+    instance_id = create(sdk)
+
+    for _ in range(2):
+        with refused(404, "InternalError"):
+            get(sdk, instance_id)
+    assert get(sdk, instance_id).status == "Creating"
+    assert ids(sdk) == [instance_id]
+
+
 def test_a_snapshot_is_deleted(emulator, sdk, caller):
     emulator.add_instance("dsw-abc")
     emulator.add_snapshot("dsw-abc", "snp-1", "Saved")

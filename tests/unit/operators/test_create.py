@@ -186,14 +186,70 @@ def test_where_nobody_can_look_nothing_is_created_twice(create: Make, emulator: 
     assert living(emulator) == {found["InstanceId"]: "Running"}
 
 
-def test_one_that_is_shown_late_is_waited_for(create: Make, emulator: DswEmulator) -> None:
+# A replica that is behind: GetInstance does not find what was created
+
+
+@pytest.mark.parametrize("stale_reads", [2, 12])
+def test_one_that_is_shown_late_is_waited_for(create: Make, emulator: DswEmulator, stale_reads: int) -> None:
+    emulator.stale_reads = stale_reads
+
+    assert run(create())["Status"] == "Running"
+    assert made(emulator) == [("create", 200)]
+
+
+@pytest.mark.parametrize("wait_for_completion", [True, False])
+@pytest.mark.parametrize("stale_reads", [2, 12])
+def test_what_is_listed_is_not_created_again_though_it_is_shown_late(
+    create: Make, emulator: DswEmulator, stale_reads: int, wait_for_completion: bool
+) -> None:
+    """The earlier try was killed right after its request."""
+    emulator.start_timeline = ["Creating", "Creating", "Starting", "Running"]
+    first = run(create(wait_for_completion=False))["InstanceId"]
+    emulator._instances[first].appear(stale_reads)
+
+    found = run(create(stop_after=60, wait_for_completion=wait_for_completion), context(2))
+
+    assert found["InstanceId"] == first
+    assert made(emulator) == [("create", 200), ("set", 200)]
+
+
+@pytest.mark.parametrize("can_list", [True, False])
+def test_one_that_was_shown_before_is_not_gone_while_it_is_listed(
+    create: Make, emulator: DswEmulator, can_list: bool
+) -> None:
+    emulator.start_timeline = ["Creating", "Creating", "Creating", "Starting", "Running"]
+
     def hide(request: Request) -> None:
-        if request.action == "CreateInstance":
-            emulator.fault("GetInstance", times=2, status=404)
+        if len(emulator.calls("GetInstance")) == 2:
+            (instance_id,) = emulator.statuses()
+            emulator._instances[instance_id].appear(2)
+            emulator.on_request = None
+            if not can_list:
+                emulator.fault("ListInstances", times=None, status=503)
 
     emulator.on_request = hide
 
     assert run(create())["Status"] == "Running"
+    assert made(emulator) == [("create", 200)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "of_task", "requests"),
+    [
+        ({"timeout": 0.3, "stop_on_kill": True, "delete_on_failure": False}, LAST, ["create", "stop"]),
+        ({"timeout": 0.3}, LAST, ["create", "delete"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*stop_on_kill:UserWarning")
+def test_one_that_is_never_shown_is_not_left_running(
+    create: Make, emulator: DswEmulator, arguments: dict[str, Any], of_task: Any, requests: list[str]
+) -> None:
+    emulator.stale_reads = 1000
+
+    with pytest.raises(DswTimeoutError, match="last seen: not shown yet"):
+        run(create(**arguments), context(**of_task))
+
+    assert [what for what, status in made(emulator) if status == 200] == requests
 
 
 # How it fails

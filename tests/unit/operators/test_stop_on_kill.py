@@ -369,11 +369,13 @@ def test_a_person_ends_a_deferred_task(
 
 
 @told
+@pytest.mark.parametrize("stale_reads", [0, 1000], ids=["shown", "not shown yet"])
 @pytest.mark.parametrize(("state", "stopped"), [("failed", 1), ("deferred", 0)])
 def test_a_person_ends_a_deferred_creation(
-    dsw_default: DswEmulator, supervisor: Supervisor, state: str, stopped: int
+    dsw_default: DswEmulator, supervisor: Supervisor, state: str, stopped: int, stale_reads: int
 ) -> None:
     dsw_default.start_timeline = ["Queuing"]
+    dsw_default.stale_reads = stale_reads
     body = {"InstanceName": "a", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1"}
     of_task = context()
     task = DswCreateInstanceOperator(task_id="t", body=body, stop_on_kill=True, deferrable=True, poke_interval=0.02)

@@ -113,6 +113,33 @@ def test_an_instance_that_is_gone_fails_a_start() -> None:
     assert evaluate(start_after(instance("Stopped", 1)), Problem.NOT_FOUND).outcome is FAILURE
 
 
+# What did not exist before a request
+
+CREATION = condition_for_target(ID, "Running", Operation(Baseline(), reversible=True, may_be_gone=True))
+
+
+def test_what_was_created_is_gone_only_once_it_was_shown() -> None:
+    shown = CREATION.after(judge(CREATION, instance("Creating", 1)))
+
+    assert evaluate(CREATION, Problem.NOT_FOUND).outcome is PENDING
+    assert evaluate(moved(CREATION.after(evaluate(CREATION, Problem.NOT_FOUND))), Problem.NOT_FOUND).outcome is PENDING
+    assert evaluate(moved(shown), Problem.NOT_FOUND).outcome is SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("polls", "found"),
+    [
+        ([("Creating", 1), ("Running", 2)], [PENDING, SUCCESS]),
+        ([("Running", None)], [SUCCESS]),
+        ([("Failed", 1)], [FAILURE]),
+        ([("Stopping", 1)], [FAILURE]),
+        ([("Stopped", None)], [FAILURE]),
+    ],
+)
+def test_all_that_is_shown_of_it_is_news(polls: list[tuple[str, int | None]], found: list[Outcome]) -> None:
+    assert outcomes(CREATION, *(instance(*poll) for poll in polls)) == found
+
+
 @pytest.mark.parametrize(
     ("status", "minute", "nothing"),
     [("Stopping", 2, True), ("Stopped", 2, True), ("Stopped", 1, False), ("Starting", 2, False), (None, None, False)],
