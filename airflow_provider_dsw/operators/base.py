@@ -1,8 +1,9 @@
 """
 What the operators that change something have in common.
 
-Each checks the instance before it sends a request: a task that ran before, or was killed at any point, requests
-nothing twice.
+Each takes one step after the other from the instance's state: it waits for the end of what blocks its request, sends
+that, and waits for the outcome. It looks before each request: a task that ran before, or was killed at any point,
+requests nothing twice.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_dsw import validation
+from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import (
     DswError,
+    DswInstanceNotFoundError,
     DswOperationFailedError,
     DswRequestError,
     DswTimeoutError,
@@ -29,9 +32,13 @@ from airflow_provider_dsw.exceptions import (
 from airflow_provider_dsw.mixins import E, argument_errors, is_deferrable
 from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
 from airflow_provider_dsw.polling import as_wait_error, next_interval, xcom_value
+from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, write_note
+from airflow_provider_dsw.waits.answers import newer_answer, status_in
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
+from airflow_provider_dsw.waits.operation_waits import condition_for_end_of
 from airflow_provider_dsw.waits.operations import SUBMIT_ATTEMPTS, Operation
+from airflow_provider_dsw.waits.progress import may_be_final
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,9 +49,18 @@ CONFIRM_ATTEMPTS = 3
 """How often to look whether a request was performed whose answer is lost."""
 CONFIRM_PAUSE = 5.0
 """Seconds between two such looks, at most."""
+MAX_BLOCKED_POLLS = 10
+"""For how many poll intervals to wait for the end of a status that may stay, before the request is made in it."""
 TASK_LABEL = "airflow-task"
 """The label of a snapshot or an instance that says which task made it."""
 T = TypeVar("T")
+
+
+class NextStep(NamedTuple):
+    """The next step: the instance's state, and whether to wait for the end of a status that may be final."""
+
+    instance: Mapping[str, Any]
+    may_wait: bool = True
 
 
 class DswBaseOperator(StopOnKillMixin, BaseOperator):
@@ -62,6 +78,10 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("instance_id", "dsw_conn_id", "region")
+    action: str
+    """The API's name of the request."""
+    may_be_gone = False
+    """Whether an instance that is gone is a state to continue from."""
 
     def __init__(
         self,
@@ -91,6 +111,8 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         self._began: float | None = None
         # When this try has sent a request that was performed, or may have been.
         self._submitted_at: float | None = None
+        self._was_blocked = False
+        self._next_lookup_at = 0.0
 
     def _argument_checks(self) -> dict[str, validation.Check]:
         return {
@@ -136,16 +158,126 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
     def _restore(self, operation: Operation) -> None:
         """Recall what was known when the task deferred itself."""
         self._baseline, self._submitted_at = operation.baseline, operation.submitted_at
+        self._was_blocked = operation.blocked_by is not None
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Continue as the trigger's event says: there may be more to do before the operation is complete."""
+        found = super().execute_complete(context, event)
+        step = self._continue_after_wait(context, found) if self._was_blocked else self._after_wait(context, found)
+        return self._advance(context, *step) if isinstance(step, NextStep) else step
+
+    def continue_after_limit(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """As :meth:`execute_complete`, after a wait with a limit of its own, whose end is no failure."""
+        if event["outcome"] != "timeout":
+            return self.execute_complete(context, event)
+        return self._advance(context, *self._continue_after_wait(context, {}))
+
+    # Step by step, from the instance's state
 
     def _run(self, context: Context) -> dict[str, Any]:
+        return self._advance(context, self._get_instance(context))
+
+    def _advance(self, context: Context, instance: Mapping[str, Any], may_wait: bool = True) -> dict[str, Any]:
+        """Take one step after the other until the operation is complete."""
+        step: dict[str, Any] | NextStep = NextStep(instance, may_wait)
+        while isinstance(step, NextStep):
+            if step.instance and status_in(step.instance) is None:
+                # An answer without a status is no reason for a request.
+                self._pace_lookups()
+                step = NextStep(self._get_instance(context), step.may_wait)
+            elif step.may_wait and self._is_blocked(step.instance):
+                step = self._wait_for_end_of(context, step.instance)
+            else:
+                step = self._step(context, *step)
+        return step
+
+    def _is_blocked(self, instance: Mapping[str, Any]) -> bool:
+        """Return whether something has to end before the request is sent."""
         raise NotImplementedError
+
+    def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
+        """
+        Do what the instance's state calls for: nothing, wait, or send the request and wait.
+
+        :param context: the task's.
+        :param instance: GetInstance's answer; empty for an instance that is gone.
+        :param may_wait: whether the end of a status may still be waited for that may be final.
+        :return: the task's result, or the state from which to go on.
+        """
+        raise NotImplementedError
+
+    def _await_completion(self, context: Context, wait: Wait) -> dict[str, Any] | NextStep:
+        """Wait for the operation that was requested, or found in progress."""
+        if not self.wait_for_completion:
+            return self._details_now(context)
+        return self._after_wait(context, self._wait_for(context, wait))
+
+    def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | NextStep:
+        """Return the result of a wait for the operation, or the state from which to go on."""
+        return found
+
+    def _details_now(self, context: Context) -> dict[str, Any]:
+        try:
+            return {"InstanceId": self.instance_id, **redact(default_details(self._get_instance(context)))}
+        except DswTransientError as error:
+            self.log.warning("Could not get the instance's details after the request. %s", error)
+            return {"InstanceId": self.instance_id}
+
+    def _wait_for_end_of(self, context: Context, instance: Mapping[str, Any]) -> NextStep:
+        """Wait until the instance has left its present status, and look again."""
+        limit = MAX_BLOCKED_POLLS * self.poke_interval if may_be_final(instance) else None
+        self.log.info(
+            "DSW instance %s is %s; waiting for that to end before %s.",
+            self.instance_id,
+            word_in(instance, "Status"),
+            self.action,
+        )
+        present = {**instance, "InstanceId": self.instance_id}
+        wait = condition_for_end_of(present, may_be_gone=self.may_be_gone)
+        return self._continue_after_wait(context, self._wait_for(context, wait, limit=limit))
+
+    def _continue_after_wait(self, context: Context, ended: Mapping[str, Any]) -> NextStep:
+        """Continue after a wait: from what it saw last, or, if it was given up, from a new lookup."""
+        self._pace_lookups()
+        try:
+            instance = self._get_instance(context)
+        except DswTransientError as error:
+            if not ended:
+                raise
+            self.log.warning("Continuing from the state that was read last. %s", error)
+            return NextStep(ended)
+        return NextStep(newer_answer(ended, instance), may_wait=bool(ended))
+
+    def _pace_lookups(self) -> None:
+        """
+        Let a poll interval pass between a second look and each one after it.
+
+        Otherwise answers that contradict each other would cause lookups and requests in a tight loop.
+        """
+        now = time.time()
+        self._began = self._began or now
+        if self._next_lookup_at > now:
+            time.sleep(min(self._next_lookup_at, max(self._began + self.timeout, now)) - now)
+        if self._has_timed_out and self._next_lookup_at:
+            raise self._explain(self._timeout_error("timeout", self._poll_log.last_status), self._began)
+        self._next_lookup_at = time.time() + self.poke_interval
 
     # The service
 
     def _get_instance(self, context: Context) -> dict[str, Any]:
-        instance = self._call(lambda: self.hook.get_instance(self.instance_id))
-        self._push_links(context, instance)
+        """Return GetInstance's answer; empty for an instance that is gone, if that is a state to continue from."""
+        instance = self._call(self._fetch_instance)
+        if instance:
+            self._push_links(context, instance)
         return instance
+
+    def _fetch_instance(self) -> dict[str, Any]:
+        try:
+            return self.hook.get_instance(self.instance_id)
+        except DswInstanceNotFoundError:
+            if self.may_be_gone:
+                return {}
+            raise
 
     def _call(self, request: Callable[[], T]) -> T:
         try:

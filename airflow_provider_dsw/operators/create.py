@@ -18,9 +18,8 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
 )
 from airflow_provider_dsw.mixins import argument_errors
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL, label_of
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL, NextStep, label_of
 from airflow_provider_dsw.operators.running import DswRunningOperator
-from airflow_provider_dsw.operators.status import NextStep
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import created_at
 from airflow_provider_dsw.waits.conditions import Wait

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw.exceptions import DswInstanceNotFoundError, DswOperationFailedError
-from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
+from airflow_provider_dsw.operators.base import NextStep
+from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.waits.answers import newer_answer
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.operation_waits import condition_for_deletion, condition_for_stop_before_deletion
@@ -55,6 +56,9 @@ class DswDeleteInstanceOperator(DswStatusOperator):
             # Somebody else was quicker.
             return {"InstanceId": self.instance_id, "RequestId": error.request_id}
 
+    def _is_blocked(self, instance: Mapping[str, Any]) -> bool:
+        return blocks_deletion(instance)
+
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         if not instance:
             self.log.info("DSW instance %s does not exist (any more).", self.instance_id)
@@ -62,8 +66,6 @@ class DswDeleteInstanceOperator(DswStatusOperator):
         baseline = Baseline.of(instance)
         if is_being_deleted(instance):
             return self._await_completion(context, condition_for_deletion(self.instance_id, baseline))
-        if blocks_deletion(instance):
-            return self._wait_for_end_of(context, instance)
         try:
             self._submit(self.action, self._request, self._find_deletion)
         except DswOperationFailedError as refusal:

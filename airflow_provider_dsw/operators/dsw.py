@@ -11,11 +11,12 @@ from airflow_provider_dsw import validation
 from airflow_provider_dsw.details import parse_fields, select, unknown_field_warnings
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswInstanceNotFoundError
 from airflow_provider_dsw.mixins import DswTaskMixin, argument_errors
+from airflow_provider_dsw.operators.base import NextStep
 from airflow_provider_dsw.operators.create import DswCreateInstanceOperator
 from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.snapshot import DswCreateSnapshotOperator
-from airflow_provider_dsw.operators.status import DswStatusOperator, NextStep
+from airflow_provider_dsw.operators.status import DswStatusOperator
 from airflow_provider_dsw.polling import as_final_error
 from airflow_provider_dsw.secrets import forget_locals
 from airflow_provider_dsw.waits.conditions import Wait

@@ -13,7 +13,7 @@ from airflow.sdk.definitions.asset import AssetRef
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.exceptions import DswError, DswOperationFailedError, DswTransientError, said_in
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, TASK_LABEL, DswBaseOperator, idempotency_key
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, TASK_LABEL, DswBaseOperator, NextStep, idempotency_key
 from airflow_provider_dsw.polling import as_wait_error
 from airflow_provider_dsw.secrets import MAX_TEXT, word_in
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
@@ -53,6 +53,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
     :raises ValueError: where the DAG is parsed, on an empty or malformed id, name or URL.
     """
 
+    action = "CreateInstanceSnapshot"
     template_fields: Sequence[str] = (
         *DswBaseOperator.template_fields,
         "snapshot_name",
@@ -99,8 +100,11 @@ class DswCreateSnapshotOperator(DswBaseOperator):
     def _build_wait(self) -> Wait:
         return Wait(SnapshotCondition(self.instance_id, snapshot_image=self.image_url), Operation(Baseline()))
 
-    def _run(self, context: Context) -> dict[str, Any]:
-        instance = self._get_instance(context)
+    def _is_blocked(self, instance: Mapping[str, Any]) -> bool:
+        # The service decides whether it takes a snapshot now. An earlier try's is looked for in any status.
+        return False
+
+    def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         key, name = idempotency_key(context), self._name(context)
         existing = self._find_existing_snapshot(key)
         if existing is not None and not has_failed(existing):
@@ -112,7 +116,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             excluding = () if existing is None else self._call(partial(self._own_snapshot_ids, key))
             try:
                 answer, found = self._submit(
-                    "CreateInstanceSnapshot",
+                    self.action,
                     partial(self._request, key, name),
                     partial(self._find_new, key, excluding, baseline),
                 )
@@ -123,7 +127,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         self.log.info("Snapshot %s of DSW instance %s has SnapshotId %s.", name, self.instance_id, snapshot_id)
         if self.wait_for_completion:
             wait = Wait(SnapshotByIdCondition(self.instance_id, snapshot_id=snapshot_id), Operation(baseline))
-            return self._publish_to_outlets(context, self._wait_for(context, wait))
+            return self._after_wait(context, self._wait_for(context, wait))
         known = {
             "InstanceId": self.instance_id,
             "SnapshotName": word_in(snapshot, "SnapshotName") or name,
@@ -195,9 +199,8 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         words = re.sub(r"[^a-z0-9]+", "-", f"{ti.dag_id}-{ti.task_id}".lower()).strip("-")
         return f"{words[:MAX_NAME_WORDS]}-{key[:12]}-{ti.try_number}".lstrip("-")
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """End the wait as its trigger's event says."""
-        return self._publish_to_outlets(context, super().execute_complete(context, event))
+    def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any]:
+        return self._publish_to_outlets(context, found)
 
     def _publish_to_outlets(self, context: Context, snapshot: dict[str, Any]) -> dict[str, Any]:
         """Tell the assets that the task has as outlets which image they are."""

@@ -32,7 +32,7 @@ from tests.bench import test_import_cost
 from tests.system.faults import calls, tasks
 from tests.unit import test_answers_generated, test_every_argument, test_validation_generated, test_wait_arguments
 from tests.unit.client import test_connection, test_connection_form, test_credentials
-from tests.unit.operators import test_idempotency, test_lost_answers, test_outcomes
+from tests.unit.operators import test_idempotency, test_lost_answers, test_outcomes, test_waits_before
 from tests.unit.waits import test_conditions, test_transitions
 
 PACKAGE = "airflow_provider_dsw"
@@ -232,6 +232,13 @@ TABLES = [
         )
         for module in (test_lost_answers, test_outcomes)
     ),
+    Table(
+        f"OPERATORS, or TESTED_ALONE, in {CHANGES}/test_waits_before.py",
+        names(test_waits_before.OPERATORS) | names(test_waits_before.TESTED_ALONE),
+        CHANGING,
+        "the operator's arguments, what it requests, whose statuses' end it waits for before, and in which statuses it "
+        "requests it at once; or which module tests the same, if this does not fit",
+    ),
     # The connection
     Table(
         "EXTRA in tests/unit/client/test_connection_form.py",
@@ -276,7 +283,7 @@ def test_each_auth_type_is_tested_without_each_field_that_it_needs(kind: test_cr
     assert tried == {*REQUIRED_FIELDS[kind.name]}, f"needs of {kind.name} in tests/unit/client/test_credentials.py"
 
 
-@pytest.mark.parametrize("module", [test_lost_answers, test_outcomes], ids=lambda it: it.__name__)
+@pytest.mark.parametrize("module", [test_lost_answers, test_outcomes, test_waits_before], ids=lambda it: it.__name__)
 def test_what_is_said_to_be_tested_alone_is(module: Any) -> None:
     for made, file in module.TESTED_ALONE.items():
         path = Path(module.__file__).with_name(file)

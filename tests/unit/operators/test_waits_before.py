@@ -2,19 +2,143 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator, Request
-from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError
+from airflow_provider_dsw.exceptions import DswError, DswOperationFailedError, DswTimeoutError
+from airflow_provider_dsw.operators.base import DswBaseOperator, NextStep
 from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
+    DswCreateSnapshotOperator,
     DswDeleteInstanceOperator,
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
+from airflow_provider_dsw.waits.conditions import ExpressionCondition, Wait
+from airflow_provider_dsw.waits.operations import Baseline, Operation
+from airflow_provider_dsw.waits.progress import blocks_deletion
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
+
+
+class Busy(NamedTuple):
+    """
+    What an operator makes of each status that it finds.
+
+    :param arguments: of the operator.
+    :param action: what it requests.
+    :param waits: the statuses whose end it waits for before it requests anything.
+    :param requests: those in which it sends its request at once, the usual one first. In all others it sends none.
+    """
+
+    arguments: dict[str, Any]
+    action: str
+    waits: tuple[str, ...]
+    requests: tuple[str, ...]
+
+
+STARTING = ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting")
+SAVED, ARREARS = ("Saved", "SaveFailed"), ("ArrearStopping", "Arrearge")
+OPERATORS: dict[type, Busy] = {
+    DswStartInstanceOperator: Busy(
+        {},
+        "StartInstance",
+        ("Stopping", "Saving", *SAVED, "Updating", "Recovering"),
+        ("Stopped", "Failed", *ARREARS),
+    ),
+    DswStopInstanceOperator: Busy(
+        {},
+        "StopInstance",
+        ("Saving",),
+        ("Running", *STARTING, *SAVED, "Updating", "Recovering", "Failed", *ARREARS),
+    ),
+    DswDeleteInstanceOperator: Busy(
+        {},
+        "DeleteInstance",
+        ("Saving", "Updating"),
+        ("Stopped", "Running", *STARTING, *SAVED, "Stopping", "Recovering", "Failed", *ARREARS),
+    ),
+    # Whether it can save an image now the service decides.
+    DswCreateSnapshotOperator: Busy({"image_url": "registry/a:1"}, "CreateInstanceSnapshot", (), INSTANCE_STATUSES),
+}
+# Which operators these tests do not fit, and where the same is tested of them.
+TESTED_ALONE = {
+    DswCreateInstanceOperator: "test_create.py",  # there is no instance before
+}
+
+
+def status_at_first_request(emulator: DswEmulator, action: str, since: int) -> str | None:
+    """Return what the operator has read last before it sent its first request; None if it has sent none."""
+    shown = None
+    for request in emulator.requests[since:]:
+        if request.action == action:
+            return shown
+        shown = request.shown if request.action == "GetInstance" else shown
+    return None
+
+
+@pytest.mark.parametrize("operator", [operator for operator, busy in OPERATORS.items() if busy.waits])
+def test_the_end_of_what_blocks_a_request_is_waited_for(make: Make, emulator: DswEmulator, operator: type) -> None:
+    busy, found = OPERATORS[operator], {}
+    for status in busy.waits:
+        since = len(emulator.requests)
+        emulator.add_instance(ID, per_poll=[status, status, busy.requests[0]])
+        run(make(operator, poke_interval=0.005, wait_for_completion=False, **busy.arguments))
+        found[status] = status_at_first_request(emulator, busy.action, since)
+        emulator.remove_instance(ID)
+
+    assert found == dict.fromkeys(busy.waits, busy.requests[0])
+
+
+@pytest.mark.parametrize("make", [False], ids=["worker"], indirect=True)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_in_no_other_status_anything_is_requested(make: Make, emulator: DswEmulator, operator: type) -> None:
+    busy, found = OPERATORS[operator], set()
+    for status in INSTANCE_STATUSES:
+        since = len(emulator.requests)
+        emulator.add_instance(ID, status)
+        # Whatever is waited for, it is over with the first look.
+        task = make(operator, poke_interval=0.001, timeout=0.001, wait_for_completion=False, **busy.arguments)
+        with contextlib.suppress(DswError):
+            run(task)
+        if status_at_first_request(emulator, busy.action, since):
+            found.add(status)
+        emulator.remove_instance(ID)
+
+    assert found == {*busy.requests}
+
+
+class Label(DswBaseOperator):
+    """An operator of somebody's own, which is done at once."""
+
+    action = "UpdateInstanceLabels"
+
+    def _build_wait(self) -> Wait:
+        return Wait(ExpressionCondition(self.instance_id, until="Labels"), Operation(Baseline()))
+
+    def _is_blocked(self, instance: Mapping[str, Any]) -> bool:
+        return blocks_deletion(instance)
+
+    def _step(self, context: Any, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
+        self._submit(self.action, self._request, lambda: None)
+        return self._await_completion(context, self._build_wait())
+
+    def _request(self) -> dict[str, Any]:
+        path, body = f"/api/v2/instances/{ID}/labels", {"Labels": [{"Key": "a", "Value": "b"}]}
+        return self.hook.call(self.action, method="PUT", path=path, body=body)
+
+
+def test_an_operator_of_somebody_s_own_goes_on_after_what_has_blocked_it(make: Make, emulator: DswEmulator) -> None:
+    emulator.add_instance(ID, per_poll=["Saving", "Saving", "Running"])
+
+    assert run(make(Label, wait_for_completion=False))["Status"] == "Running"
+    assert status_at_first_request(emulator, Label.action, 0) == "Running"
+    assert asked(emulator, Label.action) == [200]
 
 
 def asked(emulator: DswEmulator, action: str) -> list[int | None]:
