@@ -161,8 +161,7 @@ def raise_for_outcome(wait: Wait, verdict: Verdict) -> None:
     failed = DswWaitFailedError if wait.operation is None else DswOperationFailedError
     remedy = "then clear the task" if wait.operation is None else "a retry of the task requests it again"
     raise failed(
-        f"{wait.condition.describe_failure(verdict)}{reason}. Waited for {wait}. "
-        f"Fix the instance in the PAI console; {remedy}.",
+        f"{wait.describe_failure(verdict)}{reason}. Waited for {wait}. Fix the instance in the PAI console; {remedy}.",
         code=text_in(verdict.payload, "ReasonCode"),
         request_id=text_in(verdict.payload, "RequestId"),
         message=without_secrets(text_in(verdict.payload, "ReasonMessage") or "", also=secrets),

@@ -365,6 +365,12 @@ class Wait(NamedTuple):
             return str(self.condition)
         return self.operation.describe(self.condition)
 
+    def describe_failure(self, verdict: Verdict) -> str:
+        """Say in words what a failure has come to."""
+        if self.operation is None:
+            return self.condition.describe_failure(verdict)
+        return self.operation.describe_failure(self.condition, verdict)
+
     def after(self, verdict: Verdict) -> Wait:
         """Return the wait as it continues after a poll."""
         if self.operation is None or self.condition.returns_snapshot or not verdict.has_evidence:

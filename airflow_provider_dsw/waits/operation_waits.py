@@ -61,8 +61,12 @@ def condition_for_end_of(instance: Mapping[str, Any], *, may_be_gone: bool = Fal
     blocked_by = str(instance.get("Status"))
     others = tuple(status for status in INSTANCE_STATUSES if status != blocked_by)
     condition = StatusCondition(str(instance["InstanceId"]), target_status=others, failure_statuses=())
-    operation = Operation(Baseline.of(instance), blocked_by=blocked_by, may_be_gone=may_be_gone)
-    return Wait(condition, operation)
+    return Wait(
+        condition,
+        Operation(
+            Baseline.of(instance), blocked_by=blocked_by, may_be_gone=may_be_gone, goal=f"be no longer {blocked_by}"
+        ),
+    )
 
 
 def condition_for_deletion(instance_id: str, baseline: Baseline) -> Wait:
@@ -73,4 +77,4 @@ def condition_for_deletion(instance_id: str, baseline: Baseline) -> Wait:
     :param baseline: the state before the request.
     """
     condition = StatusCondition(instance_id, target_status=("Deleting",), failure_statuses=("Failed",))
-    return Wait(condition, Operation(baseline, may_be_gone=True, until_gone=True))
+    return Wait(condition, Operation(baseline, may_be_gone=True, until_gone=True, goal="be gone"))

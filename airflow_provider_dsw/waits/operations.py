@@ -138,6 +138,7 @@ class Operation(NamedTuple):
     :param until_gone: whether nothing else is the end that is waited for.
     :param submitted_at: POSIX time at which this try has made the request; None if it has found it in progress.
     :param has_timer: whether the instance was given a shutdown timer, or had one.
+    :param goal: what it leads to, in words that follow "to", e.g. ``"be gone"``; None: the condition's own words.
     """
 
     baseline: Baseline
@@ -148,6 +149,7 @@ class Operation(NamedTuple):
     until_gone: bool = False
     submitted_at: float | None = None
     has_timer: bool = False
+    goal: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain types, for a trigger's arguments."""
@@ -257,14 +259,22 @@ class Operation(NamedTuple):
 
     def describe(self, condition: WaitCondition) -> str:
         """Say in words what is waited for."""
-        if self.blocked_by:
-            return f"DSW instance {condition.instance_id} to be no longer {self.blocked_by}"
-        if self.until_gone:
-            return f"DSW instance {condition.instance_id} to be gone"
-        if isinstance(condition, StatusCondition):
-            # The others end the wait too, but were not requested.
-            return str(replace(condition, target_status=condition.target_status[:1]))
-        return str(condition)
+        if self.goal is not None:
+            return f"DSW instance {condition.instance_id} to {self.goal}"
+        return str(_requested(condition))
+
+    def describe_failure(self, condition: WaitCondition, verdict: Verdict) -> str:
+        """Say in words what a failure has come to."""
+        if self.goal is not None:
+            return f"DSW instance {condition.instance_id} is {verdict.last_status} and can no longer {self.goal}"
+        return _requested(condition).describe_failure(verdict)
+
+
+def _requested(condition: WaitCondition) -> WaitCondition:
+    """Return what was requested: the first status of several, of which the others end the wait too."""
+    if isinstance(condition, StatusCondition):
+        return replace(condition, target_status=condition.target_status[:1])
+    return condition
 
 
 def shows_new_snapshot(instance: Mapping[str, Any], baseline: Baseline) -> bool:
