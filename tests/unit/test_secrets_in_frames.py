@@ -32,9 +32,9 @@ from tests.support import task_runs
 from tests.support.strangers import Stranger, chain
 from tests.system.faults.calls import ID, OPERATIONS
 
-KEY, TOKEN, SHARING_TOKEN = "the-key-secret-of-all", "the-security-token", "the-sharing-token"
+KEY, TOKEN, GIVEN = "the-key-secret-of-all", "the-security-token", "the-secret-that-a-call-was-given"
 OF_INSTANCE = "the-secret-of-the-instance"
-stranger = Stranger(KEY, TOKEN, SHARING_TOKEN, OF_INSTANCE)
+stranger = Stranger(KEY, TOKEN, GIVEN, OF_INSTANCE)
 
 
 class Interrupted(BaseException):
@@ -73,12 +73,19 @@ FAILURES: dict[str, dict[str, Any]] = {
     "no JSON": {"times": None, "body": f"<html>{KEY}"},
     "gone": {"times": None, "drop": True},
 }
-CALLS: dict[str, Callable[[DswHook], Any]] = {
-    **{name: operation.call for name, operation in OPERATIONS.items()},
-    "shared": lambda hook: hook.get_instance(ID, token=SHARING_TOKEN),
-    "shared, awaited": lambda hook: asyncio.run(hook.aget_instance(ID, token=SHARING_TOKEN)),
-    "create, with secrets": lambda hook: hook.create_instance({"EnvironmentVariables": {"A": OF_INSTANCE}}),
+SECRET_BODY = {"EnvironmentVariables": {"A": GIVEN}}
+LABELS = f"/api/v2/instances/{ID}/labels"
+# Each argument of a call that may hold a secret, with one in it.
+SECRET_ARGUMENTS: dict[str, Callable[[DswHook], Any]] = {
+    "get_instance(token)": lambda hook: hook.get_instance(ID, token=GIVEN),
+    "aget_instance(token)": lambda hook: asyncio.run(hook.aget_instance(ID, token=GIVEN)),
+    "create_instance(body)": lambda hook: hook.create_instance(SECRET_BODY),
+    "call(query)": lambda hook: hook.call("ListLabels", path=LABELS, query={"Token": GIVEN}),
+    "call(body)": lambda hook: hook.call("UpdateInstanceLabels", method="PUT", path=LABELS, body=SECRET_BODY),
 }
+# Those that hold none.
+NO_SECRETS = {"list_instances(filters)"}
+CALLS = {**{name: operation.call for name, operation in OPERATIONS.items()}, **SECRET_ARGUMENTS}
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -92,7 +99,7 @@ def test_no_frame_of_a_call_that_failed_shows_a_secret(service: DswEmulator, fai
 def test_pytest_itself_shows_none(service: DswEmulator) -> None:
     service.fault(**FAILURES["refused"])
     with pytest.raises(DswError) as raised:
-        CALLS["shared"](DswHook())
+        CALLS["get_instance(token)"](DswHook())
 
     shown = str(raised.getrepr(showlocals=True, style="long", truncate_locals=False))
 
@@ -101,15 +108,14 @@ def test_pytest_itself_shows_none(service: DswEmulator) -> None:
     assert stranger.leaked(shown.partition("airflow_provider_dsw")[2]) == []
 
 
-@pytest.mark.parametrize("name", ["shared", "shared, awaited", "create, with secrets"])
+@pytest.mark.parametrize("name", SECRET_ARGUMENTS)
 def test_no_frame_of_a_call_shows_what_it_was_given(service: DswEmulator, name: str) -> None:
-    service.fault(times=None, status=400, code="Bad", message=f"{SHARING_TOKEN} or {OF_INSTANCE}.")
+    service.fault(times=None, status=400, code="Bad", message=f"{GIVEN} is bad.")
 
     shown = shown_with_locals(partial(CALLS[name], DswHook()))
 
-    known = Stranger(OF_INSTANCE if name.startswith("create") else SHARING_TOKEN)
     assert "DswRequestError" in shown
-    assert known.leaked(shown) == []
+    assert stranger.leaked(shown) == []
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -171,10 +177,10 @@ def test_asyncio_shows_no_secret_when_it_debugs(
         loop = asyncio.get_running_loop()
         loop.slow_callback_duration = 0.0  # each is logged
         hook = DswHook()
-        await hook.aget_instance(ID, token=SHARING_TOKEN)
+        await hook.aget_instance(ID, token=GIVEN)
         service.fault(**echo(status=400))
         with pytest.raises(DswError):
-            await hook.aget_instance(ID, token=SHARING_TOKEN)
+            await hook.aget_instance(ID, token=GIVEN)
 
     asyncio.run(call(), debug=True)
 
@@ -187,10 +193,10 @@ def test_a_parameter_that_is_secret_by_its_name_is_not_shown(
     service: DswEmulator, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    service.fault(times=None, status=400, code="Bad", message=f"{name} {SHARING_TOKEN} is bad.")
+    service.fault(times=None, status=400, code="Bad", message=f"{name} {GIVEN} is bad.")
 
     with pytest.raises(DswError) as raised:
-        DswHook().call("GetLifecycle", path=f"/api/v2/instances/{ID}/lifecycle", query={name: SHARING_TOKEN})
+        DswHook().call("GetLifecycle", path=f"/api/v2/instances/{ID}/lifecycle", query={name: GIVEN})
 
     assert stranger.leaked(raised.value, raised.value.message, caplog.text) == []
 

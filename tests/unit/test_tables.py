@@ -25,12 +25,19 @@ from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.mixins import DswTaskMixin
 from airflow_provider_dsw.operators import dsw as public_operators
 from airflow_provider_dsw.operators.base import DswBaseOperator
+from airflow_provider_dsw.secrets import is_secret_name
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.bench import test_import_cost
 from tests.system.faults import calls, tasks
-from tests.unit import test_answers_generated, test_every_argument, test_validation_generated, test_wait_arguments
+from tests.unit import (
+    test_answers_generated,
+    test_every_argument,
+    test_secrets_in_frames,
+    test_validation_generated,
+    test_wait_arguments,
+)
 from tests.unit.client import test_connection, test_connection_form, test_credentials
 from tests.unit.operators import test_idempotency, test_lost_answers, test_outcomes, test_waits_before
 from tests.unit.waits import test_conditions, test_transitions
@@ -86,6 +93,15 @@ METHODS = {
     name
     for name, method in vars(DswHook).items()
     if inspect.isfunction(method) and not name.startswith("_") and "api." in inspect.getsource(method)
+}
+# Those that are secret by their names, and those that hold whatever the API takes.
+MAY_BE_SECRET = {
+    f"{name}({argument.name})"
+    for name in METHODS
+    for argument in inspect.signature(getattr(DswHook, name)).parameters.values()
+    if is_secret_name(argument.name)
+    or "Mapping[str, Any]" in str(argument.annotation)
+    or argument.kind is argument.VAR_KEYWORD
 }
 ACTIONS_OF_API = set(re.findall(r'(?:ApiRequest|any_operation)\(\s*"(\w+)"', inspect.getsource(api)))
 CHECKS = {
@@ -179,6 +195,12 @@ TABLES = [
         {*test_answers_generated.CALLS},
         CALLS,
         "the call with arguments that are right",
+    ),
+    Table(
+        "SECRET_ARGUMENTS, or NO_SECRETS, in tests/unit/test_secrets_in_frames.py",
+        {*test_secrets_in_frames.SECRET_ARGUMENTS, *test_secrets_in_frames.NO_SECRETS},
+        MAY_BE_SECRET,
+        "the call, with a secret in this argument; the method of hooks/dsw.py has to `del` it before it sends anything",
     ),
     # Operators
     Table(
