@@ -14,6 +14,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,7 @@ class Asked:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    body: str
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Grants:
     lifetime: timedelta = HOUR
     good_for: timedelta | None = None
     issued: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def issue(self) -> dict[str, str]:
@@ -70,6 +73,7 @@ class Grants:
             expires=now + good_for,
         )
         self.issued.append(found["AccessKeyId"])
+        self.secrets += [found["AccessKeySecret"], found["SecurityToken"]]
         return found
 
     def expire(self, key_id: str) -> None:
@@ -89,6 +93,7 @@ class Source(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = answer
         self.hold: Callable[[], object] = lambda: None  # before each answer
+        self.redirect: Callable[[Asked], str] = lambda asked: ""  # where to, in place of an answer
         self.asked: list[Asked] = []
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_side=True)
@@ -114,17 +119,23 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(self.command, url.path, dict(parse_qsl(url.query, keep_blank_values=True)), headers)
+        query = dict(parse_qsl(url.query, keep_blank_values=True))
+        sent = self.rfile.read(int(headers.get("content-length", 0))).decode()
+        asked = Asked(self.command, url.path, query, headers, sent)
         self.server.asked.append(asked)
         self.server.hold()
-        status, body = self.server.answer(asked)
+        location = self.server.redirect(asked)
+        status, body = (307, "") if location else self.server.answer(asked)
         content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
+        if location:
+            self.send_header("Location", location)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(ConnectionError):  # who asked may not have waited
+            self.end_headers()
+            self.wfile.write(content)
 
-    do_PUT = do_GET
+    do_PUT = do_POST = do_GET
 
     def log_message(self, *_: object) -> None:
         """Not to stderr."""

@@ -26,11 +26,13 @@ from typing import Any
 import pytest
 from alibabacloud_credentials.utils import auth_util
 
+from airflow_provider_dsw.client.connection_fields import secret_fields
 from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.emulator.tls import server_context
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
+from airflow_provider_dsw.secrets import is_secret_name
 from tests.support.credential_sources import (
     HOUR,
     KEY_ID,
@@ -45,6 +47,7 @@ from tests.support.credential_sources import (
     Sts,
 )
 from tests.support.hooks import Ask, ask_async
+from tests.support.strangers import leaked
 from tests.support.until import until
 
 ID = "dsw-abc"
@@ -62,6 +65,7 @@ class Servers:
     environment: dict[str, str | None]
     set_connection: Callable[[dict[str, Any]], None]
     token_file: Path
+    secrets: list[str] = field(default_factory=lambda: [KEY_SECRET])
 
     @property
     def sources(self) -> list[Source]:
@@ -75,7 +79,14 @@ class Servers:
             fields.pop(without, None)
             fields["extra"].pop(without, None)
         self.set_connection({"conn_type": "dsw", "host": self.emulator.endpoint, **fields})
+        declared = [fields.get("password"), *(fields["extra"].get(name) for name in secret_fields())]
+        in_environment = [value for name, value in self.environment.items() if is_secret_name(name)]
+        self.secrets += [secret for secret in (*declared, *in_environment, *kind.secrets(self)) if secret]
         return DswHook()
+
+    def leaked(self, *texts: object) -> list[str]:
+        """Which secrets of the connection, and of what was fetched for it, these show."""
+        return leaked({*self.secrets, *self.grants.secrets}, *texts)
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,9 @@ class Kind:
     :param refuse: make whoever decides refuse the credentials, or refuse to hand any out.
     :param refused: words of the error then.
     :param fetched: whether they come from a source, and can be renewed.
+    :param hands_out: the source.
+    :param secrets: what is secret beside the fields that are declared so, and what is fetched: in a file, for one.
+    :param follows: whether a redirect of its source is followed. The library does, and takes no secret along.
     """
 
     name: str
@@ -97,6 +111,8 @@ class Kind:
     refused: list[str]
     fetched: bool = True
     hands_out: Callable[[Servers], Source | None] = field(default=lambda servers: None)
+    secrets: Callable[[Servers], list[str]] = field(default=lambda servers: [])
+    follows: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -168,6 +184,7 @@ RAM_ROLE = Kind(
     ),
     ["could not be fetched (NoPermission)", "auth_type 'ram_role_arn'", "role_arn"],
     hands_out=lambda servers: servers.sts,
+    follows=True,
 )
 OIDC = Kind(
     "oidc_role_arn",
@@ -176,6 +193,8 @@ OIDC = Kind(
     outdate_token_file,
     ["could not be fetched (AuthenticationFail.OIDCToken.Invalid)", "oidc_token_file_path"],
     hands_out=lambda servers: servers.sts,
+    secrets=lambda servers: [servers.token_file.read_text()],
+    follows=True,
 )
 ECS = Kind(
     "ecs_ram_role",
@@ -184,6 +203,7 @@ ECS = Kind(
     lambda servers: setattr(servers.metadata, "answer", Metadata(servers.grants, role="")),
     ["could not be fetched", "HTTP 404", "the ECS instance", "needs a RAM role"],
     hands_out=lambda servers: servers.metadata,
+    follows=True,
 )
 URI = Kind(
     "credentials_uri",
@@ -192,6 +212,7 @@ URI = Kind(
     hand_out_nothing,
     ["could not be fetched (Forbidden)", "credentials_uri"],
     hands_out=lambda servers: servers.uri,
+    follows=True,
 )
 DEFAULT = Kind(
     "default", use_environment, {}, refuse_token, ["InvalidSecurityToken", "ALIBABA_CLOUD_SECURITY_TOKEN"], False
@@ -233,10 +254,6 @@ def servers(tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield Servers(emulator, grants, sts, metadata, uri, environment, set_connection, token_file)
 
 
-def no_secret_in(*texts: object) -> bool:
-    return not any(word in str(text) for text in texts for word in ("the-fetched", "the-root", "the-static", "the-oi"))
-
-
 # The table
 
 
@@ -264,7 +281,7 @@ def test_no_log_shows_what_is_secret_while_they_are_fetched(
         ask(servers.hook(kind))
 
     assert "urllib3" in caplog.text or kind is DEFAULT
-    assert no_secret_in(caplog.text, capfd.readouterr())
+    assert servers.leaked(caplog.text, capfd.readouterr()) == []
 
 
 @pytest.mark.parametrize(
@@ -277,7 +294,7 @@ def test_a_missing_field_is_named_and_nothing_is_asked(kind: Kind, missing: str,
         ask(hook)
 
     assert f"{kind.needs[missing]} is not set; auth_type {kind.name!r} needs it" in str(raised.value)
-    assert no_secret_in(repr(raised.value))
+    assert servers.leaked(repr(raised.value)) == []
     assert servers.emulator.requests == []
     assert not any(source.asked for source in servers.sources)
 
@@ -346,7 +363,7 @@ def test_refused_is_a_denial_that_says_by_whom_and_no_secret(
 
     assert all(word in str(raised.value) for word in kind.refused), raised.value
     shown = capfd.readouterr()
-    assert no_secret_in(repr(raised.value), vars(raised.value), caplog.text, shown.out, shown.err)
+    assert servers.leaked(repr(raised.value), vars(raised.value), caplog.text, shown.out, shown.err) == []
     assert raised.value.__context__ is None
 
 
@@ -366,6 +383,39 @@ def test_a_source_in_trouble_is_transient_and_named(kind: Kind, broken: str, ser
 
     assert f"auth_type {kind.name!r}" in str(raised.value)
     assert servers.emulator.requests == []
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_a_source_that_hangs_is_given_up(kind: Kind, servers: Servers) -> None:
+    hook, source, is_over = servers.hook(kind, read_timeout="0.3"), kind.hands_out(servers), threading.Event()
+    assert source is not None
+    source.hold = lambda: is_over.wait(60)
+
+    with pytest.raises(DswTransientError, match=r"the credentials could not be fetched") as raised:
+        ask_async(hook, attempts=1)
+
+    is_over.set()
+    assert f"auth_type {kind.name!r}" in str(raised.value)
+    assert servers.leaked(repr(raised.value)) == []
+    assert servers.emulator.requests == []
+
+
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_a_source_that_redirects_hands_no_secret_to_others(kind: Kind, servers: Servers) -> None:
+    hook, source = servers.hook(kind), kind.hands_out(servers)
+    assert source is not None
+    with Source(lambda asked: (404, "Not Found")) as others:
+        elsewhere = f"http://{others.endpoint}/elsewhere"
+        # Once there is something to take along: the metadata service first hands out a token.
+        source.redirect = lambda asked: elsewhere if asked.method != "PUT" and asked.path != "/elsewhere" else ""
+
+        with pytest.raises((DswTransientError, DswAccessDeniedError), match=r"the credentials could not be fetched"):
+            ask_async(hook, attempts=1)
+
+    # A proxy is asked for what lies elsewhere, too.
+    followed = [asked for asked in (*source.asked, *others.asked) if asked.path == "/elsewhere"]
+    assert bool(followed) is kind.follows
+    assert servers.leaked(*followed) == []
 
 
 # What is sent to STS
