@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.client.connection_fields import (
@@ -232,6 +233,16 @@ def _credentials(
                 f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} holds a character that no Alibaba Cloud key "
                 "has. Copy the key again."
             )
+    if not _is_url(credentials.get("credentials_uri", "http://a")):
+        raise DswConnectionError(
+            f"{where}: extra 'credentials_uri' is not a URL of http or https with a host, like "
+            f"'http://127.0.0.1:8080/credentials'. {_CORRECT}"
+        )
+    if not re.fullmatch(_HOST, credentials.get("sts_endpoint", "a")):
+        raise DswConnectionError(
+            f"{where}: extra 'sts_endpoint' must be a host name, like 'sts.cn-hangzhou.aliyuncs.com', without scheme "
+            f"and path. {_CORRECT}"
+        )
     if "policy" in credentials:
         credentials["policy"] = _policy(extra["policy"], where)
     if "role_session_expiration" in credentials:
@@ -245,6 +256,15 @@ def _is_ipv6(host: str) -> bool:
     except (OSError, ValueError):  # ValueError: a NUL, or half of a surrogate pair
         return False
     return True
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        is_good = parts.scheme in PROTOCOLS and parts.port != 0
+    except ValueError:
+        return False
+    return is_good and bool(re.fullmatch(_HOST, parts.netloc) and re.fullmatch(r"[!-~]+", text))
 
 
 def _stripped(value: Any) -> str:

@@ -48,6 +48,7 @@ from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
 from airflow_provider_dsw.version_compat import AirflowException, AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.support.task_runs import context, run
+from tests.unit.client.test_connection import FIELDS
 from tests.unit.test_wait_arguments import SAMPLES
 
 ID = "dsw-730abcdefghijklmno"  # as long as the service's own
@@ -395,6 +396,15 @@ CASES: dict[str, Case] = {
     "host": Case(connect(host="http://a"), "'c'", "host must be a host name", "Choose https or http"),
     "no login": Case(connect(login=None), "'c'", "login (the AccessKey id) is not set", "Set it in the connection"),
     "key": Case(connect(password="a b"), "'c'", "a character that no Alibaba Cloud key has", "Copy the key"),
+    "credentials' URI": Case(
+        connect(extra={"auth_type": "credentials_uri", "credentials_uri": "localhost"}), "'c'", "not a URL", CORRECT
+    ),
+    "STS": Case(
+        connect(extra={"auth_type": "ram_role_arn", "role_arn": "a", "sts_endpoint": "https://a"}),
+        "'c'",
+        "'sts_endpoint' must be a host name",
+        CORRECT,
+    ),
     "policy": Case(
         connect(extra={"auth_type": "ram_role_arn", "role_arn": "a", "role_session_name": "a", "policy": "x"}),
         "'c'",
@@ -507,7 +517,7 @@ def test_so_does_what_the_service_says(status: int, code: str) -> None:
 
 @pytest.mark.parametrize("auth_type", REQUIRED_FIELDS)
 def test_so_does_what_keeps_the_credentials_from_being_fetched(auth_type: str) -> None:
-    needed = dict.fromkeys(REQUIRED_FIELDS[auth_type], "a")
+    needed = {name: FIELDS.get(name, "a") for name in REQUIRED_FIELDS[auth_type]}
     extra = {"auth_type": auth_type, **needed}
     advice = credentials._advice(parse(Connection(conn_id="c", conn_type="dsw", host="a", extra=json.dumps(extra))))
 

@@ -281,6 +281,14 @@ TABLES = [
         "a value other than the default",
     ),
     Table(
+        "MALFORMED, or ANY_TEXT, in tests/unit/client/test_connection.py",
+        {name for name in form_fields() for _, (first, *_) in test_connection.MALFORMED if name in first}
+        | test_connection.ANY_TEXT,
+        {*form_fields()},
+        "a value that parse() has to refuse, and words of the error, the first of which hold the field's name; or the "
+        "name, if any text will do",
+    ),
+    Table(
         "KINDS in tests/unit/client/test_credentials.py",
         {kind.name for kind in test_credentials.KINDS},
         {*REQUIRED_FIELDS},

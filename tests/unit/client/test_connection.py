@@ -197,40 +197,75 @@ def test_what_each_field_says_is_read(name):
             assert given != without, f"of a connection of auth_type {auth_type} parse() does not read {name}"
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"extra": {}, "host": ""}, ["region", "host", "cn-hangzhou"]),
-        ({"extra": {"region": " "}, "host": None}, ["region", "host"]),
-        ({"extra": {"region": "cn hangzhou"}}, ["region 'cn hangzhou' is not a region id"]),
-        ({"extra": {"region": "pai-dsw.cn-hangzhou.aliyuncs.com"}}, ["is not a region id like 'cn-hangzhou'"]),
-        ({"extra": {"region": "x/../y"}}, ["is not a region id"]),
-        ({"host": "https://dsw.example.com"}, ["host", "without scheme and path", "'protocol'"]),
-        ({"host": "dsw.example.com/api"}, ["host", "without scheme and path"]),
-        ({"host": "user:the-key-secret@dsw.example.com"}, ["host", "without scheme and path"]),
-        ({"host": "dsw example com"}, ["host"]),
-        ({"host": "dsw.example.com:65536"}, ["host", "a port of at most 65535"]),
-        ({"host": "dsw.example.com:0"}, ["host"]),
-        ({"host": "dsw.example.com", "port": 99999}, ["host", "a port of at most 65535"]),
-        ({"extra": {"protocol": "ftp"}}, ["'protocol'", "'ftp'", "https"]),
-        ({"extra": {"protocol": "HTTPS"}}, ["'protocol'", "Did you mean 'https'?"]),
-        ({"extra": {"network": "private"}}, ["'network'", "'private'", "public, vpc"]),
-        ({"extra": {"auth_type": "acess_key"}}, ["'auth_type'", "Did you mean 'access_key'?"]),
-        ({"extra": {"auth_type": "bearer"}}, ["'auth_type'", "'bearer'"]),
-        ({"extra": {"connect_timeout": "soon"}}, ["'connect_timeout'", "seconds above 0"]),
-        ({"extra": {"connect_timeout": 0.0}}, ["'connect_timeout'"]),
-        ({"extra": {"read_timeout": -1}}, ["'read_timeout'", "seconds above 0"]),
-        ({"extra": {"read_timeout": "inf"}}, ["'read_timeout'"]),
-        ({"extra": {"read_timeout": "nan"}}, ["'read_timeout'"]),
-        ({"extra": {"read_timeout": True}}, ["'read_timeout'"]),
-        ({"extra": {"read_timeout": [5]}}, ["'read_timeout'"]),
-        (
-            {"extra": {"auth_type": "ram_role_arn", **ROLE, "role_session_expiration": "1h"}},
-            ["'role_session_expiration'"],
-        ),
-        ({"extra": {"auth_type": "ram_role_arn", **ROLE, "role_session_expiration": 60}}, ["900 or more"]),
-    ],
-)
+def of_type(auth_type: str, **malformed: Any) -> dict[str, Any]:
+    """A connection of an auth_type that is right but for this."""
+    needed = {name: FIELDS[name] for name in REQUIRED_FIELDS[auth_type] if name not in STANDARD}
+    return {"extra": {"auth_type": auth_type, **needed, **malformed}}
+
+
+# What is malformed, and words of the error, the field's name in the first of them.
+MALFORMED: list[tuple[dict[str, Any], list[str]]] = [
+    ({"extra": {}, "host": ""}, ["region", "host", "cn-hangzhou"]),
+    ({"extra": {"region": " "}, "host": None}, ["region", "host"]),
+    ({"extra": {"region": "cn hangzhou"}}, ["region 'cn hangzhou' is not a region id"]),
+    ({"extra": {"region": "pai-dsw.cn-hangzhou.aliyuncs.com"}}, ["is not a region id like 'cn-hangzhou'"]),
+    ({"extra": {"region": "x/../y"}}, ["is not a region id"]),
+    ({"host": "https://dsw.example.com"}, ["host", "without scheme and path", "'protocol'"]),
+    ({"host": "dsw.example.com/api"}, ["host", "without scheme and path"]),
+    ({"host": "user:the-key-secret@dsw.example.com"}, ["host", "without scheme and path"]),
+    ({"host": "dsw example com"}, ["host"]),
+    ({"host": "dsw.example.com:65536"}, ["host", "a port of at most 65535"]),
+    ({"host": "dsw.example.com:0"}, ["host"]),
+    ({"host": "dsw.example.com", "port": 99999}, ["host", "a port of at most 65535"]),
+    ({"extra": {"protocol": "ftp"}}, ["'protocol'", "'ftp'", "https"]),
+    ({"extra": {"protocol": "HTTPS"}}, ["'protocol'", "Did you mean 'https'?"]),
+    ({"extra": {"network": "private"}}, ["'network'", "'private'", "public, vpc"]),
+    ({"extra": {"auth_type": "acess_key"}}, ["'auth_type'", "Did you mean 'access_key'?"]),
+    ({"extra": {"auth_type": "bearer"}}, ["'auth_type'", "'bearer'"]),
+    ({"extra": {"connect_timeout": "soon"}}, ["'connect_timeout'", "seconds above 0"]),
+    ({"extra": {"connect_timeout": 0.0}}, ["'connect_timeout'"]),
+    ({"extra": {"read_timeout": -1}}, ["'read_timeout'", "seconds above 0"]),
+    ({"extra": {"read_timeout": "inf"}}, ["'read_timeout'"]),
+    ({"extra": {"read_timeout": "nan"}}, ["'read_timeout'"]),
+    ({"extra": {"read_timeout": True}}, ["'read_timeout'"]),
+    ({"extra": {"read_timeout": [5]}}, ["'read_timeout'"]),
+    (of_type("sts", security_token="the-key-secret of somebody"), ["'security_token'", "no Alibaba Cloud key has"]),
+    (of_type("ram_role_arn", policy="the-key-secret"), ["'policy'", "not a RAM policy"]),
+    (of_type("ram_role_arn", role_session_expiration="1h"), ["'role_session_expiration'"]),
+    (of_type("ram_role_arn", role_session_expiration=60), ["'role_session_expiration'", "900 or more"]),
+    *(
+        (of_type("credentials_uri", credentials_uri=uri), ["'credentials_uri'", "not a URL of http or https"])
+        for uri in (
+            "127.0.0.1:8080/credentials",
+            "localhost",
+            "file:///etc/passwd",
+            "http:///credentials",
+            "http://a b/",
+            "http://a/the-key-secret b",
+            "http://user:the-key-secret@127.0.0.1/",
+            "http://127.0.0.1:65536/",
+            "http://127.0.0.1:0/",
+            "http://[::1",
+            "https://",
+        )
+    ),
+    *(
+        (of_type("ram_role_arn", sts_endpoint=host), ["'sts_endpoint'", "without scheme"])
+        for host in ("https://sts.aliyuncs.com", "sts.aliyuncs.com/", "the-key-secret@sts.aliyuncs.com")
+    ),
+]
+# Of these any text is well-formed.
+ANY_TEXT = {
+    "role_arn",
+    "role_session_name",
+    "external_id",
+    "oidc_provider_arn",
+    "oidc_token_file_path",
+    "role_name",
+}
+
+
+@pytest.mark.parametrize(("fields", "words"), MALFORMED)
 def test_what_is_malformed_is_named_and_nothing_is_asked(fields, words, ask, monkeypatch):
     with RawServer(sends(http(200, {"InstanceId": ID}))) as server:
         hook = connect(monkeypatch, **{**KEY, "host": f"127.0.0.1:{server.port}", **fields})
@@ -326,3 +361,16 @@ def test_neither_what_is_wrong_with_a_secret_nor_a_connection_itself_shows_it(na
         with pytest.raises(DswConnectionError) as raised:
             parsed(wrong)
         assert "do-not-show" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1:8080/credentials?for=a",
+        "https://credentials.example.com",
+        "HTTP://[::1]:80/",
+        "http://localhost/",
+    ],
+)
+def test_a_url_of_any_host_is_taken(uri):
+    assert parse(connection_of("credentials_uri", credentials_uri=uri)).credentials == {"credentials_uri": uri}
