@@ -39,4 +39,5 @@ def test_each_package_that_is_imported_is_asked_for_and_no_other():
         "apache-airflow" if name == "airflow" else canonicalize_name(distributions[name][0]) for name in imported()
     }
 
-    assert needed == asked_for
+    assert needed - asked_for == set(), "lacking in dependencies in pyproject.toml, or NOT_ASKED_FOR in this file"
+    assert asked_for - needed == set(), "in dependencies in pyproject.toml, and not imported"

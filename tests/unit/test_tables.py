@@ -150,8 +150,8 @@ TABLES = [
             for wait in tasks.WAITS.values()
         ),
         names(KINDS),
-        "the sensor's arguments, the instance's status before, and which fields show that the wait is over, as the "
-        "emulator's usual instance does not",
+        "the sensor's arguments, and the instance's status before: 'Starting', from which it gets to 'Running' 12 s "
+        "later; `shows` are the fields of it then that end the wait, which it must not have before",
     ),
     Table(
         "SAMPLES in tests/unit/test_wait_arguments.py",

@@ -46,7 +46,7 @@ class Task:
     :param status: the instance's before; None: there is none.
     :param change: what it asks for, under the API's name.
     :param goal: says whether the service is as the task wants it.
-    :param shows: fields of an instance that was ``Starting``, once it is ``Running``.
+    :param shows: fields of an instance that was ``Starting``, once it is ``Running``: no other status has them.
     """
 
     make: type[Any] | None
@@ -152,6 +152,7 @@ if not STARTS_FROM_TRIGGER:
 
 def new_service(bed: Bed, task: Task, **options: Any) -> tuple[CountingService, TaskClock]:
     service, clock = bed.new_service(**options)
+    assert task.status == "Starting" or not task.shows, f"{task}: shows is for the status 'Starting' only"
     timeline = [("Starting", 12), ("Running", None, task.shows)]
     if task.status == "Starting":
         service.add_instance(ID, timeline=timeline)
@@ -179,8 +180,9 @@ def usual(bed: Bed, mode: str, subject: str) -> tuple[str | None, ...]:
     task = MODES[mode][0][subject]
     service, clock = new_service(bed, task)
     outcome, error = run_once(mode, task, clock)
-    assert outcome == "success", (mode, subject, error)
-    assert task.goal(service), (mode, subject, service.statuses())
+    where = f"{subject!r} in tests/system/faults/tasks.py, {mode}"
+    assert outcome == "success", f"{where}: {error!r} without any fault; has the emulator what ends it?"
+    assert task.goal(service), f"{where}: the goal is not reached, but {service.statuses()}"
     times = service.performed[task.change or ""]
     assert times == bool(task.change), f"{subject}, {mode}: {task.change} was done {times} times; see new_service"
     return tuple(request.action for request in service.requests)

@@ -377,12 +377,22 @@ CONDITIONS = [
     (snapshot_wait(snapshot_id="snp-1"), ["dsw-abc", "snp-1"]),
     (snapshot_wait(snapshot_image="image-1", snapshot_created_after=NOON), ["image-1", "2026-01-31T12:00:00+00:00"]),
     (ExpressionCondition(ID, until="Priority > `1`"), ["dsw-abc", "Priority > `1`"]),
+    (ExpressionCondition(ID, until="abs(Priority) > `1`"), ["dsw-abc", "abs(Priority) > `1`"]),
 ]
 
 
 @pytest.mark.parametrize(("wait", "words"), CONDITIONS)
 def test_a_wait_says_what_it_waits_for(wait, words):
     assert all(word in str(wait) for word in words)
+
+
+@pytest.mark.parametrize("condition", [condition for condition, _ in CONDITIONS])
+def test_what_changes_is_not_hidden_as_no_evidence(condition):
+    """Neither the log nor a timeout shows a verdict without evidence and remark."""
+    verdicts = [judge(condition, instance(status)) for status in ("Queuing", "Starting")]
+
+    hidden = {verdict.last_status for verdict in verdicts if not (verdict.has_evidence or verdict.remark)}
+    assert len(hidden) < 2, f"evaluate() of {type(condition).__name__}: a verdict without has_evidence needs a remark"
 
 
 # Problems
