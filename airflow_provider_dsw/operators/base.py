@@ -8,8 +8,6 @@ requests nothing twice.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -51,8 +49,6 @@ CONFIRM_PAUSE = 5.0
 """Seconds between two such looks, at most."""
 MAX_BLOCKED_POLLS = 10
 """For how many poll intervals to wait for the end of a status that may stay, before the request is made in it."""
-TASK_LABEL = "airflow-task"
-"""The label of a snapshot or an instance that says which task made it."""
 T = TypeVar("T")
 
 
@@ -191,13 +187,28 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
                 step = self._step(context, *step)
         return step
 
+    def _build_wait(self) -> Wait:
+        """
+        Return the wait for the outcome: for a status, a snapshot, or else with an ``ExpressionCondition``.
+
+        Without an ``Operation`` a refusal is not retried; without its ``goal`` log and errors show the expression. Its
+        baseline is ``Baseline.of(instance)``, a state that decides nothing. If the request leaves the status as it is,
+        it is ``Baseline()``, and ``failure_statuses`` are those in which the service refuses the request.
+        """
+        raise NotImplementedError
+
     def _is_blocked(self, instance: Mapping[str, Any]) -> bool:
-        """Return whether something has to end before the request is sent."""
+        """
+        Return whether something has to end before the request is sent.
+
+        :param instance: GetInstance's answer; empty for an instance that is gone.
+        """
         raise NotImplementedError
 
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         """
-        Do what the instance's state calls for: nothing, wait, or send the request and wait.
+        Do what the instance's state calls for: nothing if it shows that all is done, or wait, or send the request
+        (:meth:`_submit`) and wait (:meth:`_await_completion`).
 
         :param context: the task's.
         :param instance: GetInstance's answer; empty for an instance that is gone.
@@ -430,23 +441,3 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
             f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{last}. "
             "A retry of the task resumes the wait; if it always takes longer, set a longer timeout."
         )
-
-
-def idempotency_key(context: Context) -> str | None:
-    """
-    Return a name for the task instance that its retries share, and no other task instance has.
-
-    ``max_tries`` grows when the task is cleared, the run's start tells it from a deleted run of the same id. None
-    outside of Airflow.
-    """
-    ti = context.get("ti")
-    if ti is None:
-        return None
-    started = getattr(context.get("dag_run"), "start_date", None)
-    parts = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, started and started.timestamp())
-    return label_of(*parts)
-
-
-def label_of(*parts: Any) -> str:
-    """Return a value of :data:`TASK_LABEL` for what is named by these parts: 32 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

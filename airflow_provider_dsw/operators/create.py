@@ -18,12 +18,12 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
 )
 from airflow_provider_dsw.mixins import argument_errors
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, TASK_LABEL, NextStep, label_of
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, NextStep
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import created_at
 from airflow_provider_dsw.waits.conditions import Wait
-from airflow_provider_dsw.waits.labels import with_label
+from airflow_provider_dsw.waits.labels import TASK_LABEL, label_of, with_label
 from airflow_provider_dsw.waits.operation_waits import condition_for_target
 from airflow_provider_dsw.waits.operations import Baseline
 from airflow_provider_dsw.waits.progress import is_being_deleted, needs_stop_before_deletion

@@ -13,11 +13,11 @@ from airflow.sdk.definitions.asset import AssetRef
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.exceptions import DswError, DswOperationFailedError, DswTransientError, said_in
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, TASK_LABEL, DswBaseOperator, NextStep, idempotency_key
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, DswBaseOperator, NextStep
 from airflow_provider_dsw.polling import as_wait_error
 from airflow_provider_dsw.secrets import MAX_TEXT, word_in
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
-from airflow_provider_dsw.waits.labels import find_by_label, with_label
+from airflow_provider_dsw.waits.labels import TASK_LABEL, find_by_label, label_of, with_label
 from airflow_provider_dsw.waits.operations import Baseline, Operation, shows_new_snapshot
 from airflow_provider_dsw.waits.progress import has_failed
 
@@ -105,7 +105,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
         return False
 
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
-        key, name = idempotency_key(context), self._name(context)
+        key, name = _idempotency_key(context), self._name(context)
         existing = self._find_existing_snapshot(key)
         if existing is not None and not has_failed(existing):
             self.log.info("An earlier attempt already submitted this request; resuming.")
@@ -193,7 +193,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
     def _name(self, context: Context) -> str:
         if self.snapshot_name is not None:
             return self.snapshot_name
-        key, ti = idempotency_key(context), context.get("ti")
+        key, ti = _idempotency_key(context), context.get("ti")
         if ti is None or key is None:
             return f"snapshot-{uuid.uuid4().hex[:12]}"
         words = re.sub(r"[^a-z0-9]+", "-", f"{ti.dag_id}-{ti.task_id}".lower()).strip("-")
@@ -210,6 +210,21 @@ class DswCreateSnapshotOperator(DswBaseOperator):
             if isinstance(outlet, (Asset, AssetAlias, AssetRef)):
                 context["outlet_events"][outlet].extra.update(extra)
         return snapshot
+
+
+def _idempotency_key(context: Context) -> str | None:
+    """
+    Return a name for the task instance that its retries share, and no other task instance has.
+
+    ``max_tries`` grows when the task is cleared, the run's start tells it from a deleted run of the same id. None
+    outside of Airflow.
+    """
+    ti = context.get("ti")
+    if ti is None:
+        return None
+    started = getattr(context.get("dag_run"), "start_date", None)
+    parts = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, started and started.timestamp())
+    return label_of(*parts)
 
 
 def _with_remedies(refusal: DswOperationFailedError) -> DswOperationFailedError:

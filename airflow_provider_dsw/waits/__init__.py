@@ -4,7 +4,6 @@ What a wait means: pure functions of the service's answers, which know neither A
 Every way to wait (poke, reschedule, deferred, from the trigger, as a watcher) calls
 :func:`~airflow_provider_dsw.waits.conditions.evaluate`, so all of them mean the same.
 
-A new kind of wait is a class in ``conditions.py``; its arguments are declared in ``wait_arguments.py``, beside this
-folder. Attributes, templates, serialization, deferral and watching follow from the declaration. A condition is watched
-by when it becomes true, unless ``transitions.py`` knows better. ``.github/CONTRIBUTING.md`` has the recipe.
+A new kind of wait is a class in ``conditions.py``; ``.github/CONTRIBUTING.md`` has the recipe. It is watched by when it
+becomes true, unless ``transitions.py`` knows better.
 """

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from airflow_provider_dsw.waits.answers import created_at
 from airflow_provider_dsw.waits.progress import has_failed
+
+TASK_LABEL = "airflow-task"
+"""The label of a snapshot or an instance that says which task made it."""
+
+
+def label_of(*parts: Any) -> str:
+    """Return a value of :data:`TASK_LABEL` for what is named by these parts: 32 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def find_by_label(
