@@ -68,10 +68,11 @@ class Options:
     ssh_seconds          How long after Running begins the endpoint for SSH is Ready.
     ssh_endpoint         "host:port" that it shows then, such as that of a server on loopback.
     stale_reads          Which GetInstance answers after an operation come from a replica that is behind.
-                         3: the next three show the state from before the operation, which after
-                         CreateInstance is that there is no such instance. [0, 2, 1, 0]: how
-                         many states behind each one is; a number that is too great is that state from
-                         before. In `set_instance(..., stale_reads=...)`: from now on.
+                         3: the next three show the state from before the operation, or from before an
+                         earlier one that was not shown yet; before CreateInstance there is no such
+                         instance. [0, 2, 1, 0]: how many states behind each one is; a number that is
+                         too great is that state from before. In `set_instance(..., stale_reads=...)`:
+                         from now on.
     late_lists           How many lists (ListInstances, ListInstanceSnapshot) still lack what was created.
     saving_status        Whether an instance is Saving while it is saved, or keeps Running.
     saved_seconds        How long it is Saved or SaveFailed before it continues; 0: never seen.

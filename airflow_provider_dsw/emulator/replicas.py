@@ -35,9 +35,13 @@ class Replicas:
         self._polled: Shown | None = None
 
     def fall_behind(self, stale_reads: int | Sequence[int], before: Shown | None) -> None:
-        """See `Options.stale_reads`. before: the state that the oldest answer shows; None: that there is none."""
+        """
+        See `Options.stale_reads`. before: the state that the oldest answer shows, if none was behind already; None:
+        that there is no instance.
+        """
+        earlier = self._earlier if self._behind else []
         self._behind = [FARTHEST] * stale_reads if isinstance(stale_reads, int) else list(stale_reads)
-        self._earlier = [before] if self._behind else []
+        self._earlier = [*earlier, before] if self._behind else []
         self._polled = None
 
     def next_behind(self) -> int:

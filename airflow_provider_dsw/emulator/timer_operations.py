@@ -32,6 +32,7 @@ def create_shutdown_timer(backend: Backend, call: OperationCall) -> dict[str, An
         require_status(instance, {"Running"}, "given a shutdown timer")
     if instance.timer is not None and instance.option("second_timer") == "refused":
         raise invalid(f"The instance {instance.instance_id} has a shutdown timer already.")
+    instance.fall_behind(instance.option("stale_reads"))
     backend._set_timer(instance, ShutdownTimer(now, due, backend.speed))
     return {**envelope(call), "InstanceId": instance.instance_id}
 
@@ -47,6 +48,7 @@ def delete_shutdown_timer(backend: Backend, call: OperationCall) -> dict[str, An
     instance = find(backend, call)
     if instance.timer is None:
         raise not_found("shutdown timer of", instance.instance_id)
+    instance.fall_behind(instance.option("stale_reads"))
     backend._set_timer(instance, None)
     return {**envelope(call), "InstanceId": instance.instance_id}
 
@@ -59,6 +61,7 @@ def create_idle_culler(backend: Backend, call: OperationCall) -> dict[str, Any]:
         if percent is not None and _positive(percent, "A threshold") > 100:
             raise invalid("A threshold is a percentage, from 1 to 100.")
     minutes = _positive(body.get("MaxIdleTimeInMinutes"), "MaxIdleTimeInMinutes")
+    instance.fall_behind(instance.option("stale_reads"))
     backend._set_culler(instance, IdleCuller(backend.clock.now(), backend.speed, minutes, *percents))
     return {**envelope(call), "InstanceId": instance.instance_id}
 
@@ -75,6 +78,7 @@ def delete_idle_culler(backend: Backend, call: OperationCall) -> dict[str, Any]:
     instance = find(backend, call)
     if instance.culler is None:
         raise not_found("idle culler of", instance.instance_id)
+    instance.fall_behind(instance.option("stale_reads"))
     backend._set_culler(instance, None)
     return {**envelope(call), "InstanceId": instance.instance_id}
 

@@ -40,6 +40,33 @@ def test_a_timer_is_shown_with_the_time_that_remains(emulator, caller, sdk, cloc
     assert shown["DueTime"] > shown["GmtCreateTime"]
 
 
+def test_a_replica_that_is_behind_shows_neither_a_new_timer_nor_that_one_is_gone(emulator, caller, sdk):
+    emulator.stale_reads = 1
+
+    def shown(name):
+        return [caller.get()[name] is not None for _ in range(2)]
+
+    set_timer(sdk, remaining_time_in_ms=HOUR_MS)
+    assert shown("InstanceShutdownTimer") == [False, True]
+    sdk.delete_instance_shutdown_timer("dsw-abc")
+    assert shown("InstanceShutdownTimer") == [True, False]
+    set_culler(sdk, 5)
+    assert shown("IdleInstanceCuller") == [False, True]
+    sdk.delete_idle_instance_culler("dsw-abc")
+    assert shown("IdleInstanceCuller") == [True, False]
+
+
+def test_a_timer_does_not_let_a_replica_that_is_behind_know_of_the_start_before_it(emulator, caller, sdk):
+    emulator.set_instance("dsw-abc", "Stopped")
+    emulator.start_timeline = ["Starting"]
+    emulator.stale_reads = 2
+
+    caller.start()
+    set_timer(sdk, remaining_time_in_ms=HOUR_MS)
+
+    assert [caller.get()["Status"] for _ in range(3)] == ["Stopped", "Stopped", "Starting"]
+
+
 def test_a_timer_stops_the_instance_at_its_time_whoever_looks_and_when(emulator, caller, sdk, clock):
     emulator.stop_timeline = [("Stopping", 60), ("Stopped", None)]
     set_timer(sdk, remaining_time_in_ms=HOUR_MS)

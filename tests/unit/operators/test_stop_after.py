@@ -71,6 +71,20 @@ def test_an_own_request_replaces_the_timer_of_an_earlier_start(
     assert ("delete", 200) in made(emulator) or second == "replaces"
 
 
+@pytest.mark.parametrize("second", ["replaces", "refused"])
+def test_a_timer_that_is_shown_late_is_there_in_the_end(make: Make, emulator: DswEmulator, second: str) -> None:
+    emulator.second_timer = second
+    emulator.start_timeline = [("Running", {"GmtModifiedTime": "2099-01-31T08:00:00Z"})]
+    emulator.stale_reads = [0, 2, 2, 2]
+    emulator.add_instance(ID, "Stopped")
+
+    run(make(DswStartInstanceOperator, stop_after=HOUR))
+
+    [shown() for _ in emulator.stale_reads]
+    assert HOUR - 10 < (remaining(emulator) or 0) <= HOUR
+    assert [what for what, _ in made(emulator)] == ["start", "set", "set"]  # it was looked for in vain
+
+
 @pytest.mark.parametrize("absent", ["null", "missing", "empty"])
 @pytest.mark.parametrize("status", ["Queuing", "Running"])
 @pytest.mark.parametrize("try_number", [1, 2])
