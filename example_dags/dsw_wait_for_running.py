@@ -1,23 +1,25 @@
 """
 Wait until a notebook instance is running, and pass its JupyterLab URL to the next task.
 
-The parameter `instance_id` says which one. The emulator has `dsw-starting`, which is running after about 40 seconds,
-`dsw-failing`, which fails instead, and `dsw-stopped`, for which the wait times out. While `wait_for_running` is
-deferred, it occupies no worker slot, and the tab Details of its page links to the instance.
+The parameter `instance_id` says which one. The emulator has `dsw-starting`, which is running after about 90 seconds,
+`dsw-failing`, which fails instead, and `dsw-stopped`, which is awaited until the DAG `dsw_pipeline` starts it. While
+`wait_for_running` is deferred, it occupies no worker slot, and the tab Details of its page links to the instance.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import dag, task
+from airflow.sdk import Param, dag, task
 
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 
 
 @dag(
     schedule=None,
-    params={"instance_id": "dsw-starting"},
+    params={
+        "instance_id": Param("dsw-starting", type="string", examples=["dsw-starting", "dsw-failing", "dsw-stopped"])
+    },
     description="Wait until an instance is running.",
     tags=["dsw"],
     doc_md=__doc__,

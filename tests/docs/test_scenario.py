@@ -34,9 +34,11 @@ def test_nothing_moves_before_the_first_request(monkeypatch: pytest.MonkeyPatch)
         assert hook.get_instance("dsw-failing")["Status"] == "Creating"
 
         clock.advance(2.5)
-        assert hook.get_instance("dsw-starting")["Status"] == "Running"
         assert hook.get_instance("dsw-failing")["ReasonMessage"] == "ImagePullBackOff"
         assert hook.get_instance(SAVING)["LatestSnapshot"]["Status"] == "Saved"
+
+        clock.advance(2.5)
+        assert hook.get_instance("dsw-starting")["Status"] == "Running"
 
 
 def test_each_instance_begins_with_the_first_request_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,9 +63,35 @@ def test_each_instance_begins_with_the_first_request_for_it(monkeypatch: pytest.
 
         for instance_id in ("dsw-starting", SAVING):
             DswHook().get_instance(instance_id)
-        clock.advance(40)
+        clock.advance(95)  # seconds: the second time that the one is saved
         emulator.advance()
         assert (emulator.status("dsw-starting"), emulator.status(SAVING)) == ("Running", "Saving")
+
+
+def test_each_dag_run_has_to_wait_for_the_instance_that_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    with ScenarioEmulator(starts_on_request=True, clock=clock) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
+        hook = DswHook()
+
+        def statuses(seconds: int) -> list[str]:
+            found = []
+            for _ in range(seconds // 10):
+                found.append(hook.get_instance("dsw-starting")["Status"])
+                clock.advance(10)
+            return list(dict.fromkeys(found))
+
+        every = ["Creating", "ResourceAllocating", "EnvPreparing", "Starting", "Running"]
+        assert statuses(200) == every  # however long it is asked for
+        clock.advance(60)  # seconds in which nobody does
+        assert statuses(100) == every
+
+        hook.stop_instance("dsw-starting")
+        clock.advance(600)
+        assert hook.get_instance("dsw-starting")["Status"] == "Stopped"
+        hook.start_instance("dsw-starting")
+        clock.advance(600)
+        assert hook.get_instance("dsw-starting")["Status"] == "Running"  # what a DAG has started stays as it is
 
 
 def test_one_instance_is_saved_again_and_again(clock: list[float]) -> None:

@@ -6,12 +6,14 @@ import contextlib
 import importlib.metadata
 import os
 import shlex
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from airflow_provider_dsw.emulator.cli import __main__ as cli
-from airflow_provider_dsw.emulator.cli.standalone import example_dags
+from airflow_provider_dsw.emulator.cli.loaded_dags import LoadedDags
+from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
+from airflow_provider_dsw.emulator.cli.standalone import StandaloneAirflow, example_dags
 from tests.docs.readme import block
 from tests.support.processes import HOST, free_port, left_after, sweep
 from tests.support.until import LIMIT, wait_until
@@ -55,29 +59,58 @@ def encrypted_columns(database: Path) -> set[tuple[int, int]]:
         return set(connection.execute("SELECT is_encrypted, is_extra_encrypted FROM connection"))
 
 
+def copy_of_the_examples(folder: Path) -> list[Path]:
+    return [Path(shutil.copy(dag_file, folder)) for dag_file in example_dags()[0]]
+
+
+BROKEN = """
+from airflow.sdk import dag
+
+
+@dag
+def mine(): pass
+
+
+mine(1)
+"""
+
+
 @pytest.mark.slow
-def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path) -> None:
+def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     port = free_port()
+    folder = tmp_path_factory.mktemp("dags")
+    examples, mine = copy_of_the_examples(folder), folder / "mine.py"
+    mine.write_text(BROKEN)
     # Home, and where all temporary files lie: what is left behind is seen.
     env = {**os.environ, "TMPDIR": str(tmp_path), "HOME": str(tmp_path), "AIRFLOW_HOME": str(tmp_path / "own")}
     with subprocess.Popen(
-        [*COMMAND, "--ui-port", str(port), "--speed", "10"], env=env, stdout=subprocess.PIPE, text=True
+        [*COMMAND, "--ui-port", str(port), "--speed", "10", *map(str, [*examples, mine, mine])],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         watchdog = threading.Timer(900, process.kill)
         watchdog.start()
         try:
             assert process.stdout is not None
-            assert any(f"http://{HOST}:{port}" in line for line in process.stdout)
+            introduction = [line.strip() for line in takewhile(lambda line: "Ctrl-C stops" not in line, process.stdout)]
             threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would hold it up
+            assert f"Airflow:      http://{HOST}:{port}  (no password)" in introduction
+            assert "dsw_wait_for_running   Wait until an instance is running." in introduction
+            assert next(line for line in introduction if "on_new" in line).endswith("pushed. It runs by itself.")
+            assert next(line for line in introduction if "mine.py" in line).startswith(f"{mine}: TypeError: ")
             airflow = Client(f"http://{HOST}:{port}")
-            wait_until(lambda: airflow.get("/dags")["total_entries"] == len(example_dags()))
-            assert airflow.get("/importErrors")["import_errors"] == []
+            assert airflow.get("/dags")["total_entries"] == len(examples)
+            mine.write_text(BROKEN.replace("mine(1)", "mine()"))  # an edit is loaded
 
             task = (
                 airflow.trigger("dsw_wait_for_running", instance_id="dsw-stopped") + "/taskInstances/wait_for_running"
             )
             wait_until(lambda: airflow.get(task)["state"] == "deferred")
             assert airflow.get(f"{task}/links")["extra_links"]["JupyterLab"]
+
+            wait_until(lambda: airflow.get("/dags")["total_entries"] == len([*examples, mine]))
+            assert airflow.get("/importErrors")["import_errors"] == []
 
             # What would show a secret is stored by one key that all of Airflow's processes have.
             assert encrypted_columns(next(tmp_path.glob("*/airflow.db"))) == {(1, 1)}
@@ -95,6 +128,7 @@ def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path) -> None:
             left = [path.name for path in tmp_path.iterdir()]
             sweep(tmp_path)
     assert left == []
+    assert mine.exists()
     assert left_after(LIMIT, started) == []
 
 
@@ -131,12 +165,51 @@ def test_two_files_of_one_name_are_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"{paths[0]} and {paths[1]} have the same name" in capsys.readouterr().err
 
 
-def test_an_example_that_needs_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = {dag_file.stem for dag_file in example_dags()}
+def test_an_example_that_needs_what_is_not_installed_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything, nothing = example_dags()
+    assert StandaloneAirflow(ScenarioEmulator(), None, conn_ids=[], port=1).dag_files == everything
 
     def look_up(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", look_up)
+    loaded, left_out = example_dags()
 
-    assert everything - {dag_file.stem for dag_file in example_dags()} == {"dsw_ssh"}
+    assert nothing == []
+    assert set(everything) - set(loaded) == set(left_out)
+    assert [dag_file.stem for dag_file in left_out] == ["dsw_ssh"]
+    assert "  dsw_ssh.py needs: pip install apache-airflow-providers-ssh" in list(airflow_of().lines([], left_out))
+
+
+def airflow_of(*errors: tuple[str, str], **dags: str) -> LoadedDags:
+    """An Airflow's DAGs and import errors, as its REST API gives them."""
+    answers = {
+        "dags": {
+            "dags": [
+                {"dag_id": dag_id, "relative_fileloc": name, "description": None, "timetable_summary": None}
+                for dag_id, name in dags.items()
+            ]
+        },
+        "importErrors": {"import_errors": [{"filename": name, "stack_trace": trace} for name, trace in errors]},
+    }
+    return LoadedDags(lambda path: answers[path.removeprefix("/api/v2/").partition("?")[0]])
+
+
+def test_dags_are_named_by_their_ids_and_files_without_one_are_told() -> None:
+    found = airflow_of(("broken.py", "Traceback …\n  File …\nTypeError: no such argument\n"), my_dag="other.py")
+    files = [Path("here/broken.py"), Path("here/other.py")]
+
+    assert found.has_all(files)
+    assert list(found.lines(files, [])) == [
+        "DAGs, each with a Trigger button on its page:",
+        "  my_dag",
+        "",
+        "Not loaded:",
+        "  here/broken.py: TypeError: no such argument",
+    ]
+
+    empty = Path("empty.py")
+    assert not found.has_all([*files, empty])
+    assert list(found.lines([empty], []))[-1].startswith(
+        "  empty.py: no DAG in it. Is the DAG created at the top level"
+    )

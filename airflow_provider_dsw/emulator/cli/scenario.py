@@ -14,13 +14,17 @@ from airflow_provider_dsw.emulator.timeline import FAILED_STATUSES
 
 Steps = Sequence[tuple[Any, ...]]
 
+# Long enough to open the page of a task that waits for it, and to look around there.
+STARTS = "dsw-starting"
 STARTING: Steps = [
-    ("Creating", 5),
-    ("ResourceAllocating", 10),
-    ("EnvPreparing", 10),
-    ("Starting", 10),
+    ("Creating", 10),
+    ("ResourceAllocating", 30),
+    ("EnvPreparing", 30),
+    ("Starting", 20),
     ("Running", None),
 ]
+# Real seconds without a request for it after which it starts anew, if nobody has changed it: each DAG run waits.
+REST = 60.0
 FAILING: Steps = [
     ("Creating", 5),
     ("Starting", 15),
@@ -29,7 +33,7 @@ FAILING: Steps = [
 DEFAULT: list[tuple[str, Steps]] = [
     ("dsw-running", [("Running", None)]),
     ("dsw-stopped", [("Stopped", None)]),
-    ("dsw-starting", STARTING),
+    (STARTS, STARTING),
     ("dsw-failing", FAILING),
 ]
 
@@ -46,8 +50,8 @@ class ScenarioEmulator(DswEmulator):
     """An emulator with instances that keep their first status until `begin()`.
 
     instances: ids and timelines, in place of the default ones; each Saving in them makes a snapshot, which fails where
-    the instance's next status is a failure. starts_on_request: each instance begins with the first request for it; a
-    list is a request for none.
+    the instance's next status is a failure. starts_on_request: each instance begins with the first request for it, and
+    the one that starts does so anew after a while without a request; a list is a request for none.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class ScenarioEmulator(DswEmulator):
         self._saved_again = None if instances else SAVING
         if self._saved_again:
             self._still[self._saved_again] = [("Running", None)]
+        self._starts_anew = starts_on_request and not instances
+        self._last_read = 0.0
         self._pushes = 0
         self._next_push = float("inf")
         self._saves_to_come: list[tuple[float, str, Steps]] = []
@@ -109,9 +115,20 @@ class ScenarioEmulator(DswEmulator):
     def answer(self, signed_request: SignedRequest) -> tuple[Answer, Fault | None, Request]:
         if self._starts_on_request:
             _, instance_id, _ = route(signed_request.method, signed_request.path)
+            if instance_id == STARTS and self._starts_anew:
+                self._start_anew(signed_request.method)
             if instance_id:
                 self.begin(instance_id)
         return super().answer(signed_request)
+
+    def _start_anew(self, method: str) -> None:
+        """Let the instance that starts do so again, where it has long been left alone; a change of it ends that."""
+        with self._lock:
+            now, rested = self.clock.now(), self.clock.now() - self._last_read > REST
+            self._last_read = now
+            self._starts_anew = method == "GET"
+            if self._starts_anew and rested and STARTS not in self._still and self.status(STARTS) == "Running":
+                self._still[STARTS] = STARTING
 
 
 def _saves_in(steps: Steps) -> Iterator[tuple[float, Steps]]:

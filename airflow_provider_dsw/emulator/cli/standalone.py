@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import secrets
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -27,6 +26,7 @@ from airflow_provider_dsw.emulator.cli.airflow_home import (
     temporary_home,
 )
 from airflow_provider_dsw.emulator.cli.console import RequestLines, changes, fail, say, say_now, tail
+from airflow_provider_dsw.emulator.cli.loaded_dags import NEEDED, LoadedDags
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
 from airflow_provider_dsw.emulator.server import HOST
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import psutil  # type: ignore[import-untyped]
 
 PATIENCE = 300.0  # seconds for Airflow to be ready
+LOAD_PATIENCE = 20.0  # seconds for a DAG in each file to appear; a file without one never shows any
 GRACE = 10.0  # seconds that Airflow has to end by itself
 # In a process of its own: with SQLite, the API's event loop itself waits for the lock of a transaction that a task's
 # call to the same process is about to end.
@@ -45,16 +46,21 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer",),
 }
-# The example DAGs that need another distribution, of an extra that need not be installed.
-NEEDED = {"dsw_ssh": "apache-airflow-providers-ssh"}
 
 
-def example_dags() -> list[Path]:
-    """The example DAGs that can be loaded: inside the package where it was installed, beside it in a checkout."""
+def example_dags() -> tuple[list[Path], list[Path]]:
+    """
+    The example DAGs that can be loaded, and those that need what is not installed.
+
+    They lie inside the package where it was installed, beside it in a checkout.
+    """
     package = Path(__file__).parents[2]
     folders = (package / "example_dags", package.parent / "example_dags")
     found = next((sorted(folder.glob("*.py")) for folder in folders if folder.is_dir()), [])
-    return [dag_file for dag_file in found if dag_file.stem not in NEEDED or installed_version(NEEDED[dag_file.stem])]
+    left_out = [
+        dag_file for dag_file in found if dag_file.stem in NEEDED and not installed_version(NEEDED[dag_file.stem])
+    ]
+    return [dag_file for dag_file in found if dag_file not in left_out], left_out
 
 
 class StandaloneAirflow:
@@ -62,20 +68,22 @@ class StandaloneAirflow:
     An Airflow beside an emulator.
 
     :param emulator: where the connections lead to.
-    :param dag_files: the Python files that it loads.
+    :param dag_files: the Python files that it loads; None: the example DAGs.
     :param conn_ids: the connections that the DAGs use.
     :param port: of the UI, on loopback.
     """
 
     def __init__(
-        self, emulator: ScenarioEmulator, dag_files: Sequence[Path], *, conn_ids: Sequence[str], port: int
+        self, emulator: ScenarioEmulator, dag_files: Sequence[Path] | None, *, conn_ids: Sequence[str], port: int
     ) -> None:
         self.emulator = emulator
-        self.dag_files = dag_files
+        self.dag_files, self._left_out = (dag_files, []) if dag_files else example_dags()
         self.conn_ids = conn_ids
         self.port = port
         self.url = f"http://{HOST}:{port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._loaded: LoadedDags | None = None
+        self._load_end: float | None = None
 
     def problem(self) -> str | None:
         """What is wrong that can be known before Airflow starts; None where nothing is."""
@@ -108,8 +116,9 @@ class StandaloneAirflow:
     def run(self) -> int:
         """Run it until a signal comes; return the exit status of the command."""
         with collected_signals() as received, temporary_home("standalone") as home:
-            for dag_file in self.dag_files:
-                shutil.copy(dag_file, home / "dags")
+            for dag_file in {dag_file.name: dag_file for dag_file in self.dag_files}.values():
+                # A link, so that Airflow loads the file anew after an edit.
+                (home / "dags" / dag_file.name).symlink_to(dag_file.resolve())
             # Else each of Airflow's processes that finds none writes one, and another may read the half of it.
             (home / "airflow.cfg").touch()
             say(f"Airflow {airflow_version()} is starting in a temporary home: about 30 seconds.")
@@ -192,12 +201,14 @@ class StandaloneAirflow:
     def _is_ready(self) -> bool:
         try:
             health = self._get("/api/v2/monitor/health")
+            if any(health[name]["status"] != "healthy" for name in ("scheduler", "dag_processor", "triggerer")):
+                return False
             token = self._get("/auth/token")["access_token"]
-            dags = self._get("/api/v2/dags?limit=1", token)
+            self._loaded = LoadedDags(lambda path: self._get(path, token))
         except OSError:  # it does not listen yet
             return False
-        beats = [health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "triggerer")]
-        return all(beats) and bool(dags["total_entries"])
+        self._load_end = self._load_end or time.monotonic() + LOAD_PATIENCE
+        return self._loaded.has_all(self.dag_files) or time.monotonic() > self._load_end
 
     def _get(self, path: str, token: str | None = None) -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -237,10 +248,10 @@ class StandaloneAirflow:
                 f"Airflow:      {self.url}  (no password)",
                 f"DSW emulator: {self.emulator.protocol}://{self.emulator.endpoint}",
                 "",
-                "DAGs to trigger there:",
-                *(f"  {dag_file.stem}" for dag_file in self.dag_files),
+                *(self._loaded.lines(self.dag_files, self._left_out) if self._loaded else []),
                 "",
-                "An instance begins to move when it is first asked for. Ctrl-C stops everything and removes it.",
+                "A DAG file is loaded anew after each edit. An instance's statuses begin to change with the first",
+                "request for it. Ctrl-C stops everything and removes it.",
                 "",
             ]
         )
