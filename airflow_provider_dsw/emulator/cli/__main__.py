@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
 from airflow_provider_dsw.emulator.cli.run import DagRun
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator, Steps
-from airflow_provider_dsw.emulator.cli.standalone import StandaloneAirflow, example_dags
+from airflow_provider_dsw.emulator.cli.standalone import StandaloneAirflow
 from airflow_provider_dsw.emulator.clock import Clock
 from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options, check_option
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
@@ -26,7 +27,8 @@ from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 DEFAULT_PORT = 8765
 UI_PORT = 8080
-RUN_SPEED = 2.0
+RUN_SPEED = 4.0
+_LIKE_THIS = "Write it like dsw-abc=Starting:20,Running"
 # A list of timelines is for a program.
 ASSUMABLE = frozenset(name for name in OPTION_NAMES if not name.startswith("next_"))
 
@@ -144,11 +146,10 @@ def make_emulator(arguments: argparse.Namespace, *, starts_on_request: bool = Fa
 
 
 def doubtful_statuses(instances: Sequence[tuple[str, Steps]] | None) -> Iterator[str]:
-    """A line for each status that may be a typing error; it may also be there to see what a wait makes of it."""
+    """A line for each status that is unknown: it may be there to see what a wait makes of it."""
     for instance_id, steps in instances or ():
         for status, *_ in steps:
-            if status not in INSTANCE_STATUSES:
-                told = f"{status!r} is not an instance status.{did_you_mean(status, INSTANCE_STATUSES)}"
+            if told := _unknown_status(status):
                 yield f"--instance {instance_id}: {told} It is served anyway.\n"
 
 
@@ -187,7 +188,7 @@ def standalone(arguments: argparse.Namespace) -> int:
     emulator = make_emulator(arguments, starts_on_request=True)
     airflow = StandaloneAirflow(
         emulator,
-        arguments.dag_files or example_dags(),
+        arguments.dag_files or None,
         conn_ids=arguments.conn_ids or ["dsw_default"],
         port=arguments.ui_port,
     )
@@ -284,7 +285,12 @@ def _steps(path: str) -> list[tuple[str, float | None]]:
     steps: list[tuple[str, float | None]] = []
     for item in path.split(","):
         status, colon, seconds = (part.strip() for part in item.partition(":"))
-        steps.append((status, float(seconds) if colon else None))
+        try:
+            steps.append((status, float(seconds) if colon else None))
+        except ValueError:
+            raise ValueError(f"{seconds!r} is not a number of seconds") from None
+        if not status:
+            raise ValueError("a status is missing")
     parse_steps(steps, 1.0)
     return steps
 
@@ -294,10 +300,23 @@ def _instance(text: str) -> tuple[str, Steps]:
     try:
         steps = _steps(path if equals else "Running")
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}. Write it like dsw-abc=Starting:20,Running") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}. {_LIKE_THIS}") from None
     if not instance_id:
-        raise argparse.ArgumentTypeError(f"{text!r} does not begin with an instance id")
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with an instance id. {_LIKE_THIS}")
+    if not validation.is_identifier(instance_id):
+        raise argparse.ArgumentTypeError(f"{instance_id!r} is not a valid id. {_LIKE_THIS}")
+    for status, _ in steps:
+        told = _unknown_status(status)
+        if "Did you mean" in told:  # a typing error: the wait for the status that is meant would never end
+            raise argparse.ArgumentTypeError(f"{text!r}: {told}")
     return instance_id, steps
+
+
+def _unknown_status(status: str) -> str:
+    """What to say of a status that the API does not document; empty for one that it does."""
+    if status in INSTANCE_STATUSES:
+        return ""
+    return f"{status!r} is not an instance status.{did_you_mean(status, INSTANCE_STATUSES)}"
 
 
 if __name__ == "__main__":
