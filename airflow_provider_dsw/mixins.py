@@ -320,9 +320,7 @@ class DswWaitMixin(DswTaskMixin):
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout:
             which = "timeout" if self._latest_end() <= self._execution_seconds() else "execution_timeout"
-        self.log.error(
-            "No triggerer ended this wait in time. See that Airflow's triggerer runs and has room for its triggers."
-        )
+        self.log.error("No triggerer ended this wait in time. Check that a triggerer is running and has free capacity.")
         start_date = getattr(context.get("ti"), "start_date", None)
         raise self._explain(self._timeout_error(which), start_date.timestamp() if start_date else None)
 

@@ -389,7 +389,7 @@ def test_where_only_airflow_ends_a_deferred_wait_it_is_told_all_the_same(
 
     log = "".join(capsys.readouterr())
     assert OLD not in log
-    assert "See that Airflow's triggerer runs" in log
+    assert "Check that a triggerer is running and has free capacity." in log
 
 
 # Operators
