@@ -70,6 +70,8 @@ def environment(home: Path, emulator: DswEmulator) -> dict[str, str]:
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
         # Airflow's default shows the line that raised alone, and not the DAG's own that led there.
         "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "8",
+        # By default 5 characters: of the emulator's protocol, http, Airflow would warn in each task's log.
+        "AIRFLOW__LOGGING__MIN_LENGTH_MASKED_SECRET": "4",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PYTHONDONTWRITEBYTECODE": "1",
