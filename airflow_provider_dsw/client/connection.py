@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_dsw import __version__
 from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.client.connection_fields import (
     CONN_TYPE,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-USER_AGENT = "airflow-provider-dsw"
+USER_AGENT = f"airflow-provider-dsw/{__version__}"
 
 _FIELD_OF = {
     "access_key_id": "login (the AccessKey id)",

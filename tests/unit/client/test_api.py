@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_dsw import __version__
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswRequestError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
@@ -65,7 +66,7 @@ def test_a_request_is_signed_and_names_what_it_is(ask, dsw_default):
     assert (request.action, request.method, request.path) == ("GetInstance", "GET", f"/api/v2/instances/{ID}")
     assert set(request.query) == {"Token"}
     assert request.headers["x-acs-version"] == "2022-01-01"
-    assert "airflow-provider-dsw" in request.headers["user-agent"]
+    assert request.headers["user-agent"] == f"airflow-provider-dsw/{__version__}"
 
 
 def test_a_token_arrives_as_it_was_given(ask, monkeypatch):
