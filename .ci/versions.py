@@ -58,13 +58,13 @@ def key(cells: list[str]) -> tuple[object, ...]:
 
 def main(page: Path, directories: list[Path]) -> None:
     text = page.read_text(encoding="utf-8")
-    before, _, table = text.partition(HEAD)
-    table, _, after = table.partition("\n\n")
+    before, _, after = text.partition(HEAD)
+    table = re.match(r"(?:\|.*\n)*", after)[0]  # type: ignore[index]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     new = [[*row(directory)] for directory in directories]
     found = {key(cells): cells for cells in rows + new}
     lines = [f"| {' | '.join(found[known])} |\n" for known in sorted(found)]
-    page.write_text(before + HEAD + "".join(lines) + ("\n" + after if after else ""), encoding="utf-8")
+    page.write_text(before + HEAD + "".join(lines) + after.removeprefix(table), encoding="utf-8")
     print("".join(f"| {' | '.join(cells)} |\n" for cells in new))
     required = [cells for cells, directory in zip(new, directories, strict=True) if not is_next(directory)]
     sys.exit("a version that is supported has failed" if "**" in str(required) else 0)

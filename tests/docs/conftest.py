@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.bundles import manager
 
 from airflow_provider_dsw.version_compat import dag_bag_class, serialize_dags
 
@@ -43,6 +44,9 @@ def dag_runner(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> DagRunner:
             "kwargs": {"path": str(path.parent)},
         }
         monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+        # From Airflow 3.4 on a process reads it once.
+        if read_once := getattr(manager, "_load_bundle_config_snapshot", None):
+            read_once.cache_clear()
         dag = load(path)
         for task in dag.tasks:
             if task.is_mapped:

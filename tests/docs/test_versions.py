@@ -128,6 +128,14 @@ def test_a_cell_that_was_tested_again_replaces_its_row(page: Path) -> None:
     assert "2026-01-01" not in row
 
 
+def test_the_first_row_is_put_into_an_empty_table(page: Path) -> None:
+    page.write_text(re.sub(r"\| 3\.2\.2 .*\n", "", page.read_text()))
+
+    text = tell(page, "3.2.2/3.12/newest", REPORT.format(12, 0), REPORT.format(8, 0))
+
+    assert re.search(r"---\|\n\| 3\.2\.2 .*\|\n\nAfter\.\n$", text)
+
+
 def test_a_failure_is_told_and_is_one(page: Path) -> None:
     text = tell(page, "3.2.2/3.12/oldest", REPORT.format(12, 3), None)
 

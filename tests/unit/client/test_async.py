@@ -131,8 +131,8 @@ def test_the_first_call_of_a_process_imports_beside_the_loop(clock, dsw_default)
         assert done.returncode == 0, done.stderr[-2000:]
         return float(done.stdout.split()[-1])
 
-    # From where on a triggerer warns of it.
-    assert any(stall() < 0.2 for _ in range(1 if clock == "time.thread_time" else 10))
+    # From where on a triggerer warns of it. The best of some: on a busy machine the same work takes more of them.
+    assert any(stall() < 0.2 for _ in range(10))
 
 
 def test_slow_credentials_are_fetched_beside_the_loop_and_once_for_all(monkeypatch):

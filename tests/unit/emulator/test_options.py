@@ -1,5 +1,6 @@
 """Both sides of what the documentation leaves open."""
 
+import inspect
 import re
 
 import pytest
@@ -300,6 +301,7 @@ def test_an_instance_may_keep_running_while_it_is_saved(emulator, caller, clock)
 def test_every_option_is_documented():
     from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options
 
-    documented = set(re.findall(r"^    ([a-z_]+)(?= |$)", Options.__doc__ or "", re.MULTILINE))
+    # From Python 3.13 on a docstring is not indented.
+    documented = set(re.findall(r"^([a-z_]+)(?= |$)", inspect.getdoc(Options) or "", re.MULTILINE))
 
     assert documented >= OPTION_NAMES
