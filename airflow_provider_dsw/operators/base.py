@@ -207,8 +207,8 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
 
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         """
-        Do what the instance's state calls for: nothing if it shows that all is done, or wait, or send the request
-        (:meth:`_submit`) and wait (:meth:`_await_completion`).
+        Do what the instance's state calls for: if it shows that all is done, :meth:`_finish`; or else send the request
+        (:meth:`_submit`), and wait (:meth:`_await_completion`).
 
         :param context: the task's.
         :param instance: GetInstance's answer; empty for an instance that is gone.
@@ -222,6 +222,10 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
         if not self.wait_for_completion:
             return self._details_now(context)
         return self._after_wait(context, self._wait_for(context, wait))
+
+    def _finish(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the result of a task whose instance is as it wants it: its details."""
+        return redact(default_details(instance))
 
     def _after_wait(self, context: Context, found: dict[str, Any]) -> dict[str, Any] | NextStep:
         """Return the result of a wait for the operation, or the state from which to go on."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dsw.details import default_details, redact
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTransientError
 from airflow_provider_dsw.operators.base import DswBaseOperator, NextStep
 from airflow_provider_dsw.polling import raise_for_outcome
@@ -88,10 +87,6 @@ class DswStatusOperator(DswBaseOperator):
         :param context: the task's.
         :param instance: GetInstance's answer, from before the request.
         """
-
-    def _finish(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the details of an instance that has reached the target."""
-        return redact(default_details(instance))
 
     def _resumed_wait(self, context: Context, instance: Mapping[str, Any]) -> Wait:
         """Return the wait for what is in progress already."""
