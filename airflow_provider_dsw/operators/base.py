@@ -311,7 +311,8 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
 
         :param action: the API's name of the request.
         :param request: sends it.
-        :param find: looks for what it brings about; None if the service shows nothing of it.
+        :param find: is called after an error. Looks for what shows that this request was performed; None if nothing
+            does, but what was there before.
         """
         unclear = self._is_later_try
         for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
