@@ -78,6 +78,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
     """The API's name of the request."""
     may_be_gone = False
     """Whether an instance that is gone is a state to continue from."""
+    confirm_attempts = CONFIRM_ATTEMPTS
 
     def __init__(
         self,
@@ -335,7 +336,7 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
                 unclear = unclear or lost
                 if lost:
                     self._submitted_at = self._submitted_at or submitted_at
-                found, has_looked = self._confirm(find, CONFIRM_ATTEMPTS if unclear else 1)
+                found, has_looked = self._confirm(find, self.confirm_attempts if unclear else 1)
                 if found is not None:
                     self.log.info("An earlier attempt already submitted this request; resuming. %s", error)
                     if lost:

@@ -21,11 +21,11 @@ from airflow_provider_dsw.mixins import argument_errors
 from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, NextStep
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.secrets import word_in
-from airflow_provider_dsw.waits.answers import created_at
+from airflow_provider_dsw.waits.answers import created_at, time_in
 from airflow_provider_dsw.waits.conditions import Wait
 from airflow_provider_dsw.waits.labels import TASK_LABEL, label_of, with_label
 from airflow_provider_dsw.waits.operation_waits import condition_for_target
-from airflow_provider_dsw.waits.operations import Baseline
+from airflow_provider_dsw.waits.operations import Baseline, Operation
 from airflow_provider_dsw.waits.progress import is_being_deleted, needs_stop_before_deletion
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ BODY_FIELDS = (
     "WorkspaceSource",
 )
 """The fields of CreateInstance that its page and the SDK's model know."""
+CREATION_CONFIRM_ATTEMPTS = 6
+"""How often to look for an instance if the answer to its creation is lost: a second one is dear, and lists are late."""
 DELETE_TIMEOUT = 600.0
 """Seconds for a failed task to have its instance deleted, if the service wants it stopped before."""
 
@@ -95,6 +97,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
     template_fields: Sequence[str] = ("body", "dsw_conn_id", "region")
     template_fields_renderers = {"body": "json"}  # noqa: RUF012 - as Airflow declares it
     may_be_gone = True
+    confirm_attempts = CREATION_CONFIRM_ATTEMPTS
 
     def __init__(
         self,
@@ -119,6 +122,18 @@ class DswCreateInstanceOperator(DswRunningOperator):
         self.instance_id = ""
         self._explained_id = ""
         self._label_outside_airflow = uuid.uuid4().hex
+        self._own_ids: list[str] = []
+        self._was_sent = False
+        # Whether the request was sent again in this try, because its answer was lost.
+        self._was_repeated = False
+
+    def _restore(self, operation: Operation) -> None:
+        super()._restore(operation)
+        self._was_repeated = operation.was_repeated
+
+    def _operation(self, baseline: Baseline, *, reversible: bool = False) -> Operation:
+        operation = super()._operation(baseline, reversible=reversible)
+        return operation._replace(was_repeated=self._was_repeated)
 
     def _argument_checks(self) -> dict[str, validation.Check]:
         checks = {**super()._argument_checks(), "body": self._check_body, "delete_on_failure": validation.boolean}
@@ -170,6 +185,10 @@ class DswCreateInstanceOperator(DswRunningOperator):
         if found is None:
             return self._advance(context, {})
         self.log.info("An earlier attempt already created DSW instance %s; resuming.", self.instance_id)
+        if others := [instance_id for instance_id in self._own_ids if instance_id != self.instance_id]:
+            self.log.warning(
+                "An earlier attempt created %s too. Delete in the PAI console what is not needed.", ", ".join(others)
+            )
         return self._advance(context, self._get_instance(context))
 
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
@@ -190,6 +209,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
             baseline = baseline if found is None else baseline.after(found)
         if found:
             self._push_links(context, found)
+        if not self.wait_for_completion:
+            self._delete_surplus(found or {})
         return self._await_completion(context, self._target_wait(self._operation(baseline, reversible=True)))
 
     def _step_if_there(self, context: Context) -> dict[str, Any] | NextStep | None:
@@ -219,6 +240,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         # A body may be a copy of what another task's instance shows, with its label.
         others = [label for label in body.get("Labels") or () if not _is_of_task(label)]
         labels = [*others, {"Key": TASK_LABEL, "Value": self._label}]
+        self._was_sent, self._was_repeated = True, self._was_repeated or self._was_sent
         answer = self.hook.create_instance({**body, "Labels": labels})
         self.instance_id = answer["InstanceId"]
         return answer
@@ -233,11 +255,38 @@ class DswCreateInstanceOperator(DswRunningOperator):
             )
         return super()._after_wait(context, found)
 
+    def _finish(self, context: Context, instance: Mapping[str, Any]) -> dict[str, Any]:
+        """As the base's, once there is no second one of which nobody knew."""
+        self._delete_surplus(instance)
+        return super()._finish(context, instance)
+
+    def _delete_surplus(self, instance: Mapping[str, Any]) -> None:
+        """
+        Delete what an earlier request has created whose answer was lost, if it is listed by now.
+
+        None was listed when this try sent its own request. What is newer than its instance may be a copy by a person.
+
+        :param instance: this try's own, as GetInstance shows it.
+        """
+        if self._submitted_at is None or not (self._was_repeated or self._is_later_try):
+            return
+        try:
+            listed = self._list_own()
+        except DswError as error:
+            self.log.warning("Could not check whether a lost request has created a second instance. %s", error)
+            return
+        for other in listed:
+            created = time_in(other, "GmtCreateTime")
+            is_older = created is not None and created <= created_at(instance)
+            if other["InstanceId"] != self.instance_id and is_older and not is_being_deleted(other):
+                self._delete(other["InstanceId"], "an earlier request, whose answer was lost, has created it too")
+
     # What this task instance has created
 
     def _find(self) -> Mapping[str, Any] | None:
         """Return the newest instance with the label that does not go away, and note its id."""
         own = [instance for instance in self._list_own() if not is_being_deleted(instance)]
+        self._own_ids = [instance["InstanceId"] for instance in own]
         newest = max(own, key=created_at, default=None)
         if newest is not None:
             self.instance_id = newest["InstanceId"]
@@ -270,7 +319,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
                 from airflow_provider_dsw.diagnostics import log_history
 
                 log_history(self, instance_id, None)
-            self._delete(instance_id)
+            self._delete(instance_id, "the task failed on its last try")
 
     def _stop_instance(self, why: str, *arguments: Any) -> bool:
         if not self.instance_id and (self._is_responsible or self._is_later_try):
@@ -281,15 +330,21 @@ class DswCreateInstanceOperator(DswRunningOperator):
                 self.log.error("Could not look for an instance to stop (%s). %s", why, error)
         return bool(self.instance_id) and super()._stop_instance(why, *arguments)
 
-    def _delete(self, instance_id: str) -> None:
-        """Have an instance deleted; the service may want it stopped before, or the end of a save."""
+    def _delete(self, instance_id: str, why: str) -> None:
+        """
+        Have an instance deleted; the service may want it stopped before, or the end of a save.
+
+        :param instance_id: its id.
+        :param why: in words, for the log.
+        """
         give_up_at = time.time() + DELETE_TIMEOUT
         while True:
             try:
                 answer = self.hook.delete_instance(instance_id)
                 self.log.info(
-                    "DeleteInstance of DSW instance %s was accepted: the task failed on its last try. RequestId: %s",
+                    "DeleteInstance of DSW instance %s was accepted: %s. RequestId: %s",
                     instance_id,
+                    why,
                     word_in(answer, "RequestId"),
                 )
                 return

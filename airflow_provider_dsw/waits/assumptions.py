@@ -30,6 +30,8 @@ ASSUMPTIONS = (
     "pushed still when the instance is Stopped; if none is shown by then, the save has worked.",
     "CreateInstance has no token that would make it safe to repeat. ListInstances filters by Labels, shows those of "
     "each instance, and with WorkspaceId and ResourceId ALL every instance of the caller's.",
+    "What a CreateInstance has created whose answer is lost is listed before it is looked for six times, or else once "
+    "the instance of the second request is Running, with an older GmtCreateTime: then it is deleted.",
     "GetInstance may not find a new instance for a while. One that it does not find is gone only if it was shown "
     "before, and is not listed any more.",
     "DeleteInstance may be refused in any status but Stopped and Failed. Until the instance is not found any more it "

@@ -139,6 +139,7 @@ class Operation(NamedTuple):
     :param submitted_at: POSIX time at which this try has made the request; None if it has found it in progress.
     :param has_timer: whether the instance was given a shutdown timer, or had one.
     :param goal: what it leads to, in words that follow "to", e.g. ``"be gone"``; None: the condition's own words.
+    :param was_repeated: whether this try has sent the request again, because its answer was lost.
     """
 
     baseline: Baseline
@@ -150,6 +151,7 @@ class Operation(NamedTuple):
     submitted_at: float | None = None
     has_timer: bool = False
     goal: str | None = None
+    was_repeated: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain types, for a trigger's arguments."""

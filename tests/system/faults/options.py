@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_dsw.emulator.options import CHOICES
+from airflow_provider_dsw.operators.create import CREATION_CONFIRM_ATTEMPTS
 from tests.system.faults.cells import Cell, Found
 from tests.system.faults.faults import FAULTS
 from tests.system.faults.service import Bed
@@ -45,7 +46,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "ssh_seconds": [{"ssh_seconds": 5.0}],
     "ssh_endpoint": [{"ssh_endpoint": "127.0.0.1:22"}],
     "stale_reads": [{"stale_reads": 2}, {"stale_reads": [0, 2, 1, 0]}, {"stale_reads": 2, "late_lists": 2}],
-    "late_lists": [{"late_lists": 1}, {"late_lists": 2}],
+    "late_lists": [{"late_lists": number} for number in (1, 2, 5, 8)],
     "saving_status": [{"saving_status": False}],
     "saved_seconds": [{"saved_seconds": 0.0}],
     "after_failed_save": [{"after_failed_save": choice, **FAILING} for choice in CHOICES["after_failed_save"]],
@@ -89,8 +90,11 @@ def run_cell(bed: Bed, cell: Cell, given: dict[str, Any]) -> Found:
     if error is None and not has_reached_goal(service, task, failures):
         wrong.append("success, but the service shows nothing of it")
     wrong += wrong_sends(service, row, failures)
+    is_double = service.performed["CreateInstance"] == 2 and not failures
     if _is_shown_too_late(cell, given):
-        outcome, wrong = ("created twice", []) if service.performed["CreateInstance"] == 2 else (outcome, ["no limit"])
+        outcome, wrong = ("created twice", []) if is_double else (outcome, ["no limit"])
+    elif is_double and service.performed["DeleteInstance"]:
+        outcome = "created twice, one deleted"
     return Found(outcome, requests, wrong)
 
 
@@ -98,7 +102,8 @@ def _is_shown_too_late(cell: Cell, given: dict[str, Any]) -> bool:
     """
     Return whether an instance is listed later than an operator looks for it whose request has lost its answer.
 
-    It looks three times in ten seconds; the service has no other way to say what a request has created.
+    It looks six times in 25 seconds, and once the second one is Running; the service has no other way to say what a
+    request has created.
     """
-    is_late = cell.fault == "dropped, done later" and given.get("late_lists", 0) > 1
-    return is_late and OPERATORS[cell.subject].change == "CreateInstance"
+    is_late = cell.fault.endswith(("done", "done later")) and given.get("late_lists", 0) > CREATION_CONFIRM_ATTEMPTS + 1
+    return is_late and "not done" not in cell.fault and OPERATORS[cell.subject].change == "CreateInstance"

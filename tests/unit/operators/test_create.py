@@ -145,7 +145,7 @@ def test_nobody_else_s_is_taken_over_from_full_pages_of_the_like(
 # A request without an answer
 
 
-@pytest.mark.parametrize("late_lists", [0, 2])
+@pytest.mark.parametrize("late_lists", [0, 5])
 @pytest.mark.parametrize(
     ("fault", "requests"),
     [
@@ -165,6 +165,78 @@ def test_a_lost_answer_is_looked_up_by_the_label_first(
 
     assert len(emulator.calls("CreateInstance")) == requests
     assert living(emulator) == {found["InstanceId"]: "Running"}
+
+
+@pytest.mark.parametrize("wait_for_completion", [True, False])
+@pytest.mark.parametrize("is_retried", [True, False])
+def test_a_second_one_that_a_lost_request_has_created_is_deleted(
+    create: Make, emulator: DswEmulator, wait_for_completion: bool, is_retried: bool
+) -> None:
+    """It is listed too late, so that the request is sent again: by the try that has sent it, or by the next one."""
+    emulator.delete_timeline = ["Deleting"]
+    if is_retried:
+        first = run(create(wait_for_completion=False))["InstanceId"]
+        emulator._instances[first].late_lists = 4
+    else:
+        emulator.late_lists = 6
+        emulator.fault("CreateInstance", drop=True, performed=True)
+
+    found = run(create(wait_for_completion=wait_for_completion), context(2 if is_retried else 1))
+
+    first, second = living(emulator)
+    assert found["InstanceId"] == second
+    assert living(emulator)[first] == "Deleting"
+    assert made(emulator)[-1] == ("delete", 200)
+
+
+def test_what_a_person_has_copied_meanwhile_is_not_deleted(create: Make, emulator: DswEmulator) -> None:
+    emulator.late_lists = 6
+
+    def copy(request: Request) -> None:
+        if request.action == "CreateInstance" and len(emulator.calls("CreateInstance")) == 2:
+            labels = json.loads(request.body)["Labels"]
+            emulator.add_instance("dsw-copy", Labels=labels, GmtCreateTime="2099-01-31T08:00:00Z")
+            emulator.add_instance("dsw-odd", Labels=labels, GmtCreateTime="yesterday")
+
+    emulator.on_request = copy
+    emulator.fault("CreateInstance", drop=True)
+
+    found = run(create())
+
+    assert living(emulator) == {found["InstanceId"]: "Running", "dsw-copy": "Running", "dsw-odd": "Running"}
+
+
+def test_if_nobody_can_look_for_a_second_one_the_task_succeeds(
+    create: Make, emulator: DswEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(request: Request) -> None:
+        if request.action == "CreateInstance" and len(emulator.calls("CreateInstance")) == 2:
+            emulator.fault("ListInstances", times=None, status=503)
+
+    emulator.on_request = fail
+    emulator.fault("CreateInstance", drop=True)
+
+    assert run(create())["Status"] == "Running"
+    assert "Could not check whether a lost request has created a second instance" in capsys.readouterr().out
+
+
+def test_where_the_answer_came_no_second_one_is_looked_for(create: Make, emulator: DswEmulator) -> None:
+    run(create())
+
+    assert len(emulator.calls("ListInstances")) == 1
+
+
+def test_a_retry_that_finds_two_names_the_other(
+    create: Make, emulator: DswEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run(create())["InstanceId"]
+    (request,) = emulator.calls("CreateInstance")
+    labels = json.loads(request.body)["Labels"]
+    emulator.add_instance("dsw-other", Labels=labels, GmtCreateTime="2001-01-31T08:00:00Z")
+
+    assert run(create(), context(2))["InstanceId"] == first
+    assert "created dsw-other too. Delete" in capsys.readouterr().out
+    assert "dsw-other" in living(emulator)
 
 
 def test_where_nobody_can_look_nothing_is_created_twice(create: Make, emulator: DswEmulator) -> None:
@@ -329,7 +401,7 @@ def test_what_becomes_of_it_when_a_try_fails(
 def test_a_last_try_that_is_refused_deletes_what_an_earlier_one_left(create: Make, emulator: DswEmulator) -> None:
     """Its list came late, so that this try has asked for another one."""
     first = run(create())["InstanceId"]
-    emulator._instances[first].late_lists = 7  # four before the request, three after it
+    emulator._instances[first].late_lists = 10  # four before the request, six after it
     emulator.no_stock = 1
     emulator.add_instance("dsw-other", "Running", InstanceName="nightly")
 
