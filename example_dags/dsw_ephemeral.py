@@ -32,7 +32,8 @@ def dsw_ephemeral() -> None:
     create = DswCreateInstanceOperator(
         task_id="create",
         body={  # CreateInstance's own names
-            "InstanceName": "airflow_{{ dag_run.run_after | ts_nodash }}",
+            # At most 27 letters, digits and underscores; never the same twice, if the service refuses that.
+            "InstanceName": "airflow_{{ dag_run.run_after | ds_nodash }}_{{ ti.id.hex[-8:] }}",
             "EcsSpec": "{{ params.ecs_spec }}",
             "ImageUrl": "dsw-registry-vpc.cn-hangzhou.cr.aliyuncs.com/pai/modelscope:1.31.0",
         },

@@ -18,7 +18,7 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
 )
 from airflow_provider_dsw.mixins import argument_errors
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, NextStep
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, NextStep, with_remedy_if_taken
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import created_at, time_in
@@ -65,6 +65,10 @@ BODY_FIELDS = (
 """The fields of CreateInstance that its page and the SDK's model know."""
 CREATION_CONFIRM_ATTEMPTS = 6
 """How often to look for an instance if the answer to its creation is lost: a second one is dear, and lists are late."""
+IF_TAKEN = (
+    "If the InstanceName is taken, give each try one of its own, such as 'nightly_{{ ti.id.hex[-8:] }}'; the task "
+    "finds its instance by a label, not by its name."
+)
 DELETE_TIMEOUT = 600.0
 """Seconds for a failed task to have its instance deleted, if the service wants it stopped before."""
 
@@ -201,7 +205,10 @@ class DswCreateInstanceOperator(DswRunningOperator):
     def _create(self, context: Context) -> dict[str, Any] | NextStep:
         self.instance_id = ""
         baseline = self._baseline = Baseline()
-        _, found = self._submit("CreateInstance", self._request_instance, self._find)
+        try:
+            _, found = self._submit("CreateInstance", self._request_instance, self._find)
+        except DswOperationFailedError as refusal:
+            raise with_remedy_if_taken(refusal, IF_TAKEN) from None
         self._after_request(context, {})
         if found is None:
             # It may be shown late.

@@ -12,8 +12,8 @@ from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.definitions.asset import AssetRef
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.exceptions import DswError, DswOperationFailedError, DswTransientError, said_in
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, DswBaseOperator, NextStep
+from airflow_provider_dsw.exceptions import DswError, DswOperationFailedError, DswTransientError
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, DswBaseOperator, NextStep, with_remedy_if_taken
 from airflow_provider_dsw.polling import as_wait_error
 from airflow_provider_dsw.secrets import MAX_TEXT, word_in
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 MAX_NAME_WORDS = 40
 """How much of the names of DAG and task is in the name of a snapshot, in characters."""
+IF_TAKEN = (
+    "If the snapshot's name or image is taken, set overwrite=True, or leave snapshot_name out, so that each try gets a "
+    "name of its own, and give each an image_url of its own, such as '…:{{ ti.id }}'."
+)
 
 
 class DswCreateSnapshotOperator(DswBaseOperator):
@@ -121,7 +125,7 @@ class DswCreateSnapshotOperator(DswBaseOperator):
                     partial(self._find_new, key, excluding, baseline),
                 )
             except DswOperationFailedError as refusal:
-                raise _with_remedies(refusal) from None
+                raise with_remedy_if_taken(refusal, IF_TAKEN) from None
             snapshot = answer or found or {}
         snapshot_id = snapshot["SnapshotId"]
         self.log.info("Snapshot %s of DSW instance %s has SnapshotId %s.", name, self.instance_id, snapshot_id)
@@ -225,16 +229,3 @@ def _idempotency_key(context: Context) -> str | None:
     started = getattr(context.get("dag_run"), "start_date", None)
     parts = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, started and started.timestamp())
     return label_of(*parts)
-
-
-def _with_remedies(refusal: DswOperationFailedError) -> DswOperationFailedError:
-    """Return a refused snapshot's error, with what helps if a retry would meet the same name or image again."""
-    from airflow_provider_dsw.client.failures import says_taken
-
-    if not says_taken(refusal):
-        return refusal
-    return DswOperationFailedError(
-        f"{refusal} If the snapshot's name or image is taken, set overwrite=True, or leave snapshot_name out, so that "
-        "each try gets a name of its own, and give each an image_url of its own, such as '…:{{ ti.id }}'.",
-        **said_in(refusal),
-    )

@@ -14,7 +14,8 @@ import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswOperationFailedError
-from airflow_provider_dsw.operators.dsw import DswCreateSnapshotOperator
+from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.operators.dsw import DswCreateInstanceOperator, DswCreateSnapshotOperator
 from tests.docs.conftest import POKE_INTERVAL, load
 from tests.docs.readme import block
 from tests.docs.test_examples import EXAMPLES
@@ -37,12 +38,26 @@ def snapshot(request: pytest.FixtureRequest, tmp_path: Path) -> DswCreateSnapsho
     return task
 
 
-def save(snapshot: DswCreateSnapshotOperator, run_id: str, try_number: int, max_tries: int) -> dict[str, Any]:
+@pytest.fixture(params=["page", "dsw_ephemeral", "dsw_ssh"])
+def create(request: pytest.FixtureRequest, tmp_path: Path) -> DswCreateInstanceOperator:
+    """The task of a pipeline that creates its instance."""
+    path = EXAMPLES / f"{request.param}.py"
+    if request.param == "page":
+        path = tmp_path / "dag_of_the_page.py"
+        path.write_text(block("python", "def ephemeral()").replace("conn.my_service.password", "'a password'"))
+    task = load(path).get_task("create")
+    assert isinstance(task, DswCreateInstanceOperator)
+    task.poke_interval, task.deferrable = POKE_INTERVAL, False
+    return task
+
+
+def run_try(operator: Any, run_id: str, try_number: int, max_tries: int) -> dict[str, Any]:
     """Run one try of the task, as Airflow does."""
-    task = copy.deepcopy(snapshot)
-    of_task = context(try_number, max_tries, dag_id=task.dag_id, task_id="snapshot", run_id=run_id)
+    task = copy.deepcopy(operator)
+    of_task = context(try_number, max_tries, dag_id=task.dag_id, task_id=task.task_id, run_id=run_id)
     of_task["ti"].id = uuid.uuid4()  # which Airflow makes anew for each try
     of_task["dag_run"].run_after = RUN_AFTER
+    of_task["params"] = task.dag.params.dump()
     task.render_template_fields(of_task)
     found: dict[str, Any] = run(task, of_task)
     return found
@@ -62,11 +77,11 @@ def test_a_pipeline_can_be_cleared_retried_and_run_twice_in_a_second(
     dsw_default.next_snapshots = [fails]
 
     with pytest.raises(DswOperationFailedError):
-        save(snapshot, "first", 1, 1)
+        run_try(snapshot, "first", 1, 1)
     saved = [
-        save(snapshot, "first", 2, 1),
-        save(snapshot, "first", 3, 3),  # cleared
-        save(snapshot, "second", 1, 1),  # as late as the first one
+        run_try(snapshot, "first", 2, 1),
+        run_try(snapshot, "first", 3, 3),  # cleared
+        run_try(snapshot, "second", 1, 1),  # as late as the first one
     ]
 
     assert [found["Status"] for found in saved] == ["Saved"] * 3
@@ -76,3 +91,27 @@ def test_a_pipeline_can_be_cleared_retried_and_run_twice_in_a_second(
     assert all(re.fullmatch(r"[a-z0-9-]{1,64}", name) for name in names)
     assert len({found["ImageUrl"] for found in saved}) == 3
     assert all(re.search(r":[\w][\w.-]{0,127}$", found["ImageUrl"]) for found in saved)
+
+
+@pytest.mark.parametrize("unique_instance_names", [False, True])
+def test_so_can_one_that_creates_its_instance(
+    create: DswCreateInstanceOperator, dsw_default: DswEmulator, unique_instance_names: bool
+) -> None:
+    dsw_default.unique_instance_names = unique_instance_names
+    dsw_default.start_timeline = ["Creating", "Running"]
+    dsw_default.delete_timeline = [("Deleting", 3600), (None, None)]
+    dsw_default.no_stock = 1
+
+    with pytest.raises(DswOperationFailedError, match="NoStock"):
+        run_try(create, "first", 1, 1)
+    created = [run_try(create, "first", 2, 1)]
+    DswHook().delete_instance(created[0]["InstanceId"])
+    created += [
+        run_try(create, "first", 3, 3),  # cleared, while the instance of before is deleted
+        run_try(create, "second", 1, 1),  # as late as the first one
+    ]
+
+    assert [found["Status"] for found in created] == ["Running"] * 3
+    assert len({found["InstanceId"] for found in created}) == 3
+    assert len({found["InstanceName"] for found in created}) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_]{1,27}", found["InstanceName"]) for found in created)

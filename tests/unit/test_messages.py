@@ -142,6 +142,7 @@ MESSAGES: list[Any] = [
         answers("CreateInstanceSnapshot", **TAKEN), save, ["ValidationError"], "snapshot_name", id="taken-name"
     ),
     pytest.param(answers("CreateInstanceSnapshot", **TAKEN), save, ["ValidationError"], "image_url", id="taken-image"),
+    pytest.param(answers("CreateInstance", **TAKEN), create, ["ValidationError"], "InstanceName", id="taken-instance"),
     pytest.param(answers("DeleteInstance", **REFUSED), delete, ["NoStock"], "retry", id="delete-refused"),
     pytest.param(answers("CreateInstance", **REFUSED), create, ["NoStock"], "retry", id="create-refused"),
     pytest.param(lambda emulator: None, details, ["no such instance"], "region", id="details-of-none"),
