@@ -31,6 +31,10 @@ from airflow_provider_dsw.waits.statuses import RUNNING
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+WITHOUT_WAIT = (
+    "If the service sets a timer only once the instance is Running, stop_after needs wait_for_completion=True."
+)
+
 
 class DswRunningOperator(DswStatusOperator):
     """
@@ -199,10 +203,12 @@ class DswRunningOperator(DswStatusOperator):
             self._is_responsible = True
             is_stopped = self._stop_instance("its shutdown timer could not be set")
             what_became = "The instance was stopped" if is_stopped else "The instance could not be stopped either"
-        failed = DswWaitFailedError if isinstance(error, DswAccessDeniedError) else DswOperationFailedError
+        is_denied = isinstance(error, DswAccessDeniedError)
+        failed = DswWaitFailedError if is_denied else DswOperationFailedError
+        remedy = "" if is_denied or self.wait_for_completion else f" {WITHOUT_WAIT}"
         return failed(
             f"The shutdown timer of DSW instance {self.instance_id} could not be set "
-            f"(stop_after={self.stop_after:g} s). {what_became}. {error}",
+            f"(stop_after={self.stop_after:g} s). {what_became}. {error}{remedy}",
             **said_in(error),
         )
 

@@ -139,6 +139,17 @@ def test_a_timer_whose_answer_is_lost_is_there_in_the_end(
     assert emulator.status(ID) == "Running"
 
 
+def test_without_a_wait_it_can_t_be_set_later_and_the_error_says_so(make: Make, emulator: DswEmulator) -> None:
+    emulator.timer_needs = "running"
+    emulator.start_timeline = [("Starting", 60), ("Running", None)]
+    emulator.add_instance(ID, "Stopped")
+
+    with pytest.raises(DswOperationFailedError, match=r"stopped.*stop_after needs wait_for_completion"):
+        run(make(DswStartInstanceOperator, stop_after=60, wait_for_completion=False))
+
+    assert made(emulator) == [("start", 200), ("set", 400), ("stop", 200)]
+
+
 def test_a_start_whose_answer_is_lost_is_its_own_request(make: Make, emulator: DswEmulator) -> None:
     emulator.add_instance(ID, "Stopped")
     emulator.set_shutdown_timer(ID, 100)
