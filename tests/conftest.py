@@ -46,7 +46,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Not the others: those with real Airflow processes share one Airflow, and benchmarks the machine. Nor those that
     somebody has named, where the start of four processes takes longer than the tests.
     """
-    is_everyday = config.option.markexpr == "not slow" and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    is_everyday = (
+        config.option.markexpr == "not slow and not live" and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    )
     is_alone = config.option.usepdb or hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist")
     if is_everyday and not is_alone:
         if config.option.numprocesses is None:

@@ -1,0 +1,55 @@
+"""Each assumption is seen to hold where it does, and not to hold where the service contradicts it."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_dsw.waits.assumptions import ASSUMPTIONS
+from tests.live.checks import Answer
+from tests.live.conftest import Try
+from tests.live.report import Report
+from tests.live.test_assumptions import test_the_assumption_holds as hold
+from tests.support.live_service import LiveService
+
+
+def answers(report: Report, answer: Answer) -> set[str]:
+    return {name for name, finding in report.findings.items() if finding.answer is answer}
+
+
+@pytest.mark.slow
+def test_all_hold(try_service: Try) -> None:
+    report, service = try_service()
+
+    assert answers(report, Answer.HOLDS) == {*ASSUMPTIONS}, report.summary()
+    assert (report.left_out, report.stopped_short) == ({}, {})
+    assert service.left == set()
+
+
+def test_one_that_does_not_hold_is_a_failed_test_and_one_that_was_not_seen_a_skipped_one(try_service: Try) -> None:
+    report, _ = try_service("not-found", DSW_LIVE_INSTANCE="", DSW_LIVE_CREATE="")
+
+    hold(report, "permissions")
+    with pytest.raises(AssertionError, match="GetInstance of an id that nothing has"):
+        hold(report, "not-found")
+    with pytest.raises(pytest.skip.Exception, match="DSW_LIVE_INSTANCE is not set"):
+        hold(report, "old-state")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ASSUMPTIONS)
+def test_what_is_contradicted_is_noticed_alone_and_nothing_is_left_behind(try_service: Try, name: str) -> None:
+    report, service = try_service(name)
+
+    assert answers(report, Answer.DOES_NOT_HOLD) == {name}, report.summary()
+    assert service.left == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pauses", range(1, 62, 6))
+def test_what_was_made_is_gone_whenever_somebody_ends_it(try_service: Try, pauses: int) -> None:
+    services: list[LiveService] = []
+
+    with pytest.raises(KeyboardInterrupt):
+        try_service(prepare=services.append, ends_after=pauses)
+
+    assert services[0].left == set()
