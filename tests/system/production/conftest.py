@@ -30,8 +30,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Run these where they are asked for only: they need servers that a developer's machine may not have."""
     if "production" in config.option.markexpr:
         return
-    asked_for = [item for item in items if not item.get_closest_marker("production")]
-    config.hook.pytest_deselected(items=[item for item in items if item not in asked_for])
+    asked_for, others = [], []
+    for item in items:
+        (others if item.get_closest_marker("production") else asked_for).append(item)
+    config.hook.pytest_deselected(items=others)
     items[:] = asked_for
 
 
