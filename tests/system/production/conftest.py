@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Run these where they are asked for only: they need servers that a developer's machine may not have."""
     if "production" in config.option.markexpr:
         return
-    asked_for, others = [], []
+    asked_for: list[pytest.Item] = []
+    others: list[pytest.Item] = []
     for item in items:
         (others if item.get_closest_marker("production") else asked_for).append(item)
     config.hook.pytest_deselected(items=others)
