@@ -45,11 +45,20 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     :param word: what was given; case does not count.
     :param known: the names that would be right.
     """
+    known = list(known)
+    return near_miss(word, known) or f" Known names: {', '.join(known)}."
+
+
+def near_miss(word: object, known: Iterable[str]) -> str:
+    """
+    Return `` Did you mean …?`` with the known name nearest to a mistyped one; empty if none is near.
+
+    :param word: what was given; case does not count.
+    :param known: the names that would be right.
+    """
     # Not at the top: only a mistake needs it.
     import difflib
 
     by_lower_case = {name.lower(): name for name in known}
     near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1)
-    return (
-        f" Did you mean {by_lower_case[near[0]]!r}?" if near else f" Known names: {', '.join(by_lower_case.values())}."
-    )
+    return f" Did you mean {by_lower_case[near[0]]!r}?" if near else ""

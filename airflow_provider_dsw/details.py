@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import did_you_mean
-from airflow_provider_dsw.expressions import compile_expression, search
+from airflow_provider_dsw.expressions import root_fields, search
 from airflow_provider_dsw.secrets import (
     MAX_STORED,
     MAX_WORD,
@@ -26,67 +26,7 @@ from airflow_provider_dsw.secrets import (
     without_secrets,
 )
 from airflow_provider_dsw.urls import HIDDEN, hide_secrets
-
-# The top-level response elements of the GetInstance page (pai-dsw/2022-01-01), in its order.
-DOCUMENTED_FIELDS = (
-    "WorkspaceId",
-    "WorkspaceName",
-    "InstanceId",
-    "InstanceName",
-    "EcsSpec",
-    "Status",
-    "InstanceUrl",
-    "JupyterlabUrl",
-    "WebIDEUrl",
-    "TerminalUrl",
-    "AccumulatedRunningTimeInMs",
-    "ImageId",
-    "ImageUrl",
-    "ImageName",
-    "GmtCreateTime",
-    "GmtModifiedTime",
-    "UserId",
-    "UserName",
-    "Datasets",
-    "UserVpc",
-    "InstanceShutdownTimer",
-    "ReasonCode",
-    "ReasonMessage",
-    "PaymentType",
-    "LatestSnapshot",
-    "AcceleratorType",
-    "Accessibility",
-    "EnvironmentVariables",
-    "ResourceId",
-    "ResourceName",
-    "Priority",
-    "RequestedResource",
-    "Labels",
-    "IdleInstanceCuller",
-    "InstanceSnapshotList",
-    "CloudDisks",
-    "WorkspaceSource",
-    "RequestId",
-    "Success",
-    "Message",
-    "Code",
-    "HttpStatusCode",
-    "Driver",
-    "NodeErrorRecovery",
-    "CredentialConfig",
-    "Affinity",
-    "ImageAuth",
-    "Tags",
-    "DynamicMount",
-    "ProxyPath",
-    "UserCommandId",
-    "ServiceConfig",
-    "PodIps",
-    "MigrationOptions",
-    "AccessRestrictionRules",
-    "DockerConfig",
-    "TenantId",
-)
+from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
 
 DEFAULT_FIELDS = (
     "InstanceId",
@@ -350,19 +290,11 @@ def unknown_field_warnings(fields: Mapping[str, str], details: Mapping[str, Any]
     """
     warnings = []
     for name, expression in fields.items():
-        first = _first_field(compile_expression(f"fields[{name!r}]", expression).parsed)
+        first = next(iter(root_fields(expression)), None)
         if details[name] is None and first is not None and first not in DOCUMENTED_FIELDS:
             near = did_you_mean(first, DOCUMENTED_FIELDS)
             warnings.append(f"fields[{name!r}] is None: GetInstance documents no field {first!r}.{near}")
     return warnings
-
-
-def _first_field(node: Any) -> str | None:
-    while node["type"] != "field":
-        if not node["children"]:
-            return None
-        node = node["children"][0]
-    return str(node["value"])
 
 
 def _search(name: str, expression: str, answer: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ What is wrong with an expression is said where the DAG is parsed; no message quo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 MAX_SHOWN = 60
@@ -63,6 +64,18 @@ def search(expression: str, answer: Mapping[str, Any]) -> Any:
         raise ValueError(f"{type(error).__name__}.") from None
 
 
+@lru_cache(maxsize=256)
+def root_fields(expression: str) -> tuple[str, ...]:
+    """
+    Return the fields of the answer itself that an expression names, in its order.
+
+    :param expression: one that :func:`compile_expression` takes.
+    """
+    import jmespath
+
+    return tuple(_root_fields(jmespath.compile(expression).parsed))
+
+
 def is_true(value: Any) -> bool:
     """Return whether JMESPath takes a value for true: anything but null, false, ``''``, ``[]`` and ``{}``."""
     return value is not None and value is not False and value not in ("", [], {})
@@ -73,6 +86,29 @@ def _nodes(node: Any) -> Iterator[Mapping[str, Any]]:
         yield node
         for child in node["children"]:
             yield from _nodes(child)
+
+
+# What all of their children are evaluated on is what they are evaluated on; elsewhere that is so of the first alone.
+_SIDE_BY_SIDE = frozenset(
+    {
+        "and_expression",
+        "comparator",
+        "function_expression",
+        "key_val_pair",
+        "multi_select_dict",
+        "multi_select_list",
+        "not_expression",
+        "or_expression",
+    }
+)
+
+
+def _root_fields(node: Mapping[str, Any]) -> Iterator[str]:
+    if node["type"] == "field":
+        yield str(node["value"])
+    elif node["type"] != "expref":
+        for child in node["children"] if node["type"] in _SIDE_BY_SIDE else node["children"][:1]:
+            yield from _root_fields(child)
 
 
 def _check_call(function: str, given: int) -> None:

@@ -14,7 +14,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from airflow_provider_dsw.expressions import is_true, search
+from airflow_provider_dsw.arguments import near_miss
+from airflow_provider_dsw.expressions import is_true, root_fields, search
 from airflow_provider_dsw.waits.answers import (
     PollResult,
     created_at,
@@ -25,6 +26,7 @@ from airflow_provider_dsw.waits.answers import (
     text_in,
     time_in,
 )
+from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, SNAPSHOT_STATUSES, default_failure_statuses
 
 if TYPE_CHECKING:
@@ -225,7 +227,19 @@ class ExpressionCondition(WaitCondition):
             remark = f"until can't be evaluated now: {error}"
             last_status = f"{verdict.last_status}; {remark}"
             return verdict._replace(last_status=last_status, has_evidence=False, remark=remark)
-        return verdict._replace(outcome=Outcome.SUCCESS) if is_met else verdict
+        if is_met:
+            return verdict._replace(outcome=Outcome.SUCCESS)
+        remark = self._unknown_field(found.instance or {})
+        if not remark or verdict.outcome is Outcome.FAILURE:
+            return verdict
+        return verdict._replace(last_status=f"{verdict.last_status}; {remark}", remark=remark)
+
+    def _unknown_field(self, instance: Mapping[str, Any]) -> str:
+        """Return what to say of a field that may be mistyped, for which the wait would go on until its timeout."""
+        for name in root_fields(self.until):
+            if name not in DOCUMENTED_FIELDS and name not in instance:
+                return f"until: GetInstance documents no field {name!r}.{near_miss(name, DOCUMENTED_FIELDS)}"
+        return ""
 
     def describe_failure(self, verdict: Verdict) -> str:
         """As the base's."""

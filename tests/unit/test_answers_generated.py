@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_dsw import secrets
 from airflow_provider_dsw.client import api
 from airflow_provider_dsw.client.failures import Failure, outcome_of
-from airflow_provider_dsw.details import DOCUMENTED_FIELDS, select
+from airflow_provider_dsw.details import select
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswError
 from airflow_provider_dsw.hooks.dsw import DswHook
@@ -41,6 +41,7 @@ from airflow_provider_dsw.waits.conditions import (
     StatusCondition,
     Wait,
 )
+from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
 from airflow_provider_dsw.waits.operations import Baseline, Operation
 from airflow_provider_dsw.waits.progress import progress
 from airflow_provider_dsw.waits.transitions import detect_transitions

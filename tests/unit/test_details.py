@@ -7,7 +7,6 @@ import pytest
 
 from airflow_provider_dsw.arguments import did_you_mean
 from airflow_provider_dsw.details import (
-    DOCUMENTED_FIELDS,
     default_details,
     parse_fields,
     redact,
@@ -15,6 +14,7 @@ from airflow_provider_dsw.details import (
     unknown_field_warnings,
 )
 from airflow_provider_dsw.emulator import SAMPLE_SECRET
+from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
 
 # The API page's response elements, one level deep, as it stood on 2026-01 (pai-dsw/2022-01-01).
 _PAGE = """

@@ -41,7 +41,7 @@ ROOMS = (
 )
 # What a room without I/O, or one that is loaded with every Airflow, may import of others than Python's own.
 PURE = {
-    "waits": {"airflow_provider_dsw.expressions"},
+    "waits": {"airflow_provider_dsw.arguments", "airflow_provider_dsw.expressions"},
     "validation": {
         "airflow_provider_dsw.arguments",
         "airflow_provider_dsw.expressions",
@@ -54,7 +54,7 @@ PURE = {
     "expressions": {"jmespath"},
 }
 STANDARD = {"collections", "dataclasses", "datetime", "enum", "hashlib", "json", "math", "re", "typing", "urllib"}
-STANDARD |= {"__future__", "contextlib", "difflib", "os", "types"}
+STANDARD |= {"__future__", "contextlib", "difflib", "functools", "os", "types"}
 
 
 def module_name(path: Path) -> str:

@@ -17,10 +17,11 @@ from airflow_provider_dsw.arguments import is_literal
 from airflow_provider_dsw.client import api
 from airflow_provider_dsw.client.connection import parse
 from airflow_provider_dsw.client.connection_fields import extra_keys
-from airflow_provider_dsw.details import DOCUMENTED_FIELDS, parse_fields
+from airflow_provider_dsw.details import parse_fields
 from airflow_provider_dsw.exceptions import DswConnectionError
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
 from airflow_provider_dsw.wait_arguments import as_json
+from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 
 # The same cases each time: what fails in CI fails everywhere. They are few, since there are many checks.

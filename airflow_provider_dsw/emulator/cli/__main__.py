@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.arguments import did_you_mean
+from airflow_provider_dsw.arguments import did_you_mean, near_miss
 from airflow_provider_dsw.emulator.cli.console import changes, fail, request_line, say, say_now
 from airflow_provider_dsw.emulator.cli.run import DagRun
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator, Steps
@@ -149,7 +149,8 @@ def doubtful_statuses(instances: Sequence[tuple[str, Steps]] | None) -> Iterator
     """A line for each status that is unknown: it may be there to see what a wait makes of it."""
     for instance_id, steps in instances or ():
         for status, *_ in steps:
-            if told := _unknown_status(status):
+            if status not in INSTANCE_STATUSES:
+                told = f"{status!r} is not an instance status.{did_you_mean(status, INSTANCE_STATUSES)}"
                 yield f"--instance {instance_id}: {told} It is served anyway.\n"
 
 
@@ -306,17 +307,10 @@ def _instance(text: str) -> tuple[str, Steps]:
     if not validation.is_identifier(instance_id):
         raise argparse.ArgumentTypeError(f"{instance_id!r} is not a valid id. {_LIKE_THIS}")
     for status, _ in steps:
-        told = _unknown_status(status)
-        if "Did you mean" in told:  # a typing error: the wait for the status that is meant would never end
-            raise argparse.ArgumentTypeError(f"{text!r}: {told}")
+        # The wait for the status that is meant would never end.
+        if status not in INSTANCE_STATUSES and (near := near_miss(status, INSTANCE_STATUSES)):
+            raise argparse.ArgumentTypeError(f"{text!r}: {status!r} is not an instance status.{near}")
     return instance_id, steps
-
-
-def _unknown_status(status: str) -> str:
-    """What to say of a status that the API does not document; empty for one that it does."""
-    if status in INSTANCE_STATUSES:
-        return ""
-    return f"{status!r} is not an instance status.{did_you_mean(status, INSTANCE_STATUSES)}"
 
 
 if __name__ == "__main__":

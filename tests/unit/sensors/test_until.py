@@ -75,6 +75,50 @@ def test_an_answer_that_can_not_be_evaluated_is_one_warning(
     assert "warning" in next(line for line in log.splitlines() if "can't be evaluated" in line).lower()
 
 
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("Statuss == 'Saved'", "until: GetInstance documents no field 'Statuss'. Did you mean 'Status'?"),
+        ("Status == 'Saved' || labels[?Key=='ready']", "no field 'labels'. Did you mean 'Labels'?"),
+        ("length(CloudDisk || `[]`) > `3`", "no field 'CloudDisk'. Did you mean 'CloudDisks'?"),
+        ("[Labels, Progress] | [1]", "until: GetInstance documents no field 'Progress'."),
+    ],
+)
+def test_a_field_that_may_be_mistyped_is_one_warning(
+    run: Run, emulator: DswEmulator, clock: Clock, capsys: pytest.CaptureFixture[str], expression: str, told: str
+) -> None:
+    emulator.add_instance(ID, "Running")
+    after_polls(emulator, 3, Status="Updating")
+
+    with pytest.raises(AirflowSensorTimeout, match="documents no field"):
+        run(until=expression, poke_interval=60, timeout=300)
+
+    log = [line for line in "".join(capsys.readouterr()).splitlines() if told in line]
+    assert "warning" in log[0].lower()
+    assert [line for line in log[1:] if "warning" in line.lower()] == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "ReasonCode",  # the service leaves it out where it has nothing to say
+        "UserVpc.Statuss",
+        "CloudDisks[?Size > `1`]",
+        "max_by(Labels || `[]`, &length(Kye))",
+        "Progress == `5`",  # not documented, but there
+    ],
+)
+def test_a_field_that_is_documented_or_there_is_no_warning(
+    run: Run, emulator: DswEmulator, clock: Clock, capsys: pytest.CaptureFixture[str], expression: str
+) -> None:
+    emulator.add_instance(ID, "Running", Progress=3)
+
+    with pytest.raises(AirflowSensorTimeout):
+        run(until=expression, poke_interval=60, timeout=60)
+
+    assert "documents no field" not in "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize("status", ["Failed", "Deleting"])
 def test_a_status_from_which_nothing_comes_ends_the_wait(run: Run, emulator: DswEmulator, status: str) -> None:
     emulator.add_instance(ID, status)
