@@ -132,8 +132,10 @@ class _History:
     def log_events(self, wants_last: bool) -> None:
         """Log the last events."""
         events = self._events(LAST_EVENTS, self._since)
-        for event in events or ():
-            self._log.info("Event of DSW instance %s: %s", self._instance_id, event)
+        if events:
+            self._log.info("Last events of DSW instance %s:", self._instance_id)
+        for event in events or ():  # without its id, which would push the cause over the edge of Airflow's page
+            self._log.info("Event %s", event)
         if events == [] and self._since is not None:
             events = self._events(1, None) if wants_last else []
             last = f" The last one before: {events[0]}" if events else ""

@@ -90,8 +90,8 @@ def test_a_wait_that_fails_tells_of_the_events_since_it_began_and_of_the_times(
         run()
 
     log = "".join(capsys.readouterr())
-    assert re.search(f"Event of DSW instance {ID}: .*The instance is Queuing", log)
-    assert re.search(f"Event of DSW instance {ID}: .*{CAUSE}", log)
+    assert re.search(r"Event .*The instance is Queuing", log)
+    assert re.search(f"Event .*{CAUSE}", log)
     assert OLD not in log
     assert re.search("in each status: .*Queuing 0:01:00, EnvPreparing 0:00:30, Failed 0:00:00", log)
     assert "Updating" not in log  # in a session that was over before
@@ -119,7 +119,7 @@ def test_of_an_instance_that_failed_before_the_wait_the_last_event_is_told(
 
     log = "".join(capsys.readouterr())
     assert "dsw-old has no events since the wait began. The last one before: " in log
-    assert "Event of DSW instance" not in log
+    assert "Last events of DSW instance" not in log
 
 
 @pytest.mark.parametrize("arguments", [{}, {"snapshot_image": "registry/none:1"}, {"until": "Nothing"}])
@@ -331,7 +331,7 @@ def test_the_last_ten_of_many_events_are_told(emulator: DswEmulator, capsys: pyt
     with pytest.raises(DswWaitFailedError, match=r"Last event: .*number 29"):
         modes.poke()
 
-    told = re.findall(r"Event of DSW instance dsw-abc: .*number (\d+)", "".join(capsys.readouterr()))
+    told = re.findall(r"Event .*number (\d+)", "".join(capsys.readouterr()))
     assert told == [str(number) for number in range(20, 30)]
 
 
@@ -462,7 +462,7 @@ def test_so_does_what_an_operator_waits_for(
         task_runs.run(operator(task_id="t", instance_id=ID, poke_interval=0.01, deferrable=deferrable, **arguments))
 
     log = "".join(capsys.readouterr())
-    assert re.search(f"Event of DSW instance {ID}: .*The instance is", log)
+    assert re.search(r"Event .*The instance is", log)
     assert OLD not in log
     assert "in each status: " in log
     assert "Last event: " in str(raised.value)[100:]
@@ -483,7 +483,7 @@ def test_a_snapshot_that_fails_has_a_reason_of_its_own(
         task_runs.run(snapshot)
 
     assert "Last event" not in str(raised.value)
-    assert "Event of DSW instance" in "".join(capsys.readouterr())
+    assert "Last events of DSW instance" in "".join(capsys.readouterr())
     assert asked(emulator) == list(ASKED)
 
 

@@ -373,7 +373,7 @@ def test_the_last_try_has_it_deleted_after_its_events_were_logged(
 
     actions = [request.action for request in emulator.requests]
     assert actions.index("GetInstanceEvents") < actions.index("DeleteInstance")
-    assert "Event of DSW instance dsw-" in capsys.readouterr().out
+    assert "Last events of DSW instance dsw-" in capsys.readouterr().out
     assert set(living(emulator).values()) <= {"Deleting"}
 
 
