@@ -298,10 +298,10 @@ class DswWaitMixin(DswTaskMixin):
         :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over.
         :raises DswError: what ended the wait, as a wait in the worker raises it.
         """
-        if event["polls"]:
-            has_succeeded = event["outcome"] == Outcome.SUCCESS.value
-            self._log_end(event["began"], event["polls"], more=event["more_polls"], has_succeeded=has_succeeded)
-        self.pushed_links = push_urls(context, event["links"], event["pushed_links"])
+        if polls := event.get("polls"):
+            has_succeeded, more = event["outcome"] == Outcome.SUCCESS.value, event.get("more_polls", False)
+            self._log_end(event["began"], polls, more=more, has_succeeded=has_succeeded)
+        self.pushed_links = push_urls(context, event.get("links", {}), event.get("pushed_links"))
         return self._outcome_of(event)
 
     def _outcome_of(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -310,7 +310,7 @@ class DswWaitMixin(DswTaskMixin):
             return result
         if event["outcome"] == Outcome.FAILURE.value:
             raise self._explain(error_from_event(event), event.get("began"))
-        raise self._explain(self._timeout_error(event["outcome"], event["last_status"]), event["began"])
+        raise self._explain(self._timeout_error(event["outcome"], event.get("last_status")), event["began"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where the triggerer itself gave no answer in time, as its event would have."""

@@ -282,7 +282,7 @@ def error_from_event(event: Mapping[str, Any]) -> AirflowException:
     if event["error"] not in _ERRORS:
         # Airflow's own: it knows no such connection.
         return AirflowNotFoundException(event["text"])
-    return _ERRORS[event["error"]](event["text"], **{name: event[name] for name in SAID})
+    return _ERRORS[event["error"]](event["text"], **{name: event.get(name) for name in SAID})
 
 
 _ERRORS = {

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
 
+# What the service said is in the result, or in the error.
+_DECIDED = frozenset({Outcome.SUCCESS.value, Outcome.FAILURE.value})
+_EMPTY: tuple[Any, ...] = (None, False, {})
+
+
 class WaitEnd(NamedTuple):
     """What ended a wait: a part of its event, and a line for the log, if any."""
 
@@ -95,16 +100,27 @@ class DeferredWait:
         return None
 
     def event(self, end: WaitEnd) -> dict[str, Any]:
-        """Return the event that the task resumes with."""
-        return {
+        """
+        Return the event that the task resumes with.
+
+        The task's log shows it in one line: what is empty or would not be read is left out.
+        """
+        trigger = self._trigger
+        event = {
             **end.event,
-            "instance_id": self._trigger.instance_id,
-            "last_status": self._poll_log.last_status,
-            "began": self._trigger.began,
+            "began": trigger.began,
             "polls": self._poll_count,
             "more_polls": self._more_polls,
-            "links": self._links,
-            "pushed_links": self._trigger.links,
-            "stop_on_kill": self._trigger.stop_on_kill,
-            "operation": self._trigger.operation,
+            "last_status": None if end.event["outcome"] in _DECIDED else self._poll_log.last_status,
         }
+        if self._links != trigger.links:
+            event["links"] = self._links
+        if self._links != trigger.links or trigger.operation:
+            event["pushed_links"] = trigger.links
+        if trigger.operation:
+            event |= {
+                "instance_id": trigger.instance_id,
+                "stop_on_kill": trigger.stop_on_kill,
+                "operation": trigger.operation,
+            }
+        return {name: value for name, value in event.items() if value not in _EMPTY}
