@@ -107,7 +107,8 @@ def test_a_wait_fires_once_whatever_is_found_after_that(dsw_default: DswEmulator
 def test_an_event_holds_no_more_than_the_task_reads(dsw_default: DswEmulator) -> None:
     """Airflow writes it to the task's log in one line."""
     dsw_default.add_instance(ID, per_poll=["Starting", "Running", "Starting", "Running"])
-    arguments = {"instance_id": ID, "poke_interval": 0.01, "has_polled": True, "started_at": time.time() + 60}
+    arguments: dict[str, Any] = {"instance_id": ID, "poke_interval": 0.01, "has_polled": True}
+    arguments["started_at"] = time.time() + 60
 
     (event,) = asyncio.run(events_of(DswInstanceTrigger(**arguments)))
     (after_links,) = asyncio.run(events_of(DswInstanceTrigger(**arguments, links=event["links"])))
