@@ -45,6 +45,8 @@ _SERVER_ERROR = r"Internal|ServiceUnavailable|ServerBusy"
 _NO_SUCH_API = r"Invalid(?:Action|Api|Version|Product)|UnsupportedHTTPMethod|UnsupportedOperation"
 _NOT_FOUND = r"(?i)NotFound|NotExist"
 _TAKEN = r"(?i)exist|duplicat|conflict"
+# What the service lacks is not taken.
+_MISSING = r"(?i)(?:not|n't|non?)[\s_-]*exist"
 
 # What to look at first, by the beginning of the Code.
 _ADVICE = {
@@ -231,7 +233,7 @@ def lacks_permission(error: DswAccessDeniedError) -> bool:
 
 def says_taken(error: DswError) -> bool:
     """Return whether a refusal may mean that a name or an image URL is taken."""
-    return re.search(_TAKEN, f"{error.code} {error.message}") is not None
+    return re.search(_TAKEN, re.sub(_MISSING, "", f"{error.code} {error.message}")) is not None
 
 
 def says_expired(outcome: object) -> bool:

@@ -91,8 +91,9 @@ ASSUMPTIONS = {
         "Permissions are looked at only once the credentials were found good, so who lacks one has a good key."
     ),
     "taken-names": (
-        "A refusal whose Code or Message holds 'exist', 'duplicat' or 'conflict' may mean that the name or the image "
-        "URL of a snapshot is taken: in which words the service says so is documented nowhere."
+        "A refusal whose Code or Message holds 'exist' (not 'not exist'), 'duplicat' or 'conflict' may mean that the "
+        "name of an instance, or the name or image URL of a snapshot, is taken: in which words the service says so is "
+        "documented nowhere."
     ),
     "nonces": "SignatureNonceUsed comes from a replay by the network; a new request has a new nonce.",
     # Links

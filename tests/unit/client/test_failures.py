@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_dsw.client import failures
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
@@ -486,3 +487,22 @@ def test_a_failure_that_passes_is_not_seen(ask, dsw_default):
 
     assert ask(DswHook())["InstanceId"] == ID
     assert len(dsw_default.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "is_taken"),
+    [
+        ("ValidationError", "A snapshot named a exists already.", True),
+        ("EntityAlreadyExists", "", True),
+        ("Duplicated", "a", True),
+        ("NameConflict", None, True),
+        ("ValidationError", "The VPC vpc-1 does not exist.", False),
+        ("ValidationError", "The image doesn't exist", False),
+        ("InvalidVSwitch.NotExist", "", False),
+        ("ValidationError", "a non-existent repository", False),
+        ("OperationDenied.NoStock", "The requested resource is out of stock.", False),
+        ("ValidationError", "The VPC does not exist, and the name exists.", True),
+    ],
+)
+def test_what_is_missing_is_not_taken(code: str, message: str | None, is_taken: bool) -> None:
+    assert failures.says_taken(DswRequestError("refused", code=code, message=message)) is is_taken
