@@ -227,17 +227,15 @@ class DswCreateInstanceOperator(DswRunningOperator):
         Its replica may be behind, so that one that was created a moment ago is not shown yet.
         """
         self._pace_lookups()
-        shown, _ = self._confirm(self._find_shown, CONFIRM_ATTEMPTS, pauses_first=True)
+        shown, _ = self._confirm(lambda: self._fetch_instance() or None, CONFIRM_ATTEMPTS, pauses_first=True)
         if shown is not None:
-            return NextStep(shown) if shown else None
+            return NextStep(shown)
+        listed, has_looked = self._confirm(self._find, 1)
+        if has_looked and listed is None:
+            return None
         self._is_responsible, self._baseline = True, Baseline()
-        listed, _ = self._confirm(self._find, 1)
         self._after_request(context, listed or {})
         return self._await_completion(context, self._resumed_wait(context, {}))
-
-    def _find_shown(self) -> Mapping[str, Any] | None:
-        """Return what GetInstance shows of the instance; empty if it is not listed, None while it is only listed."""
-        return {} if self._find() is None else self._fetch_instance() or None
 
     def _request_instance(self) -> Mapping[str, Any]:
         body = self.body if self._rendered_body is None else self._rendered_body
@@ -371,9 +369,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
             instance = self.hook.get_instance(instance_id)
             if isinstance(error, DswRequestError) and needs_stop_before_deletion(instance):
                 self._log_request("StopInstance", self.hook.stop_instance(instance_id), instance_id)
-        except DswInstanceNotFoundError:
-            return True
         except DswError:
+            # Not even one that is not found is gone for certain: DeleteInstance itself will tell.
             return False
         return is_being_deleted(instance)
 

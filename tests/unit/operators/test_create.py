@@ -285,19 +285,20 @@ def test_what_is_listed_is_not_created_again_though_it_is_shown_late(
     assert made(emulator) == [("create", 200), ("set", 200)]
 
 
-@pytest.mark.parametrize("can_list", [True, False])
-def test_one_that_was_shown_before_is_not_gone_while_it_is_listed(
-    create: Make, emulator: DswEmulator, can_list: bool
+@pytest.mark.parametrize(("stale_reads", "list_is"), [(9, "there"), (9, "unavailable"), (2, "late")])
+def test_one_that_was_shown_before_is_not_gone_while_it_is_listed_or_shown(
+    create: Make, emulator: DswEmulator, stale_reads: int, list_is: str
 ) -> None:
     emulator.start_timeline = ["Creating", "Creating", "Creating", "Starting", "Running"]
 
     def hide(request: Request) -> None:
         if len(emulator.calls("GetInstance")) == 2:
             (instance_id,) = emulator.statuses()
-            emulator._instances[instance_id].appear(2)
+            emulator._instances[instance_id].appear(stale_reads)
             emulator.on_request = None
-            if not can_list:
+            if list_is == "unavailable":
                 emulator.fault("ListInstances", times=None, status=503)
+            emulator._instances[instance_id].late_lists = 9 if list_is == "late" else 0
 
     emulator.on_request = hide
 
@@ -396,6 +397,21 @@ def test_what_becomes_of_it_when_a_try_fails(
         run(create(timeout=0.2, **arguments), context(**of_task))
 
     assert (len(emulator.calls("DeleteInstance")), len(emulator.calls("StopInstance"))) == (deleted, stopped)
+
+
+def test_what_is_to_be_deleted_is_gone_only_if_the_deletion_says_so(create: Make, emulator: DswEmulator) -> None:
+    emulator.start_timeline = ["Queuing", "Failed"]
+    emulator.fault("DeleteInstance", status=503)
+
+    def hide(request: Request) -> None:
+        if request.action == "DeleteInstance" and request.status == 503:
+            emulator.fault("GetInstance", status=404)
+
+    emulator.on_request = hide
+    with pytest.raises(DswOperationFailedError):
+        run(create(), context(**LAST))
+
+    assert made(emulator) == [("create", 200), ("delete", 503), ("delete", 200)]
 
 
 def test_a_last_try_that_is_refused_deletes_what_an_earlier_one_left(create: Make, emulator: DswEmulator) -> None:
