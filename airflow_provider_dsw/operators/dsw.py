@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -12,8 +13,6 @@ from airflow_provider_dsw.details import parse_fields, select, unknown_field_war
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswInstanceNotFoundError
 from airflow_provider_dsw.mixins import DswTaskMixin, argument_errors
 from airflow_provider_dsw.operators.base import NextStep
-from airflow_provider_dsw.operators.create import DswCreateInstanceOperator
-from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
 from airflow_provider_dsw.operators.running import DswRunningOperator
 from airflow_provider_dsw.operators.snapshot import DswCreateSnapshotOperator
 from airflow_provider_dsw.operators.status import DswStatusOperator
@@ -26,6 +25,18 @@ from airflow_provider_dsw.waits.statuses import STOPPED
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_dsw.operators.create import DswCreateInstanceOperator
+    from airflow_provider_dsw.operators.delete import DswDeleteInstanceOperator
+else:
+    # A DAG file that uses none of these does not pay for them at each parse.
+    _LOADED_IF_USED = {"DswCreateInstanceOperator": "create", "DswDeleteInstanceOperator": "delete"}
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LOADED_IF_USED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"airflow_provider_dsw.operators.{_LOADED_IF_USED[name]}"), name)
+
 
 __all__ = [
     "DswCreateInstanceOperator",

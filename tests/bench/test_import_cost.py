@@ -54,6 +54,7 @@ DswCreateInstanceOperator(task_id="create", body={"InstanceName": "one"})
 """,
     ),
 }
+LOADED_IF_USED = {"operators.create", "operators.delete"}
 # Which Airflow itself loads, to read what the provider is.
 OF_THE_METADATA = {"", "provider_info", "client", "client.connection_fields"}
 # Of Python's own and of others: each takes a millisecond or more, and is needed for a mistake or an expression alone.
@@ -64,9 +65,11 @@ import json, sys
 import airflow.sdk
 airflow.sdk.BaseHook, airflow.sdk.BaseOperator, airflow.sdk.BaseSensorOperator
 before = set(sys.modules)
+import airflow_provider_dsw.{kind}.dsw
+unused = sorted(set(sys.modules) - before)
 from airflow_provider_dsw.{kind}.dsw import *
 {tasks}
-print(json.dumps(dict(modules=sorted(set(sys.modules) - before))))
+print(json.dumps(dict(modules=sorted(set(sys.modules) - before), unused=unused)))
 """
 CODE = """
 import json, sys, time
@@ -105,8 +108,10 @@ def test_importing_the_provider_imports_nothing_of_the_sdk():
 def test_a_dag_file_loads_nothing_that_only_a_running_task_needs(kind: str) -> None:
     needed, tasks = LOADED_BY_A_DAG_FILE[kind]
 
-    found = in_fresh_process(DAG_FILE.format(kind=kind, tasks=tasks))["modules"]
+    loaded = in_fresh_process(DAG_FILE.format(kind=kind, tasks=tasks))
+    found = loaded["modules"]
 
+    assert {f"airflow_provider_dsw.{name}" for name in LOADED_IF_USED} & set(loaded["unused"]) == set()
     own = {name.partition(".")[2] for name in found if name.split(".")[0] == "airflow_provider_dsw"}
     assert f"{kind}.dsw" in own
     more = own - OF_THE_METADATA - needed
