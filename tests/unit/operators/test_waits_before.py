@@ -304,7 +304,7 @@ def test_what_contradicts_itself_is_neither_looked_at_nor_asked_for_without_a_pa
     assert len(emulator.calls("StartInstance")) <= 12
 
 
-@pytest.mark.parametrize("operator", [DswStartInstanceOperator, DswStopInstanceOperator, DswDeleteInstanceOperator])
+@pytest.mark.parametrize("operator", OPERATORS)
 def test_an_answer_without_a_status_is_no_reason_for_a_request(
     make: Make, emulator: DswEmulator, operator: type
 ) -> None:
@@ -312,11 +312,11 @@ def test_an_answer_without_a_status_is_no_reason_for_a_request(
     emulator.add_instance(ID, per_poll=[(target, {"Status": None}), target])
     began = len(emulator.requests)
 
-    run(make(operator))
+    run(make(operator, **OPERATORS[operator].arguments))
 
     first, second, *_ = emulator.requests[began:]
     assert (first.action, second.action) == ("GetInstance", "GetInstance")
-    if operator is not DswDeleteInstanceOperator:
+    if operator in (DswStartInstanceOperator, DswStopInstanceOperator):
         assert len(emulator.requests) == began + 2
 
 
