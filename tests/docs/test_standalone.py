@@ -65,9 +65,10 @@ def copy_of_the_examples(folder: Path) -> list[Path]:
 
 BROKEN = """
 from airflow.sdk import dag
+from beside import tags
 
 
-@dag
+@dag(tags=tags)
 def mine(): pass
 
 
@@ -81,6 +82,7 @@ def test_one_sees_waits_links_and_assets_until_ctrl_c(tmp_path: Path, tmp_path_f
     folder = tmp_path_factory.mktemp("dags")
     examples, mine = copy_of_the_examples(folder), folder / "mine.py"
     mine.write_text(BROKEN)
+    (folder / "beside.py").write_text("tags = ['dsw']")
     # Home, and where all temporary files lie: what is left behind is seen.
     env = {**os.environ, "TMPDIR": str(tmp_path), "HOME": str(tmp_path), "AIRFLOW_HOME": str(tmp_path / "own")}
     with subprocess.Popen(

@@ -119,6 +119,10 @@ class StandaloneAirflow:
             for dag_file in {dag_file.name: dag_file for dag_file in self.dag_files}.values():
                 # A link, so that Airflow loads the file anew after an edit.
                 (home / "dags" / dag_file.name).symlink_to(dag_file.resolve())
+            folders = {dag_file.resolve().parent for dag_file in self.dag_files}
+            if len(folders) == 1:
+                # Airflow puts this folder last on its path: so DAG files can import what lies beside them.
+                (home / "config").symlink_to(folders.pop())
             # Else each of Airflow's processes that finds none writes one, and another may read the half of it.
             (home / "airflow.cfg").touch()
             say(f"Airflow {airflow_version()} is starting in a temporary home: about 30 seconds.")
