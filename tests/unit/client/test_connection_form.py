@@ -15,6 +15,7 @@ from airflow_provider_dsw.client import connection as connections
 from airflow_provider_dsw.client.connection_fields import secret_fields
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.distribution import PROJECT, path_with_provider
+from tests.unit.client.test_connection import FIELDS
 
 # The public interface's, less those that stand in for login and password.
 EXTRA = {
@@ -139,8 +140,11 @@ def test_each_description_names_the_auth_types_that_the_field_is_for(form):
     }
     for auth_type in form["extra_fields"]["auth_type"]["schema"]["enum"]:
         named = {name for name in EXTRA if auth_type in uses[name]}
-        extra = {name: 900 if name == "role_session_expiration" else "filled-in" for name in EXTRA if uses[name]}
-        extra |= {"region": "cn-hangzhou", "auth_type": auth_type, "policy": "{}"}
+        extra = {
+            "region": "cn-hangzhou",
+            **{name: FIELDS[name] for name in EXTRA if uses[name]},
+            "auth_type": auth_type,
+        }
         saved = Connection(conn_id="c", conn_type="dsw", login="k", password="s", extra=json.dumps(extra))
 
         assert set(connections.parse(saved).credentials) - {"access_key_id", "access_key_secret"} == named, auth_type
