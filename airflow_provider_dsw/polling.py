@@ -136,6 +136,19 @@ def as_wait_error(wait: Wait, error: DswError) -> DswError:
     return DswWaitFailedError(f"{error} Waited for {wait}.", **said_in(error))
 
 
+def with_remedy_if_taken(refusal: DswOperationFailedError, remedy: str) -> DswOperationFailedError:
+    """
+    Return the error of a refused request, with what helps if a retry would meet the same name again.
+
+    :param refusal: what the task would end with.
+    :param remedy: a sentence, for a refusal that may mean that a name is taken.
+    """
+    # Not at the top: no DAG file needs it.
+    from airflow_provider_dsw.client.failures import says_taken
+
+    return DswOperationFailedError(f"{refusal} {remedy}", **said_in(refusal)) if says_taken(refusal) else refusal
+
+
 def as_final_error(error: DswError) -> DswWaitFailedError:
     """Return what a task raises for an error of the hook that a retry would find again."""
     return DswWaitFailedError(str(error), **said_in(error))

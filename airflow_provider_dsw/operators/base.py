@@ -26,7 +26,6 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
     DswTimeoutError,
     DswTransientError,
-    said_in,
 )
 from airflow_provider_dsw.mixins import E, argument_errors, is_deferrable
 from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
@@ -448,16 +447,3 @@ class DswBaseOperator(StopOnKillMixin, BaseOperator):
             f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{last}. "
             "A retry of the task resumes the wait; if it always takes longer, set a longer timeout."
         )
-
-
-def with_remedy_if_taken(refusal: DswOperationFailedError, remedy: str) -> DswOperationFailedError:
-    """
-    Return the error of a refused request, with what helps if a retry would meet the same name again.
-
-    :param refusal: what the task would end with.
-    :param remedy: a sentence, for a refusal that may mean that a name is taken.
-    """
-    # Not at the top: no DAG file needs it.
-    from airflow_provider_dsw.client.failures import says_taken
-
-    return DswOperationFailedError(f"{refusal} {remedy}", **said_in(refusal)) if says_taken(refusal) else refusal

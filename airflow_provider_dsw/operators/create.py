@@ -18,8 +18,9 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
 )
 from airflow_provider_dsw.mixins import argument_errors
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, NextStep, with_remedy_if_taken
+from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, NextStep
 from airflow_provider_dsw.operators.running import DswRunningOperator
+from airflow_provider_dsw.polling import with_remedy_if_taken
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import created_at, time_in
 from airflow_provider_dsw.waits.conditions import Wait

@@ -26,7 +26,6 @@ from airflow_provider_dsw.waits.answers import (
     text_in,
     time_in,
 )
-from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, SNAPSHOT_STATUSES, default_failure_statuses
 
 if TYPE_CHECKING:
@@ -236,6 +235,9 @@ class ExpressionCondition(WaitCondition):
 
     def _unknown_field(self, instance: Mapping[str, Any]) -> str:
         """Return what to say of a field that may be mistyped, for which the wait would go on until its timeout."""
+        # Not at the top: no DAG file needs it.
+        from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
+
         for name in root_fields(self.until):
             if name not in DOCUMENTED_FIELDS and name not in instance:
                 return f"until: GetInstance documents no field {name!r}.{near_miss(name, DOCUMENTED_FIELDS)}"
