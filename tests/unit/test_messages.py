@@ -563,6 +563,7 @@ NO_MESSAGES = {
     "Skipping due to soft_fail is set to True": "Airflow's own text",
     "Skipping due to never_fail is set to True": "Airflow's own text",
     "` isn't defined": "Airflow's own text",
+    " has no attribute ": "Python's own text, where a module lacks a name",
     "the proxy refuses the connection (HTTP ": "a cause of a failed call, as those of client/causes.py",
 }
 
