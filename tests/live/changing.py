@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from airflow_provider_dsw.details import redact
@@ -19,6 +19,7 @@ from airflow_provider_dsw.waits.progress import (
     is_starting,
     is_stopping,
 )
+from airflow_provider_dsw.waits.statuses import RUNNING, STOPPED
 from tests.live.observations import Attempt, Look, Operation, Push, Timers
 from tests.live.session import NotTried, Session, request
 
@@ -30,11 +31,13 @@ class Started:
     """
     An instance that was started or created here.
 
-    :param is_left: whether it was read to be stopped, or not to be there, after the last request.
+    :param snapshots: the ids of those that were made here, and not deleted.
+    :param is_left: whether it was read to be stopped after the last request.
     """
 
     instance_id: str
     timers: Timers
+    snapshots: list[str] = field(default_factory=list)
     is_left: bool = False
 
 
@@ -44,7 +47,7 @@ def change(session: Session) -> None:
     with started(session, instance_id) as first:
         try_timers(session, first)
         if session.variables.repository:
-            save(session, instance_id)
+            save(session, first)
         stop(session, first)
     if session.variables.repository:
         with started(session, instance_id) as second:
@@ -79,6 +82,11 @@ def started(session: Session, instance_id: str) -> Iterator[Started]:
     finally:
         if instance is None or not instance.is_left:
             leave_stopped(session, instance_id)
+        if instance is not None:
+            _delete_snapshots(session, instance)
+            if instance.snapshots:
+                left = ", ".join(instance.snapshots)
+                session.seen.stopped_short["clean-up"] = f"Could not delete the snapshots {left} of {instance_id}."
 
 
 def wait_for_running(session: Session, operation: Operation, timers: Timers) -> None:
@@ -88,7 +96,7 @@ def wait_for_running(session: Session, operation: Operation, timers: Timers) -> 
         if operation.repeated is None and operation.before and is_starting(look.answer):
             operation.repeated = request(session.hook.start_instance, operation.instance_id)
 
-    session.follow(operation, "Running", session.limits.start, start_again)
+    session.follow(operation, RUNNING, session.limits.start, start_again)
     if not operation.is_complete:
         raise NotTried(f"{operation.action} did not lead to Running: {' → '.join(operation.statuses())}.")
     if not timers.on_the_way.accepted:
@@ -136,10 +144,10 @@ def stop(session: Session, instance: Started, *, save_image: bool = False) -> No
             operation.repeated = request(session.hook.stop_instance, instance_id)
             operation.start_in_between = request(session.hook.start_instance, instance_id)
 
-    session.follow(operation, "Stopped", session.limits.snapshot if save_image else session.limits.stop, ask_again)
+    session.follow(operation, STOPPED, session.limits.snapshot if save_image else session.limits.stop, ask_again)
     if not operation.is_complete:
         raise NotTried(f"{operation.action} did not lead to Stopped: {' → '.join(operation.statuses())}.")
-    instance.is_left = operation.looks[-1].status == "Stopped"
+    instance.is_left = operation.looks[-1].status == STOPPED
     if save_image:
         push.after = [*snapshots_in(operation.looks[-1].answer)]
         seen.saves_on_stop.append(push)
@@ -150,12 +158,15 @@ def stop(session: Session, instance: Started, *, save_image: bool = False) -> No
 
 def leave_stopped(session: Session, instance_id: str) -> None:
     """Stop what was started here, whatever has become of it: a save has to end before, and an old state may be read."""
-    began, limit = session.now(), session.limits.snapshot + session.limits.stop
+    began, limit, stopped = session.now(), session.limits.snapshot + session.limits.stop, 0
     while session.now() - began < limit:
         try:
             refused = not request(session.hook.stop_instance, instance_id).accepted
             look = session.look(instance_id)
-            if not look.answer or (refused and is_deletable(look.answer)):
+            stopped = stopped + 1 if refused and (not look.answer or is_deletable(look.answer)) else 0
+            if stopped == CONFIRM_ATTEMPTS:
+                if shutdown_timer(look.answer) is not None:
+                    request(session.hook.delete_shutdown_timer, instance_id)
                 return
         except DswTransientError:
             pass  # it may answer later
@@ -165,13 +176,13 @@ def leave_stopped(session: Session, instance_id: str) -> None:
     session.seen.stopped_short["clean-up"] = f"DSW instance {instance_id} could not be stopped. Stop it."
 
 
-def save(session: Session, instance_id: str) -> None:
+def save(session: Session, instance: Started) -> None:
     """Push a snapshot, look at it until it is finished, and ask for another one of its name. Both are deleted."""
+    instance_id, made = instance.instance_id, instance.snapshots
     name = f"{LABEL}-{uuid4().hex[:12]}"
     before = session.look_before(instance_id)
     operation = Operation("CreateInstanceSnapshot", instance_id, before)
     push = Push([*snapshots_in(before[-1].answer)])
-    made: list[str] = []
 
     def ask() -> None:
         answer = session.hook.create_instance_snapshot(
@@ -198,8 +209,7 @@ def save(session: Session, instance_id: str) -> None:
                 _follow_push(session, Operation("(another one)", instance_id), Push([]), made[-1])
     finally:
         made += [snapshot_id for snapshot_id in _labelled(session, instance_id, name) if snapshot_id not in made]
-        for snapshot_id in made:
-            _delete_snapshot(session, instance_id, snapshot_id)
+        _delete_snapshots(session, instance)
 
 
 def _find_listed(session: Session, operation: Operation, name: str) -> None:
@@ -227,8 +237,10 @@ def _follow_push(session: Session, operation: Operation, push: Push, snapshot_id
         operation.looks.append(session.look(operation.instance_id))
         push.after = [*snapshots_in(operation.looks[-1].answer)] or push.after
         push.looks.append(_look_at_snapshot(session, operation.instance_id, snapshot_id))
-        has_ended = not is_being_pushed(push.looks[-1].answer)
-        if has_ended and operation.looks[-1].status in ("Running", "Stopped"):
+        # The old state may be read for a while.
+        last = {look.status for look in operation.looks[-CONFIRM_ATTEMPTS:]}
+        is_free = len(operation.looks) >= CONFIRM_ATTEMPTS and last in ({RUNNING}, {STOPPED})
+        if is_free and not is_being_pushed(push.looks[-1].answer):
             operation.is_complete = not has_failed(push.looks[-1].answer)
             return
         session.sleep(session.limits.poll)
@@ -242,11 +254,11 @@ def _look_at_snapshot(session: Session, instance_id: str, snapshot_id: str) -> L
         return Look(at, {})
 
 
-def _delete_snapshot(session: Session, instance_id: str, snapshot_id: str) -> None:
-    path = f"/api/v2/instances/{instance_id}/snapshots/{snapshot_id}"
-    try:
-        session.hook.call("DeleteInstanceSnapshot", method="DELETE", path=path)
-    except DswInstanceNotFoundError:
-        return
-    except DswError as error:
-        session.seen.stopped_short["clean-up"] = f"Snapshot {snapshot_id} could not be deleted. {error}"
+def _delete_snapshots(session: Session, instance: Started) -> None:
+    """Delete what can be deleted now: perhaps not what is being pushed."""
+    for snapshot_id in [*instance.snapshots]:
+        path = f"/api/v2/instances/{instance.instance_id}/snapshots/{snapshot_id}"
+        with contextlib.suppress(DswError):
+            deleted = request(session.hook.call, "DeleteInstanceSnapshot", method="DELETE", path=path)
+            if deleted.accepted or isinstance(deleted.error, DswInstanceNotFoundError):
+                instance.snapshots.remove(snapshot_id)

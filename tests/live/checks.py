@@ -14,7 +14,7 @@ from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS
 from airflow_provider_dsw.waits.answers import created_at, snapshots_in, status_in, text_in
 from airflow_provider_dsw.waits.progress import REVERSALS, is_saved
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, RUNNING, SNAPSHOT_STATUSES, STOPPED
-from tests.live.observations import Observations, Operation, Page, modified_in, without_late
+from tests.live.observations import Look, Observations, Operation, Page, modified_in, without_late
 
 STARTING = ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting")
 ARREARS = ("ArrearStopping", "Arrearge")
@@ -154,7 +154,7 @@ def whole_seconds(seen: Observations) -> Iterable[Finding]:
 def snapshot_identity(seen: Observations) -> Iterable[Finding]:
     twice = [
         (one, other)
-        for instance, again in zip(seen.instances, seen.seen_again, strict=False)
+        for instance, again in seen.seen_again
         for one in snapshots_in(instance)
         for other in snapshots_in(again)
         if _is_same(one, other)
@@ -202,7 +202,7 @@ def statuses_on_the_way(seen: Observations) -> Iterable[Finding]:
         "StartInstance": (STARTING, RUNNING),
         "CreateInstance": (STARTING, RUNNING),
         "StopInstance": (("Stopping",), STOPPED),
-        "StopInstance with SaveImage": (("Saving", "Saved", "Stopping"), STOPPED),
+        "StopInstance with SaveImage": (("Saving", "Saved", "SaveFailed", "Stopping"), STOPPED),
     }
     for action, (expected, target) in ways.items():
         for operation in seen.of(action):
@@ -210,7 +210,7 @@ def statuses_on_the_way(seen: Observations) -> Iterable[Finding]:
                 continue
             way = operation.statuses()
             between = [each for each in way[: _index(way, target)] if each != operation.first_status]
-            ends = {"Failed", "SaveFailed", *REVERSALS} if not operation.is_complete else set()
+            ends = {"Failed", *REVERSALS} if not operation.is_complete else set()
             if odd := {*between} - {*expected} - ends:
                 yield contradicted(f"{action} shows {', '.join(sorted(odd))}: {' → '.join(way)}")
             elif not operation.is_complete:
@@ -329,9 +329,7 @@ def second_request(seen: Observations) -> Iterable[Finding]:
 def shown_in_time(seen: Observations) -> Iterable[Finding]:
     for operation in seen.of(*STARTS, *STOPS):
         first = operation.looks[:CONFIRM_ATTEMPTS]
-        shown = [
-            number for number, look in enumerate(first, 1) if look.answer and look.status != operation.first_status
-        ]
+        shown = [number for number, look in enumerate(first, 1) if _has_changed(operation, look)]
         if shown:
             yield holds(f"{operation.action}: at look {shown[0]}")
         elif len(first) == CONFIRM_ATTEMPTS:
@@ -345,6 +343,15 @@ def shown_in_time(seen: Observations) -> Iterable[Finding]:
             yield holds(f"{words}, but the instance is Saving") if saving else contradicted(words)
     if not seen.operations:
         yield not_seen("a request that changes something")
+
+
+def _has_changed(operation: Operation, look: Look) -> bool:
+    """Return whether a look shows what was brought about: another status, or another snapshot."""
+    if not operation.before:
+        return bool(look.answer)
+    before = [_identity(each) for each in snapshots_in(operation.before[-1].answer)]
+    has_new = any(_identity(each) not in before for each in snapshots_in(look.answer))
+    return bool(look.answer) and (look.status != operation.first_status or has_new)
 
 
 @check("save-on-stop", "changing")
@@ -367,7 +374,9 @@ def labels(seen: Observations) -> Iterable[Finding]:
     for kind, having, lacking in seen.labels.by_label:
         if lacking:
             yield contradicted(f"by a label, {lacking} instances are listed that do not show it")
-        elif kind == OWN_LABEL and having != 1:
+        elif kind == OWN_LABEL and not having:
+            yield not_seen("a new instance that is listed")
+        elif kind == OWN_LABEL and having > 1:
             yield contradicted(f"by {kind}, {having} are listed")
         else:
             yield holds(f"by {kind}: {having} listed")
@@ -375,6 +384,20 @@ def labels(seen: Observations) -> Iterable[Finding]:
         yield contradicted(f"{instance_id} is not among all instances that are listed")
     if not any(kind == OWN_LABEL for kind, *_ in seen.labels.by_label):
         yield not_seen("the label of an instance that was created with it")
+
+
+@check("late-creations", "creating")
+def late_creations(seen: Observations) -> Iterable[Finding]:
+    is_listed_later = any(kind == OWN_LABEL and having for kind, having, _ in seen.labels.by_label)
+    for operation in seen.of("CreateInstance"):
+        if operation.listed_after:
+            yield holds(f"a new instance is listed by its label at list {operation.listed_after}")
+        elif is_listed_later:
+            yield holds("a new instance is listed by its label once it is Running")
+        elif operation.is_complete:
+            yield contradicted("a new instance is not listed by its label, even once it is Running")
+    if not seen.of("CreateInstance"):
+        yield not_seen("a creation")
 
 
 @check("new-instances", "creating")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -63,10 +65,11 @@ def try_service(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> Try:
         *,
         prepare: Callable[[LiveService], object] = lambda service: None,
         ends_after: int = -1,
+        options: Mapping[str, Any] = MappingProxyType({}),
         **more: str,
     ) -> tuple[Report, LiveService]:
         clock = ManualClock()
-        with live_service(contradicts, clock=clock) as (service, environment):
+        with live_service(contradicts, clock=clock, **options) as (service, environment):
             prepare(service)
             limits = '{"poll": 2, "start": 60, "stop": 60, "snapshot": 60, "delete": 60}'
             variables = Variables.read({**environment, "DSW_LIVE_LIMITS": limits, **more})

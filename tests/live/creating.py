@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from airflow_provider_dsw.exceptions import DswError, DswRequestError
 from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
+from airflow_provider_dsw.operators.create import CREATION_CONFIRM_ATTEMPTS
 from airflow_provider_dsw.waits.labels import with_label
 from tests.live.changing import LABEL, Started, set_timer, stop, wait_for_running
 from tests.live.checks import OWN_LABEL
@@ -35,6 +36,7 @@ def create(session: Session) -> None:
         operation = Operation("CreateInstance", made[0])
         session.seen.operations.append(operation)
         session.seen.timers.append(instance.timers)
+        operation.listed_after = _lists_until_shown(session, value, CREATION_CONFIRM_ATTEMPTS)
         wait_for_running(session, operation, instance.timers)
         _list(session, made[0], value)
         if not _delete(session, deletion, instance.instance_id):
@@ -48,19 +50,29 @@ def create(session: Session) -> None:
             leave_nothing(session, made, value)
 
 
+def _lists_until_shown(session: Session, value: str, most: int) -> int:
+    """Return which list is the first that shows what was created by its label; 0 if none does."""
+    for number in range(1, most + 1):
+        if with_label(_listed(session, value), LABEL, value):
+            return number
+        session.sleep(min(session.limits.poll, CONFIRM_PAUSE))
+    return 0
+
+
 def _list(session: Session, instance_id: str, value: str) -> None:
     """List what was created by its label, as often as an operator does, and among all."""
-    labels, listing = session.seen.labels, session.hook.list_instances
-    every: dict[str, Any] = {"workspace_id": "ALL", "resource_id": "ALL"}
-    for _ in range(CONFIRM_ATTEMPTS):
-        found = list(listing(**every, labels={LABEL: value}))
-        having = with_label(found, LABEL, value)
-        if having:
-            break
-        session.sleep(min(session.limits.poll, CONFIRM_PAUSE))
+    labels = session.seen.labels
+    _lists_until_shown(session, value, CONFIRM_ATTEMPTS)
+    found = _listed(session, value)
+    having = with_label(found, LABEL, value)
     labels.by_label.append((OWN_LABEL, len(having), len(found) - len(having)))
-    ids = [item.get("InstanceId") for item in listing(**every)]
-    (labels.listed if instance_id in ids else labels.not_listed).append(instance_id)
+    if having:
+        ids = [item.get("InstanceId") for item in session.hook.list_instances(workspace_id="ALL", resource_id="ALL")]
+        (labels.listed if instance_id in ids else labels.not_listed).append(instance_id)
+
+
+def _listed(session: Session, value: str) -> list[dict[str, Any]]:
+    return list(session.hook.list_instances(workspace_id="ALL", resource_id="ALL", labels={LABEL: value}))
 
 
 def _delete(session: Session, deletion: Deletion, instance_id: str) -> bool:
@@ -76,8 +88,7 @@ def _is_listed_for_ever(session: Session, value: str) -> bool:
     """Return whether an instance that is not found any more is listed until the time is over."""
     began = session.now()
     while session.now() - began < session.limits.delete:
-        listed = session.hook.list_instances(workspace_id="ALL", resource_id="ALL", labels={LABEL: value})
-        if not with_label(listed, LABEL, value):
+        if not with_label(_listed(session, value), LABEL, value):
             return False
         session.sleep(session.limits.poll)
     return True
@@ -93,8 +104,7 @@ def leave_nothing(session: Session, made: list[str], value: str) -> None:
             session.seen.stopped_short["clean-up"] = f"Could not delete all DSW instances {what}. Delete them."
             return
         with contextlib.suppress(DswError):
-            every = session.hook.list_instances(workspace_id="ALL", resource_id="ALL", labels={LABEL: value})
-            listed = {item["InstanceId"] for item in with_label(every, LABEL, value)}
+            listed = {item["InstanceId"] for item in with_label(_listed(session, value), LABEL, value)}
             known |= listed
             left = {instance_id for instance_id in known if not _is_gone(session, instance_id, instance_id in listed)}
             looks += 1

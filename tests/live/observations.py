@@ -63,7 +63,7 @@ class Operation:
     :param is_complete: whether what was asked for was reached.
     :param repeated: what became of the same request while this one was in effect; None if it was not sent.
     :param start_in_between: what became of a StartInstance while the instance was ``Stopping``, likewise.
-    :param listed_after: after how many lists a snapshot was listed by its label; 0 if it was not.
+    :param listed_after: which list was the first that showed what was made, by its label; 0 if none did.
     """
 
     action: str
@@ -202,8 +202,8 @@ class Observations:
 
     listed: Sequence[Instance] = ()
     instances: list[Instance] = field(default_factory=list)
-    seen_again: list[Instance] = field(default_factory=list)
-    lifecycles: dict[str, list[list[Mapping[str, Any]]]] = field(default_factory=dict)
+    seen_again: list[tuple[Instance, Instance]] = field(default_factory=list)
+    lifecycles: dict[str, Sequence[Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
     snapshots: list[Instance] = field(default_factory=list)
     missing: Attempt | None = None
     refusals: list[tuple[str, Attempt]] = field(default_factory=list)

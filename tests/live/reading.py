@@ -14,7 +14,12 @@ from uuid import uuid4
 
 from airflow_provider_dsw.client.failures import lacks_permission
 from airflow_provider_dsw.details import redact
-from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswError
+from airflow_provider_dsw.exceptions import (
+    DswAccessDeniedError,
+    DswInstanceNotFoundError,
+    DswRequestError,
+    DswTransientError,
+)
 from airflow_provider_dsw.links.dsw import CONSOLE_URL
 from airflow_provider_dsw.version_compat import get_connection
 from airflow_provider_dsw.waits.answers import snapshots_in, text_in
@@ -45,16 +50,15 @@ def read(session: Session) -> None:
     _send_again(session)
     _open_links(session)
     # Once more: what is finished does not change any more.
-    seen.seen_again = [redact(hook.get_instance(instance["InstanceId"])) for instance in seen.instances]
+    for instance in seen.instances:
+        with _if_permitted():
+            seen.seen_again.append((instance, redact(hook.get_instance(instance["InstanceId"]))))
 
 
 def _listed(session: Session) -> list[dict[str, Any]]:
-    try:
+    with _if_permitted():
         return [redact(item) for item in session.hook.list_instances(workspace_id="ALL", resource_id="ALL")]
-    except DswAccessDeniedError as error:
-        if not lacks_permission(error):
-            raise
-        return []
+    return []
 
 
 def _chosen(listed: list[dict[str, Any]], own: str | None) -> list[str]:
@@ -67,22 +71,29 @@ def _chosen(listed: list[dict[str, Any]], own: str | None) -> list[str]:
 def _look_at(session: Session, instance_ids: list[str]) -> None:
     seen, hook = session.seen, session.hook
     for instance_id in instance_ids:
-        seen.instances.append(redact(hook.get_instance(instance_id)))
-        for _, read_history in (("GetInstanceEvents", hook.get_instance_events), ("GetLifecycle", hook.get_lifecycle)):
-            try:
-                found = read_history(instance_id)
-            except DswError:
-                continue  # what came of it is recorded
-            if read_history == hook.get_lifecycle:
-                seen.lifecycles[instance_id] = found  # type: ignore[assignment]
-        try:
+        with _if_permitted():
+            seen.instances.append(redact(hook.get_instance(instance_id)))
+        with _if_permitted():
+            seen.lifecycles[instance_id] = hook.get_lifecycle(instance_id)
+        with _if_permitted():
+            hook.get_instance_events(instance_id)
+        with _if_permitted():
             listed = list(hook.list_instance_snapshots(instance_id))[-MOST_SNAPSHOTS:]
             seen.snapshots += [redact(item) for item in listed]
             ids = [snapshot_id for item in listed if (snapshot_id := text_in(item, "SnapshotId"))]
             seen.snapshots += [redact(hook.get_instance_snapshot(instance_id, each)) for each in ids]
-        except DswAccessDeniedError as error:
-            if not lacks_permission(error):
-                raise
+
+
+@contextmanager
+def _if_permitted() -> Iterator[None]:
+    """Go on without what is denied or gone; what a request got is recorded in any case."""
+    try:
+        yield
+    except DswAccessDeniedError as error:
+        if not lacks_permission(error):
+            raise
+    except (DswInstanceNotFoundError, DswRequestError, DswTransientError):
+        pass
 
 
 def _filter_by_labels(session: Session) -> None:

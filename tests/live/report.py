@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from tests.live.observations import KEPT, Observations
 
 LISTS = ("Instances", "Snapshots")  # of which each item is an instance or a snapshot
 SECRET = (*SECRET_FIELDS, *SECRET_KEYS)  # the fields that hold what is secret
+COLUMNS = 140
 MOST_ITEMS = 5  # of a list
 _LINE = 2_000  # characters
 _RECORD = 64_000
@@ -50,12 +52,13 @@ class Report:
     def summary(self) -> list[str]:
         """Return a line for each assumption, and what else there is to know."""
         width, answers = max(map(len, ASSUMPTIONS)), max(len(each.value) for each in Answer)
+        margin = " " * (answers + 2 + width + 2)
         lines = [
-            f"{finding.answer.value:{answers}}  {name:{width}}  {finding.words}"
-            for name, finding in self.findings.items()
+            textwrap.fill(f"{answer.value:{answers}}  {name:{width}}  {words}", COLUMNS, subsequent_indent=margin)
+            for name, (answer, words) in self.findings.items()
         ]
-        count = Counter(finding.answer for finding in self.findings.values())
-        numbers = ", ".join(f"{count[answer]} {answer.value}" for answer in Answer)
+        count = Counter(answer for answer, _ in self.findings.values())
+        numbers = f"{count[Answer.HOLDS]} hold, {count[Answer.DOES_NOT_HOLD]} do not, {count[Answer.NOT_SEEN]} not seen"
         notes = [f"{run} was left out: {why}" for run, why in self.left_out.items()]
         notes += [f"{run} stopped short: {why}" for run, why in self.stopped_short.items()]
         return [f"Assumptions about the service, as {self.endpoint} has answered: {numbers}.", *lines, *notes]

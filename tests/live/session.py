@@ -11,6 +11,7 @@ from airflow_provider_dsw.exceptions import DswError, DswInstanceNotFoundError, 
 from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
 from airflow_provider_dsw.waits.operations import Baseline
 from airflow_provider_dsw.waits.progress import REVERSALS, has_failed, is_being_deleted
+from airflow_provider_dsw.waits.statuses import RUNNING
 from tests.live.observations import KEPT, Attempt, Look, Observations, Operation
 from tests.live.recorder import RecordingHook
 from tests.live.variables import Variables
@@ -80,7 +81,7 @@ class Session:
                 break
             stale = bool(operation.before) and Baseline.of(operation.before[-1].answer).is_stale(look.answer)
             ends = has_failed(look.answer) or is_being_deleted(look.answer) or (left and look.status in REVERSALS)
-            if target == "Running" and ends and not stale:
+            if target == RUNNING and ends and not stale:
                 break
             left = left or not (stale or look.status in REVERSALS)
             each(look)

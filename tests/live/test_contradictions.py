@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_dsw.waits.assumptions import ASSUMPTIONS
@@ -45,7 +47,61 @@ def test_what_is_contradicted_is_noticed_alone_and_nothing_is_left_behind(try_se
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pauses", range(1, 62, 6))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"modified_time": "missing"},
+        {"modified_time": "always", "stale_reads": 0},
+        {"start_timeline": ["Running"], "stop_timeline": ["Stopped"], "delete_timeline": [None]},
+        {"next_starts": [["Queuing", "Failed"]]},
+        {"next_snapshots": [["Committing", "Failed"]]},
+        {"after_failed_save": "stop", "snapshot_timeline": ["Committing", "Failed"]},
+        {"no_stock": 2},
+        {"deletable": "stopped", "denied_status": 404},
+        {"timer_needs": "running", "second_timer": "refused"},
+        {"timers_outlive_stops": True, "absent_timer": "empty"},
+        {"unique_names": False, "latest_snapshot": "modified", "fields_parameter": "selects"},
+        {"unique_names": False, "unique_image_urls": True, "concurrent_snapshots": True},
+        {"saving_status": False, "events_order": "newest first"},
+        {"late_lists": 2, "saved_seconds": 0},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_whichever_way_the_service_goes_nothing_is_taken_for_a_contradiction(
+    try_service: Try, options: dict[str, Any]
+) -> None:
+    report, service = try_service(options=options)
+
+    assert answers(report, Answer.DOES_NOT_HOLD) == set(), report.summary()
+    assert service.left == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("action", "fault"),
+    [
+        ("StartInstance", {"drop": True, "performed": True}),
+        ("CreateInstance", {"drop": True, "performed": True}),
+        ("CreateInstanceSnapshot", {"drop": True, "performed": True}),
+        ("CreateInstanceShutdownTimer", {"status": 400, "times": None}),
+        ("StopInstance", {"status": 503, "times": 8}),
+        ("DeleteInstance", {"status": 403, "times": 1}),
+        ("GetInstanceSnapshot", {"status": 500, "times": None}),
+    ],
+)
+def test_what_was_made_is_gone_whatever_becomes_of_a_request(
+    try_service: Try, action: str, fault: dict[str, Any]
+) -> None:
+    ignores_labels = {"label_filter": False}
+    report, service = try_service(prepare=lambda service: service.fault(action, **fault), options=ignores_labels)
+
+    assert service.left == set()
+    assert service.calls(action)
+    assert "clean-up" not in report.stopped_short
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pauses", range(1, 62, 10))
 def test_what_was_made_is_gone_whenever_somebody_ends_it(try_service: Try, pauses: int) -> None:
     services: list[LiveService] = []
 

@@ -25,7 +25,8 @@ TIMELINES: dict[str, Any] = {
     "snapshot_timeline": ["Committing", "Committing", "Pushing", "Pushing", "Saved"],
     "delete_timeline": ["Deleting", "Deleting", None],
 }
-LIMITS = {"poll": 0.25, "start": 60, "stop": 60, "snapshot": 60, "delete": 60, "stop_after": 3600}
+SECONDS = 600  # which nothing takes
+LIMITS = {"poll": 0.25, "start": SECONDS, "stop": SECONDS, "snapshot": SECONDS, "delete": SECONDS}
 BODY = {"InstanceName": "live", "ImageId": "image-1", "EcsSpec": "ecs.c6.large"}
 # Options of the emulator by which it contradicts an assumption.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -34,6 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "after-a-save": {"snapshot_timeline": [("Committing", 3), ("Saved", None)], "saved_seconds": 1e9},
     "undone-start": {"start_timeline": ["Creating", "Starting", "Starting", "Stopping", "Stopped"]},
     "labels": {"label_filter": False},
+    "late-creations": {"late_lists": 20},
     "deletion": {"delete_timeline": ["Deleting", "Releasing", None]},
 }
 THROTTLED: dict[str, Any] = {"status": 400, "code": "Throttling.Api"}
@@ -46,12 +48,13 @@ class LiveService(DswEmulator):
     """
     :param contradicts: the name of an assumption.
     :param pages: the origin of the pages that its links lead to.
+    :param arguments: the emulator's, and its options.
     """
 
     def __init__(self, pages: str, contradicts: str | None = None, **arguments: Any) -> None:
         # A new instance is not found at once.
         options = {"stale_reads": 2, **TIMELINES, **OPTIONS.get(contradicts or "", {})}
-        super().__init__(credentials={}, **options, **arguments)
+        super().__init__(credentials={}, **options | arguments)
         self.contradicts = contradicts
         self.add_credential(KEY_ID, KEY, security_token=TOKEN, denied=[DENIED])
         names = ("InstanceUrl", "JupyterlabUrl", "WebIDEUrl", "TerminalUrl")
@@ -60,13 +63,15 @@ class LiveService(DswEmulator):
             "old-state": {},
             "shown-in-time": {"late_lists": 9, "saving_status": False},
         }
-        own = ways.get(contradicts, {"stale_reads": [0, 2, 1, 0]})
+        own = {"late_lists": 0, **ways.get(contradicts, {"stale_reads": [0, 2, 1, 0]})}
         self.add_instance(INSTANCE, "Stopped", Labels=[{"Key": "team", "Value": "red"}], options=own, **urls)
         self.listed: dict[str, list[Any]] = {}
         self.add_instance("dsw-in-arrears", "Arrearge", **urls)
         reason: dict[str, Any] = {"ReasonCode": "Broken"} if contradicts == "unknown-statuses" else {}
         self.add_instance("dsw-odd", "Hibernating", **reason, **urls)
         self.add_snapshot("dsw-odd", status="Saved")
+        instances = self._instances.values()
+        self._snapshots_at_first = {each.name for instance in instances for each in instance.snapshots.values()}
         # What the service says for a moment, unless a retry is not to help.
         self.fault("GetInstanceEvents", times=None if contradicts == "throttling" else 1, **THROTTLED)
         self.fault("GetLifecycle", times=None if contradicts == "retry-after" else 1, **TOLD_TO_WAIT)
@@ -75,11 +80,12 @@ class LiveService(DswEmulator):
 
     @property
     def left(self) -> set[str]:
-        """What is there that was not at the beginning, and what runs."""
-        instances = {instance_id for instance_id in self._instances if self.status(instance_id) is not None}
+        """What is there that was not at the beginning, or the other way round, and what runs."""
+        there = {instance_id for instance_id in self._instances if self.status(instance_id) is not None}
         snapshots = {each.name for instance in self._instances.values() for each in instance.snapshots.values()}
-        running = {INSTANCE} if self.status(INSTANCE) != "Stopped" else set()
-        return (instances - {*THERE}) | {name for name in snapshots if name.startswith("dsw-live")} | running
+        kept = {name for name in snapshots if "-stop-" not in name}  # the service's own of a stop
+        runs = {INSTANCE} - {each for each in there if self.status(each) in ("Stopped", "Failed")}
+        return (there ^ {*THERE}) | (kept ^ {*self._snapshots_at_first}) | runs
 
     def answer(self, signed_request: SignedRequest) -> tuple[Answer, Fault | None, Request]:
         before = {instance_id: self.status(instance_id) for instance_id in list(self._instances)}
