@@ -244,7 +244,9 @@ def old_state(seen: Observations) -> Iterable[Finding]:
                     f"{operation.action}: {one.status} becomes {other.status}, and GmtModifiedTime stays as it is"
                 )
     if moved:
-        yield holds(f"it changed with {moved} changes of status; an old status was read {old} times after a request")
+        yield holds(
+            f"GmtModifiedTime moved with {moved} changes of status; the old one was read {old} times after a request"
+        )
     elif not seen.of("StartInstance", "StopInstance"):
         yield not_seen("a start or a stop")
 

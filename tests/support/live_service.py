@@ -20,10 +20,10 @@ SIGNED = "signature-of-nobody-0123456789"
 DENIED = "paidsw:ListEcsSpecs"
 # By poll: nothing depends on how fast the machine is.
 TIMELINES: dict[str, Any] = {
-    "start_timeline": ["Creating", "ResourceAllocating", "EnvPreparing", "Starting", "Starting", "Running"],
-    "stop_timeline": ["Stopping", "Stopping", "Stopped"],
+    "start_timeline": ["Creating", "ResourceAllocating", "EnvPreparing", "Starting", "Running"],
+    "stop_timeline": ["Stopping", "Stopped"],
     "snapshot_timeline": ["Committing", "Committing", "Pushing", "Pushing", "Saved"],
-    "delete_timeline": ["Deleting", "Deleting", None],
+    "delete_timeline": ["Deleting", None],
 }
 SECONDS = 600  # which nothing takes
 LIMITS = {"poll": 0.25, "start": SECONDS, "stop": SECONDS, "snapshot": SECONDS, "delete": SECONDS}
