@@ -189,7 +189,8 @@ class DswEmulator(Service):
         await self._stopping.wait()
         self._close()
         await self._server.shutdown(timeout=0.01)
-        await asyncio.sleep(0.01)  # for what closes itself, such as after a TLS handshake that failed
+        # What closes itself takes a moment after a TLS handshake that failed.
+        await asyncio.sleep(0 if self._context is None else 0.01)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()

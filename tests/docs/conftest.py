@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,11 @@ def load(path: Path) -> Any:
 
 
 @pytest.fixture
-def dag_runner(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> DagRunner:
+def dag_runner(airflow_db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DagRunner:
     def run(path: Path, **params: Any) -> Any:
+        # Alone: Airflow reads all that lies beside it, for each run.
+        (tmp_path / "bundle").mkdir(exist_ok=True)
+        path = shutil.copy(path, tmp_path / "bundle" / path.name)
         bundle = {
             "name": "docs",
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",

@@ -42,7 +42,7 @@ def make(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: No
     dsw_default.delete_timeline = ["Deleting", None]
 
     def made(operator: type, **arguments: Any) -> Any:
-        given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.02, "timeout": 60, "deferrable": request.param}
+        given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.01, "timeout": 60, "deferrable": request.param}
         return operator(**{**given, **arguments})
 
     return made
