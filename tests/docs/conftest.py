@@ -41,7 +41,7 @@ def dag_runner(airflow_db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     def run(path: Path, **params: Any) -> Any:
         # Alone: Airflow reads all that lies beside it, for each run.
         (tmp_path / "bundle").mkdir(exist_ok=True)
-        path = shutil.copy(path, tmp_path / "bundle" / path.name)
+        path = Path(shutil.copy(path, tmp_path / "bundle"))
         bundle = {
             "name": "docs",
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
