@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+MAX_SHOWN = 500
+"""How much of an argument is in a message about a wait, in characters."""
 
 
 @contextmanager
@@ -28,14 +32,41 @@ def is_literal(value: Any) -> bool:
     Everything else is what Airflow renders or resolves: templates, also in lists and dicts; XComArgs and what mapped
     task groups pass; callables.
     """
+    try:
+        return _is_literal(value)
+    except RecursionError:
+        return True  # of a list that holds itself nothing could be rendered either
+
+
+def _is_literal(value: Any) -> bool:
     if isinstance(value, str):
         return not any(mark in value for mark in ("{{", "{%", "{#"))
     if isinstance(value, (list, tuple, set)):
-        return all(map(is_literal, value))
+        return all(map(_is_literal, value))
     if isinstance(value, dict):
-        return all(map(is_literal, value.values()))
+        return all(map(_is_literal, value.values()))
     is_resolved = not isinstance(value, os.PathLike) and callable(getattr(value, "resolve", None))
     return not is_resolved and not callable(value)
+
+
+def shortened(text: str) -> str:
+    """
+    Return an argument's text for a message, cut. What is cut is told from others by a hash.
+
+    :param text: what a DAG author, or who triggers a run, has given.
+    """
+    if len(text) <= MAX_SHOWN:
+        return text
+    return f"{text[:MAX_SHOWN]}… ({hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]})"
+
+
+def on_one_line(text: str) -> str:
+    """
+    Return a text with its line breaks and control characters escaped.
+
+    :param text: any text.
+    """
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from airflow_provider_dsw.arguments import on_one_line, shortened
+
 MAX_SHOWN = 60
 """How much of an expression is in a message, in characters: what is wrong with it comes after."""
 
@@ -35,7 +37,8 @@ def compile_expression(name: str, expression: object) -> Any:
         raise ValueError(f"{name}: the JMESPath expression is nested too deeply. Choose a simpler one.") from None
     except ValueError as error:  # as all of JMESPath's are
         # JMESPath quotes all of the expression below its own first line.
-        why = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(".:")
+        said = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(".:")
+        why = on_one_line(shortened(said))
         cut = expression if len(expression) <= MAX_SHOWN else f"{expression[: MAX_SHOWN - 1]}…"
         raise ValueError(
             f"{name}: {cut!r} is not valid JMESPath: {why}. Correct it as https://jmespath.org describes."

@@ -50,6 +50,16 @@ def optional(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
+def optional_text(check: Check) -> Check:
+    """
+    Return a check that takes None and an empty text too, for "not given".
+
+    :param check: of every other text.
+    """
+    # Without comparing: an array would compare each of its elements.
+    return lambda name, value: None if value is None or (isinstance(value, str) and not value) else check(name, value)
+
+
 def rendered(value: Any) -> Any:
     """
     Return what a template meant: native rendering makes an int of ``"20261125"``.
@@ -270,8 +280,7 @@ def region(name: str, value: object) -> str | None:
     :param name: the argument.
     :param value: e.g. ``cn-hangzhou``; None or empty for the connection's own.
     """
-    found = _plain(value)
-    return None if found is None or found == "" else text(name, found)
+    return optional_text(text)(name, _plain(value))
 
 
 # Several values

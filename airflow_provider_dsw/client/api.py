@@ -88,8 +88,8 @@ LIST_FILTERS = {
 def get_instance(instance_id: str, token: str | None, fields: str | None) -> ApiCall:
     instance_id = validation.identifier("instance_id", instance_id)
     # None, or empty: not given.
-    token = None if token == "" else validation.optional(validation.secret_text)("token", token)
-    fields = None if fields == "" else validation.optional(validation.text)("fields", fields)
+    token = validation.optional_text(validation.secret_text)("token", token)
+    fields = validation.optional_text(validation.text)("fields", fields)
     query = {name: value for name, value in (("Token", token), ("Fields", fields)) if value}
     request = ApiRequest("GetInstance", "GET", f"{_INSTANCES}/{instance_id}", query)
     check = _expect_ids(InstanceId=instance_id, optional=bool(fields))

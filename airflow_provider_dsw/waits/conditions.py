@@ -14,7 +14,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from airflow_provider_dsw.arguments import near_miss
+from airflow_provider_dsw.arguments import near_miss, on_one_line, shortened
 from airflow_provider_dsw.expressions import is_true, root_fields, search
 from airflow_provider_dsw.waits.answers import (
     PollResult,
@@ -208,7 +208,7 @@ class ExpressionCondition(WaitCondition):
     until: str = ""
 
     def __str__(self) -> str:
-        return f"DSW instance {self.instance_id} to satisfy {self.until!r}"
+        return f"DSW instance {self.instance_id} to satisfy {shortened(self.until)!r}"
 
     @property
     def failures(self) -> frozenset[str]:
@@ -245,7 +245,8 @@ class ExpressionCondition(WaitCondition):
 
     def describe_failure(self, verdict: Verdict) -> str:
         """As the base's."""
-        return f"DSW instance {self.instance_id} is {verdict.last_status} and can no longer satisfy {self.until!r}"
+        found = f"DSW instance {self.instance_id} is {verdict.last_status}"
+        return f"{found} and can no longer satisfy {shortened(self.until)!r}"
 
 
 @dataclass(frozen=True)
@@ -325,7 +326,11 @@ class SnapshotCondition(_SnapshotPushCondition):
     snapshot_created_after: datetime | None = None
 
     def __str__(self) -> str:
-        which = f"snapshot of image {self.snapshot_image}" if self.snapshot_image else "latest snapshot"
+        which = (
+            f"snapshot of image {on_one_line(shortened(self.snapshot_image))}"
+            if self.snapshot_image
+            else "latest snapshot"
+        )
         since = f" created after {self.snapshot_created_after.isoformat()}" if self.snapshot_created_after else ""
         return f"the {which}{since} of DSW instance {self.instance_id} to be Saved"
 

@@ -218,6 +218,41 @@ def test_what_is_wrong_is_refused_where_the_dag_is_parsed(made: Any, name: str) 
         assert len(str(raised.value)) < 1000
 
 
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
+
+class Array:
+    """As of numpy: compares element by element."""
+
+    def __eq__(self, other: object) -> Any:
+        raise ValueError("The truth value of an array is ambiguous.")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@each_of_tasks
+def test_what_cannot_be_walked_or_compared_is_refused_too(made: Any, name: str) -> None:
+    for label, value in {"loop": LOOP, "loop in a dict": {"a": LOOP}, "array": Array()}.items():
+        with refusal(made.__name__, name, label, "Task 't': "):
+            make(made, **{name: value})
+
+
+WITH_CONTROL = ("word\nERROR forged", "\x1b[31mred", "a\u202eb", "x" * 10_000)
+
+
+@pytest.mark.parametrize("name", ["snapshot_image", "until"])
+@pytest.mark.parametrize("value", WITH_CONTROL, ids=lambda value: ascii(value[:9]))
+def test_what_a_wait_says_of_an_argument_is_one_line_and_short(name: str, value: str) -> None:
+    try:
+        text = str(make(DswInstanceSensor, **{name: value})._build_wait())
+    except ValueError as error:
+        text = str(error)
+
+    assert text.isprintable()
+    assert len(text) < 1000
+
+
 @pytest.mark.parametrize("made", [*TASKS, DswInstanceTrigger, DswInstanceEventTrigger])
 def test_the_connection_is_the_hook_s_default_one_if_none_is_named(made: Any) -> None:
     without = make(made) if made in TASKS else made(instance_id="dsw-1")

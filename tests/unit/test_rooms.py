@@ -51,7 +51,7 @@ PURE = {
     "client.connection_fields": set(),
     "arguments": set(),
     "urls": set(),
-    "expressions": {"jmespath"},
+    "expressions": {"airflow_provider_dsw.arguments", "jmespath"},
 }
 STANDARD = {"collections", "dataclasses", "datetime", "enum", "hashlib", "json", "math", "re", "typing", "urllib"}
 STANDARD |= {"__future__", "contextlib", "difflib", "functools", "os", "types"}
