@@ -183,12 +183,15 @@ def _longest_first(forms: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _forms(secret: str) -> tuple[str, ...]:
-    """Return a secret plain, URL-encoded, in Base64, and escaped in JSON and HTML."""
+    """Return a secret plain, URL-encoded, in Base64, and escaped in JSON and HTML; or in two of these ways at once."""
     # As bytes: what is secret of an instance may hold halves of characters, and text that does can't be quoted.
     plain = secret.encode(errors="surrogatepass")
     encoded = {quote(plain, safe=""), quote(plain, safe="/~"), quote(plain, safe="~"), quote_plus(plain)}
     lower = {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in encoded}
-    return (secret, *encoded, *lower, json.dumps(secret)[1:-1], html.escape(secret), *_in_base64(plain))
+    in_json, in_base64 = json.dumps(secret)[1:-1], set(_in_base64(plain))
+    escaped = {in_json, in_json.replace("/", "\\/"), json.dumps(in_json)[1:-1]}
+    twice = {quote(form, safe="") for form in encoded | in_base64}
+    return (secret, *encoded, *lower, *escaped, html.escape(secret), *in_base64, *twice)
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:

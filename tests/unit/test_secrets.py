@@ -229,7 +229,11 @@ def test_a_secret_is_hidden_in_every_form_that_a_service_may_echo():
         quote(secret),
         quote(secret, safe=""),
         quote(secret, safe="").lower(),
+        quote(quote(secret, safe=""), safe=""),
         json.dumps(secret),
+        json.dumps(json.dumps(secret)),
+        json.dumps(secret).replace("/", "\\/"),
+        *(quote(base64.b64encode(b"x" * before + secret.encode()).decode(), safe="") for before in range(3)),
         *(base64.b64encode(b"x" * before + secret.encode()).decode() for before in range(3)),
         *(base64.urlsafe_b64encode(b"x" * before + secret.encode()).decode() for before in range(3)),
     ):
