@@ -113,7 +113,7 @@ def with_tough_values(test: Any) -> Any:
 
 
 # Of which the checks are made, and what else is no check.
-NO_CHECKS = {"optional", "rendered", "items", "is_collection", "is_identifier", "shown", "json_value"}
+NO_CHECKS = {"optional", "optional_text", "rendered", "items", "is_collection", "is_identifier", "shown", "json_value"}
 CHECKS: list[validation.Check] = [
     validation.boolean,
     validation.seconds,
