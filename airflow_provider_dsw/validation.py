@@ -39,6 +39,7 @@ _NATIVE_NUMBER = (
     " If this came from a template: native rendering turns text that looks like a number into one. "
     "Quote it inside the template: \"'{{ … }}'\"."
 )
+_NOT_RENDERED = " The template was not rendered: execute() alone, as in a unit test, renders none."
 
 
 def optional(check: Check) -> Check:
@@ -164,7 +165,7 @@ def identifier(name: str, value: object) -> str:
     found = _plain(value)
     # 'None' is what a template makes of an XCom that is not there.
     if not isinstance(found, str) or not _ID.fullmatch(found.strip()) or found.strip() == "None":
-        advice = _NATIVE_NUMBER if isinstance(found, float) else ""
+        advice = _NATIVE_NUMBER if isinstance(found, float) else _NOT_RENDERED if "{{" in str(found) else ""
         raise ValueError(
             f"{name}: {shown(found)} is not a valid id. "
             f"Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.{advice}"
@@ -220,7 +221,7 @@ def image(name: str, value: object) -> str:
     """
     found = _plain(value)
     if not isinstance(found, str) or not found.strip():
-        advice = _NATIVE_NUMBER if isinstance(found, float) else ""
+        advice = _NATIVE_NUMBER if isinstance(found, float) else _NOT_RENDERED if "{{" in str(found) else ""
         raise ValueError(
             f"{name}: {shown(found)} is not an ImageId, ImageName or ImageUrl. Pass one as a string.{advice}"
         )

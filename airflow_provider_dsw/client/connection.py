@@ -205,7 +205,7 @@ def _endpoint(connection: Connection, region: str, network: str, where: str, hin
     if not re.fullmatch(_HOST, host) or (port and not 0 < int(port[1]) < 65536):
         raise DswConnectionError(
             f"{where}: host must be a host name, with a port of at most 65535 where needed (e.g. '127.0.0.1:8765'), "
-            "without scheme and path. Choose https or http with extra 'protocol'."
+            f"without scheme and path. Choose https or http with extra 'protocol'.{hint}"
         )
     return host
 

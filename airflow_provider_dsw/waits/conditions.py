@@ -240,7 +240,10 @@ class ExpressionCondition(WaitCondition):
 
         for name in root_fields(self.until):
             if name not in DOCUMENTED_FIELDS and name not in instance:
-                return f"until: GetInstance documents no field {name!r}.{near_miss(name, DOCUMENTED_FIELDS)}"
+                near = near_miss(name, DOCUMENTED_FIELDS).replace(" Did", "did")
+                remedy = f"a text needs quotes: '{name}'" if name in INSTANCE_STATUSES else near
+                told = f"until: GetInstance documents no field {name!r}"
+                return f"{told} ({remedy})" if remedy else told
         return ""
 
     def describe_failure(self, verdict: Verdict) -> str:

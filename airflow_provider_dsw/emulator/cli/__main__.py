@@ -225,6 +225,7 @@ def introduction(emulator: DswEmulator) -> str:
     connection = shlex.quote(json.dumps(emulator.connection()))
     lines = [
         f"DSW emulator at {emulator.protocol}://{emulator.endpoint}, Ctrl-C stops it.",
+        "It serves the API alone; `dsw-emulator run` and `dsw-emulator standalone` start an Airflow too.",
         "",
         f"export AIRFLOW_CONN_DSW_DEFAULT={connection}",
     ]

@@ -129,9 +129,10 @@ def test_a_timeout_that_no_socket_can_keep_is_refused(name, seconds, ask, monkey
         ask(connect(monkeypatch, **KEY, host="127.0.0.1:1", extra={name: seconds}))
 
 
-def test_where_a_field_is_missing_a_connection_of_another_type_is_named(ask, monkeypatch):
+@pytest.mark.parametrize("fields", [{}, {"host": "https://example.com/api"}])
+def test_where_a_field_is_missing_or_malformed_a_connection_of_another_type_is_named(fields, ask, monkeypatch):
     with pytest.raises(DswConnectionError, match=r"The connection's type is 'aws', not 'dsw'\."):
-        ask(connect(monkeypatch, **KEY, conn_type="aws"))
+        ask(connect(monkeypatch, **KEY, **fields, conn_type="aws"))
 
 
 def test_a_complete_connection_of_another_type_works(ask, emulator, monkeypatch, warnings_of):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import json
 from typing import Any
 
@@ -78,10 +79,11 @@ def test_an_answer_that_can_not_be_evaluated_is_one_warning(
 @pytest.mark.parametrize(
     ("expression", "told"),
     [
-        ("Statuss == 'Saved'", "until: GetInstance documents no field 'Statuss'. Did you mean 'Status'?"),
-        ("Status == 'Saved' || labels[?Key=='ready']", "no field 'labels'. Did you mean 'Labels'?"),
-        ("length(CloudDisk || `[]`) > `3`", "no field 'CloudDisk'. Did you mean 'CloudDisks'?"),
-        ("[Labels, Progress] | [1]", "until: GetInstance documents no field 'Progress'."),
+        ("Statuss == 'Saved'", "until: GetInstance documents no field 'Statuss' (did you mean 'Status'?)"),
+        ("Status == 'Saved' || labels[?Key=='ready']", "no field 'labels' (did you mean 'Labels'?)"),
+        ("length(CloudDisk || `[]`) > `3`", "no field 'CloudDisk' (did you mean 'CloudDisks'?)"),
+        ("[Labels, Progress] | [1]", "until: GetInstance documents no field 'Progress'"),
+        ("Status == Running", "no field 'Running' (a text needs quotes: 'Running')"),
     ],
 )
 def test_a_field_that_may_be_mistyped_is_one_warning(
@@ -90,7 +92,7 @@ def test_a_field_that_may_be_mistyped_is_one_warning(
     emulator.add_instance(ID, "Running")
     after_polls(emulator, 3, Status="Updating")
 
-    with pytest.raises(AirflowSensorTimeout, match="documents no field"):
+    with pytest.raises(AirflowSensorTimeout, match=rf"{re.escape(told)}\. If it always"):
         run(until=expression, poke_interval=60, timeout=300)
 
     log = [line for line in "".join(capsys.readouterr()).splitlines() if told in line]
