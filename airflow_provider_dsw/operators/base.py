@@ -28,6 +28,7 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.mixins import E, argument_errors, is_deferrable
+from airflow_provider_dsw.operators.body import MaskedBodyMixin
 from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
 from airflow_provider_dsw.polling import as_wait_error, next_interval, xcom_value
 from airflow_provider_dsw.secrets import word_in
@@ -59,7 +60,7 @@ class NextStep(NamedTuple):
     may_wait: bool = True
 
 
-class DswBaseOperator(StopOnKillMixin, BaseOperator):
+class DswBaseOperator(MaskedBodyMixin, StopOnKillMixin, BaseOperator):
     """
     Base of the operators that request a change and wait for its outcome.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import did_you_mean
-from airflow_provider_dsw.details import redact_body, secrets_in_body
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
@@ -116,9 +115,8 @@ class DswCreateInstanceOperator(DswRunningOperator):
             # Airflow's own check is a TypeError.
             validation.boolean("multiple_outputs", multiple_outputs)
         super().__init__(instance_id="", multiple_outputs=multiple_outputs, **kwargs)
-        self.body: Any = body
+        self.body = body
         self.delete_on_failure = delete_on_failure
-        self._rendered_body: Any = None
         self._check_literals()
         self._warn_if_kills_go_unnoticed()
 
@@ -141,26 +139,9 @@ class DswCreateInstanceOperator(DswRunningOperator):
         return operation._replace(was_repeated=self._was_repeated)
 
     def _argument_checks(self) -> dict[str, validation.Check]:
-        checks = {**super()._argument_checks(), "body": self._check_body, "delete_on_failure": validation.boolean}
+        checks = {**super()._argument_checks(), "body": _body, "delete_on_failure": validation.boolean}
         del checks["instance_id"]
         return checks
-
-    def _check_body(self, name: str, value: object) -> Any:
-        if self._rendered_body is None:
-            return _body(name, value)
-        # What the field shows now is a copy in which each name is a string.
-        self._rendered_body = _body(name, validation.rendered(self._rendered_body))
-        return value
-
-    def _do_render_template_fields(self, parent: Any, *arguments: Any, **more: Any) -> None:
-        """Render, and leave in the field what Airflow may store: it does that before the task runs."""
-        if parent is self and self._rendered_body is not None:
-            self.body = self._rendered_body
-        super()._do_render_template_fields(parent, *arguments, **more)
-        if parent is self:
-            self._rendered_body = self.body
-            if isinstance(self.body, Mapping):
-                self.body = redact_body(self.body)
 
     @property
     def _label(self) -> str:
@@ -170,12 +151,6 @@ class DswCreateInstanceOperator(DswRunningOperator):
         if row.get("task_id") is None:  # outside of Airflow
             return self._label_outside_airflow
         return label_of(*parts)
-
-    @property
-    def secrets(self) -> Iterable[str]:
-        """As the base's: an event may echo what is secret in the body."""
-        body = self.body if self._rendered_body is None else self._rendered_body
-        return secrets_in_body(body) if isinstance(body, Mapping) else ()
 
     # One try, from start to end
 
@@ -239,7 +214,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         return self._await_completion(context, self._resumed_wait(context, {}))
 
     def _request_instance(self) -> Mapping[str, Any]:
-        body = self.body if self._rendered_body is None else self._rendered_body
+        body = self._body
         for name in body:
             if name not in BODY_FIELDS:
                 self.log.warning("body: CreateInstance documents no field %r; it is sent anyway.%s", name, _hint(name))

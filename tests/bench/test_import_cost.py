@@ -43,7 +43,7 @@ LOADED_BY_A_DAG_FILE = {
     ),
     "operators": (
         OF_EVERY_TASK
-        | {"operators", "operators.base", "operators.create", "operators.delete", "operators.dsw"}
+        | {"operators", "operators.base", "operators.body", "operators.create", "operators.delete", "operators.dsw"}
         | {"operators.running", "operators.snapshot", "operators.status", "operators.stop_on_kill"}
         | {"details", "task_end", "waits.documented_fields", "waits.labels", "waits.operation_waits"}
         | {"waits.operations", "waits.progress"},

@@ -30,6 +30,7 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.bench import test_import_cost
+from tests.support.arguments import parameters_of_class
 from tests.system.faults import calls, tasks
 from tests.unit import (
     test_answers_generated,
@@ -39,7 +40,7 @@ from tests.unit import (
     test_wait_arguments,
 )
 from tests.unit.client import test_connection, test_connection_form, test_credentials
-from tests.unit.operators import test_idempotency, test_lost_answers, test_outcomes, test_waits_before
+from tests.unit.operators import test_body, test_idempotency, test_lost_answers, test_outcomes, test_waits_before
 from tests.unit.waits import test_conditions, test_transitions
 
 PACKAGE = "airflow_provider_dsw"
@@ -121,6 +122,12 @@ MADE = {
 }
 OPERATORS = names(MADE)
 CHANGING = names(made for made in MADE if issubclass(made, DswBaseOperator))
+# An argument that holds whatever the API takes may hold secrets, as that of the hook's methods.
+WITH_BODY = names(
+    made
+    for made in MADE
+    if any("Mapping[str, Any]" in str(parameter.annotation) for parameter in parameters_of_class(made).values())
+)
 CHANGES = "tests/unit/operators"
 
 TABLES = [
@@ -260,6 +267,13 @@ TABLES = [
         CHANGING,
         "the operator's arguments, what it requests, whose statuses' end it waits for before, and in which statuses it "
         "requests it at once; or which module tests the same, if this does not fit",
+    ),
+    Table(
+        f"BODIES in {CHANGES}/test_body.py",
+        names(test_body.BODIES),
+        WITH_BODY,
+        "a body that the operator takes, what requests something with it, and the instance's status before; a "
+        "DswBaseOperator masks what its template_fields name as body, and sends self._body",
     ),
     # The connection
     Table(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
+from tests.support.arguments import arguments_of_class
 
 ID = "dsw-abc"
 Make = Callable[..., Any]
@@ -42,7 +43,9 @@ def make(request: pytest.FixtureRequest, dsw_default: DswEmulator, no_pauses: No
     dsw_default.delete_timeline = ["Deleting", None]
 
     def made(operator: type, **arguments: Any) -> Any:
-        given = {"task_id": "t", "instance_id": ID, "poke_interval": 0.01, "timeout": 60, "deferrable": request.param}
+        given = {"task_id": "t", "poke_interval": 0.01, "timeout": 60, "deferrable": request.param}
+        if "instance_id" in arguments_of_class(operator):
+            given["instance_id"] = ID
         return operator(**{**given, **arguments})
 
     return made

@@ -14,7 +14,6 @@ from airflow_provider_dsw.exceptions import (
     DswOperationFailedError,
     DswTimeoutError,
     DswTransientError,
-    DswWaitArgumentError,
     DswWaitFailedError,
 )
 from airflow_provider_dsw.operators.create import BODY_FIELDS
@@ -40,14 +39,9 @@ def create(make: Make, dsw_default: DswEmulator) -> Make:
     dsw_default.delete_timeline = ["Deleting", None]
 
     def made(**arguments: Any) -> Any:
-        task = make(lambda **given: DswCreateInstanceOperator(**_without_id(given)), **{"body": BODY, **arguments})
-        return task
+        return make(DswCreateInstanceOperator, **{"body": BODY, **arguments})
 
     return made
-
-
-def _without_id(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name != "instance_id"}
 
 
 def made(emulator: DswEmulator) -> list[tuple[str, int | None]]:
@@ -550,17 +544,6 @@ def test_a_body_that_is_none_is_said_where_the_dag_is_parsed(wrong: Any) -> None
         DswCreateInstanceOperator(task_id="t", body=wrong)
 
 
-def test_a_template_is_checked_after_rendering(dsw_default: DswEmulator) -> None:
-    rendered: Any = {"params": {"body": "a string"}}
-    template: Any = "{{ params.body }}"
-    task = DswCreateInstanceOperator(task_id="t", body=template)
-    task.render_template_fields(rendered)
-
-    with pytest.raises(DswWaitArgumentError, match="body"):
-        task.execute(context())
-    assert made(dsw_default) == []
-
-
 def test_an_unknown_name_is_a_warning_and_is_sent(
     create: Make, emulator: DswEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -581,51 +564,6 @@ def test_the_known_names_are_the_sdk_s() -> None:
     assert of_model <= known
     # The oldest SDK that is supported lacks these.
     assert known - of_model <= {"accessrestrictionrules", "dockerconfig", "migrationoptions"}
-
-
-SECRETS = {
-    "EnvironmentVariables": {"TOKEN": "abc"},
-    "CredentialConfig": {"AliyunEnvRoleKey": "xyz"},
-    "ImageAuth": "dXNlcg==",
-    "Datasets": [{"DatasetId": "d-1", "Options": '{"password": "abc"}'}],
-    "UserVpc": {"ForwardInfos": [{"Name": "ssh", "SSHPublicKey": "ssh-rsa abc"}]},
-}
-
-
-@pytest.mark.parametrize("twice", [False, True])
-def test_secret_members_are_masked_in_what_airflow_stores_and_sent_all_the_same(
-    create: Make, emulator: DswEmulator, twice: bool
-) -> None:
-    task = create(body={**BODY, **SECRETS, "InstanceName": "{{ params.name }}"})
-    for _ in range(2 if twice else 1):
-        task.render_template_fields({"params": {"name": "rendered"}})
-
-    assert task.body["InstanceName"] == "rendered"
-    assert task.body["Datasets"][0]["DatasetId"] == "d-1"
-    stored = json.dumps(task.body)
-    assert not any(secret in stored for secret in ("abc", "xyz", "dXNlcg"))
-
-    run(task, context())
-    sent = json.loads(emulator.calls("CreateInstance")[0].body)
-    assert {name: sent[name] for name in SECRETS} == SECRETS
-    assert sent["InstanceName"] == "rendered"
-
-
-def test_so_they_are_for_mapped_tasks() -> None:
-    from airflow.sdk import DAG
-
-    with DAG("mapped"):
-        mapped = DswCreateInstanceOperator.partial(task_id="t").expand(body=[{**BODY, **SECRETS}])
-    unmapped: Any = mapped.unmap({"body": {**BODY, **SECRETS}})
-    unmapped._do_render_template_fields(
-        parent=unmapped,
-        template_fields=mapped.template_fields,
-        context={},
-        jinja_env=mapped.get_template_env(),
-        seen_oids=set(),
-    )
-
-    assert unmapped.body["EnvironmentVariables"] == {"TOKEN": "***"}
 
 
 def test_without_a_wait_it_ends_when_it_has_asked(create: Make, emulator: DswEmulator) -> None:
