@@ -8,7 +8,7 @@ condition is built from them after that, never in a constructor.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -157,6 +157,8 @@ def as_json(value: Any) -> Any:
     """
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Enum):
         return as_json(value.value)
     if isinstance(value, (set, frozenset)):

@@ -13,7 +13,7 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.base import DswBaseTrigger
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER
-from airflow_provider_dsw.wait_arguments import ARGUMENTS
+from airflow_provider_dsw.wait_arguments import ARGUMENTS, as_json
 from airflow_provider_dsw.waits.answers import PollResult
 from airflow_provider_dsw.waits.conditions import (
     KINDS,
@@ -24,6 +24,7 @@ from airflow_provider_dsw.waits.conditions import (
 )
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
 from tests.support.modes import ID, in_triggerer
+from tests.unit import test_every_argument
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 # A value of each argument that means something beside the instance alone.
@@ -132,6 +133,27 @@ def test_each_argument_survives_its_way_to_the_triggerer_and_to_another_one(name
         trigger = DswInstanceTrigger(**json.loads(json.dumps(trigger.serialize()[1])))
 
     assert trigger.condition() == meant(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_so_it_does_in_each_form_that_is_taken(name):
+    for label in test_every_argument.kind_of("DswInstanceSensor", name).takes:
+        given = sensor(**{name: test_every_argument.VALUES[label]()})
+        trigger = DswInstanceTrigger(**json.loads(json.dumps(given._trigger().serialize()[1])))
+
+        assert trigger.condition() == given.condition(), label
+
+
+@pytest.mark.parametrize(
+    "label", sorted({label for kind in test_every_argument.KINDS.values() for label in kind.takes})
+)
+def test_every_form_of_an_argument_gets_plain_types_that_mean_the_same(label):
+    """Also of those that no wait takes yet."""
+    value = test_every_argument.VALUES[label]()
+    plain = json.loads(json.dumps(as_json(value)))
+
+    meant = {"timedelta": 30, "no timedelta": 0, "aware": NOON.isoformat(), "set": ["word"]}
+    assert plain == meant.get(label, value)
 
 
 @pytest.mark.parametrize("name", WATCHABLE)
