@@ -595,6 +595,20 @@ def test_the_sdk_s_own_client_uses_the_same_credentials(servers: Servers) -> Non
     assert servers.grants.issued == ["STS.1"]
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")
+def test_the_sdk_s_own_client_tells_what_the_hook_signs_with(kind: Kind, servers: Servers) -> None:
+    hook = servers.hook(kind)
+    hook.get_instance(ID)
+    [request] = servers.emulator.requests
+    has_token = "x-acs-security-token" in map(str.lower, request.headers)
+
+    client = hook.get_conn()
+
+    assert client.get_access_key_id() == request.access_key_id
+    assert bool(client.get_security_token()) is has_token
+
+
 # The environment itself
 
 FROM_ENVIRONMENT = """
