@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw import secrets
+from airflow_provider_dsw.client.connection_fields import secret_fields
 from airflow_provider_dsw.client.http import HttpExchange
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswError
@@ -34,7 +35,8 @@ from tests.system.faults.calls import ID, OPERATIONS
 
 KEY, TOKEN, GIVEN = "the-key-secret-of-all", "the-security-token", "the-secret-that-a-call-was-given"
 OF_INSTANCE = "the-secret-of-the-instance"
-stranger = Stranger(KEY, TOKEN, GIVEN, OF_INSTANCE)
+OF_CONNECTION = {name: f"the-secret-{name}-of-the-connection" for name in secret_fields()} | {"security_token": TOKEN}
+stranger = Stranger(KEY, *OF_CONNECTION.values(), GIVEN, OF_INSTANCE)
 
 
 class Interrupted(BaseException):
@@ -47,7 +49,9 @@ def service(emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch, no_pauses: N
     monkeypatch.setattr(secrets, "_known", {})
     monkeypatch.setattr(secrets, "_known_forms", ())
     emulator.set_credentials({"key-id": {"secret": KEY, "security_token": TOKEN}})
-    monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(emulator.connection()))
+    connection = emulator.connection()
+    connection["extra"] |= OF_CONNECTION
+    monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(connection))
     return emulator
 
 
@@ -62,7 +66,7 @@ def shown_with_locals(call: Callable[[], object]) -> str:
 
 
 def echo(**more: Any) -> dict[str, Any]:
-    return {"times": None, "code": "Bad", "message": f"Key {KEY}, token {TOKEN}.", **more}
+    return {"times": None, "code": "Bad", "message": f"Key {KEY}, {OF_CONNECTION}.", **more}
 
 
 FAILURES: dict[str, dict[str, Any]] = {
