@@ -73,7 +73,7 @@ def exchange(request: ApiRequest, access: Access, credential: Any, pool: Pool) -
     connection, sent, http = None, False, None
     try:
         route = access.route
-        http = _http(request, route, credential)
+        http = _http(request, access, credential)
         # One that was kept may have been closed meanwhile, which looks as if the answer to a change were lost.
         connection = None if request.changes else pool.take(route)
         if connection is None:
@@ -92,7 +92,8 @@ def exchange(request: ApiRequest, access: Access, credential: Any, pool: Pool) -
     return outcome_of(http.status, http.headers, body)
 
 
-def _http(request: ApiRequest, route: Route, credential: Any) -> HttpExchange:
+def _http(request: ApiRequest, access: Access, credential: Any) -> HttpExchange:
+    route = access.route
     query = canonical(request.query)
     content = b"" if request.body is None else json.dumps(request.body).encode()
     headers = {
