@@ -168,7 +168,7 @@ each_templated = pytest.mark.parametrize(("made", "name"), TEMPLATED, ids=lambda
 
 
 def needed_by(made: Any) -> dict[str, Any]:
-    return {name: KINDS[name].right for name in required_by(made)}
+    return {name: kind_of(made.__name__, name).right for name in required_by(made)}
 
 
 def make(made: Any, **given: Any) -> Any:

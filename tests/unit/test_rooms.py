@@ -131,4 +131,6 @@ def test_what_a_status_means_is_said_in_waits_alone() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and node.value in {*INSTANCE_STATUSES, *SNAPSHOT_STATUSES}
     ]
-    assert not named
+    assert not named, (
+        f"{named}: make it a predicate in waits/progress.py, or a wait in waits/operation_waits.py, and call that."
+    )

@@ -28,8 +28,10 @@ from airflow_provider_dsw.operators.base import DswBaseOperator
 from airflow_provider_dsw.secrets import is_secret_name
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.wait_arguments import ARGUMENTS
+from airflow_provider_dsw.waits.assumptions import ASSUMPTIONS
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.bench import test_import_cost
+from tests.live import checks
 from tests.support.arguments import parameters_of_class
 from tests.system.faults import calls, tasks
 from tests.unit import (
@@ -208,6 +210,18 @@ TABLES = [
         {*test_secrets_in_frames.SECRET_ARGUMENTS, *test_secrets_in_frames.NO_SECRETS},
         MAY_BE_SECRET,
         "the call, with a secret in this argument; the method of hooks/dsw.py has to `del` it before it sends anything",
+    ),
+    Table(
+        "NEEDED in tests/unit/test_answers_generated.py",
+        {*test_answers_generated.NEEDED},
+        ACTIONS_OF_API - {"GetInstance"},
+        "what an answer has to hold for a task to go on",
+    ),
+    Table(
+        "CHECKS in tests/live/checks.py",
+        {*checks.CHECKS},
+        {*ASSUMPTIONS},
+        "the run that it needs, and what shows in the observations that the assumption holds, or not",
     ),
     # Operators
     Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,14 @@ def bed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
         yield Bed(monkeypatch, server)
 
 
+def words(name: str) -> str:
+    """What -k of pytest takes: no brackets, commas or spaces."""
+    return re.sub(r"\W+", "-", name).strip("-")
+
+
+each_operation = pytest.mark.parametrize("name", OPERATIONS, ids=words)
+
+
 @pytest.mark.parametrize("every", [311, pytest.param(23, marks=pytest.mark.slow)])
 def test_every_cell_ends_as_it_should(bed: Bed, every: int) -> None:
     report = matrix.run(bed, every)
@@ -32,7 +41,7 @@ def test_every_cell_ends_as_it_should(bed: Bed, every: int) -> None:
     assert report.cells > 20_000 / every
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@each_operation
 def test_each_call_that_changes_something_says_so(bed: Bed, name: str) -> None:
     operation = OPERATIONS[name]
     service = new_service(bed, operation)
@@ -43,8 +52,8 @@ def test_each_call_that_changes_something_says_so(bed: Bed, name: str) -> None:
     assert sent == ({operation.changes} if operation.changes else set()), f"changes of {name} in calls.py"
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("fault", [EMPTY, ANOTHERS])
+@each_operation
+@pytest.mark.parametrize("fault", [EMPTY, ANOTHERS], ids=words)
 def test_each_call_is_held_to_answers_that_are_not_its_own(bed: Bed, name: str, fault: str) -> None:
     found = run(bed, Cell("hook", name, fault, "once", 0, run))
 

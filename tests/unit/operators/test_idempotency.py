@@ -51,8 +51,8 @@ class Killed(Exception):
 
 def work(case: str, deferrable: bool, try_number: int, deferred: tuple[str, Any] | None = None) -> tuple[str, Any]:
     """What a worker does: begin a try, or resume it with what a trigger found."""
-    operator, _, arguments, _ = CASES[case]
-    given = arguments if "body" in arguments else {"instance_id": ID, **arguments}
+    operator, status, arguments, _ = CASES[case]
+    given = arguments if status is None else {"instance_id": ID, **arguments}
     task = operator(task_id="t", poke_interval=0.02, deferrable=deferrable, **given)
     of_task = context(try_number)
     try:
