@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -437,9 +438,24 @@ def is_named(name: str, described: Any) -> bool:
     return re.search(rf":param {name}:|``{name}\b", described.__doc__) is not None
 
 
+@pytest.mark.parametrize("is_native", [True, False])
+def test_a_path_is_no_list_of_its_letters(is_native: bool, dsw_default: DswEmulator) -> None:
+    """The first one would be the root."""
+    with pytest.raises(ValueError, match=r"^Task 't': exclude_paths: "):
+        make(operators.DswCreateSnapshotOperator, exclude_paths="/mnt/data")
+    with DAG("of_every_argument", render_template_as_native_obj=is_native):
+        task = make(operators.DswCreateSnapshotOperator, exclude_paths="{{ params.x }}")
+    task.render_template_fields({"params": {"x": "/mnt/data"}})
+
+    with pytest.raises(DswWaitArgumentError, match="exclude_paths: "):
+        task.execute({})
+    assert dsw_default.requests == []
+
+
 # What native rendering makes of texts
 
 
+@pytest.mark.parametrize("template", ["{{ params.x }}", "{{ dag_run.run_after | ds_nodash }}"])
 @pytest.mark.parametrize(
     ("made", "name", "sent"),
     [
@@ -449,12 +465,13 @@ def is_named(name: str, described: Any) -> bool:
     ],
 )
 def test_a_number_that_native_rendering_makes_of_a_text_is_sent_as_that_text(
-    made: Any, name: str, sent: str, dsw_default: DswEmulator
+    made: Any, name: str, sent: str, template: str, dsw_default: DswEmulator
 ) -> None:
     dsw_default.add_instance("dsw-1")
     with DAG("of_every_argument", render_template_as_native_obj=True):
-        task = make(made, wait_for_completion=False, deferrable=False, **{name: "{{ params.x }}"})
-    task.render_template_fields({"params": {"x": "20261125"}})
+        task = make(made, wait_for_completion=False, deferrable=False, **{name: template})
+    run = SimpleNamespace(run_after=datetime(2026, 11, 25, 8, tzinfo=UTC))
+    task.render_template_fields({"params": {"x": "20261125"}, "dag_run": run})
     assert getattr(task, name) == 20261125
 
     task.execute({})

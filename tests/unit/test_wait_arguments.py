@@ -2,8 +2,12 @@
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -238,11 +242,43 @@ def test_a_set_is_taken_in_sorted_order():
     assert trigger.serialize()[1]["target_status"] == ["Deleting", "Failed", "Stopped"]
 
 
+OF_A_SET = """
+import json
+from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger
+
+statuses = {"Stopped", "Failed", "Deleting"}
+trigger = DswInstanceEventTrigger(instance_id="dsw-abc", target_status=statuses)
+print(list(statuses), json.dumps(trigger.serialize()), sep=";")
+"""
+
+
+@pytest.mark.slow
+def test_the_watcher_of_a_set_is_the_same_for_each_process_that_parses_it():
+    """Airflow knows a trigger, and what it remembers, by what it is serialized to."""
+    seen = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", OF_A_SET],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONWARNINGS": "ignore"},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seen.append(done.stdout.splitlines()[-1].split(";"))
+
+    (first, one), (second, other) = seen
+    assert first != second, "these two seeds show nothing: the set has the same order"
+    assert one == other
+
+
 @pytest.mark.parametrize("interval", [30, timedelta(seconds=30), 30.0])
 def test_the_interval_of_a_watcher_is_a_number_of_seconds_or_a_timedelta(interval):
     assert DswInstanceEventTrigger(instance_id=ID, poke_interval=interval).serialize()[1]["poke_interval"] == 30
-    with pytest.raises(ValueError, match=r"^poke_interval: "):
-        DswInstanceEventTrigger(instance_id=ID, poke_interval=interval * 0)
+    refused: list[Any] = [interval * 0, "20"]
+    for wrong in refused:
+        with pytest.raises(ValueError, match=r"^poke_interval: "):
+            DswInstanceEventTrigger(instance_id=ID, poke_interval=wrong)
 
 
 @pytest.mark.parametrize("status", INSTANCE_STATUSES)

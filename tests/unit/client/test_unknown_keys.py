@@ -60,7 +60,11 @@ def test_keys_that_are_known_are_no_warning(ask, emulator, monkeypatch, warnings
 @pytest.mark.parametrize(
     ("fields", "missing", "there"),
     [
-        ({"extra": {"regoin": "cn-hangzhou"}}, "neither extra 'region'", "extra has 'regoin'"),
+        (
+            {"extra": {"regoin": "cn-hangzhou"}},
+            "neither extra 'region'",
+            "extra has 'regoin', which is not a known key. Did you mean 'region'?",
+        ),
         (
             {"host": "h", "extra": {"auth_type": "ram_role_arn", "roleArn": "acs:ram::1:role/the-role"}},
             "extra 'role_arn' is not set",
