@@ -22,7 +22,9 @@ from airflow_provider_dsw.waits.conditions import StatusCondition, Wait, evaluat
 from airflow_provider_dsw.waits.labels import with_label
 from airflow_provider_dsw.waits.operations import Baseline
 from airflow_provider_dsw.waits.transitions import detect_transitions
-from tests.support import task_runs
+from tests.support import modes, task_runs
+from tests.support.hooks import connect_to
+from tests.support.raw_server import RawServer, http, in_turn, sends
 from tests.support.strangers import BAD
 
 ID = "dsw-abc"
@@ -44,6 +46,16 @@ def test_no_xcom_holds_what_a_database_refuses_or_a_terminal_obeys(said: str) ->
     assert BAD.findall(stored) == []
     # Nothing of it comes together that was apart.
     assert "qw" not in stored
+
+
+@pytest.mark.parametrize("mode", [modes.poke, modes.defer], ids=lambda mode: str(mode.__name__))
+def test_a_wait_goes_on_though_a_status_is_half_a_character(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd, good = (sends(http(200, {"InstanceId": ID, "Status": status})) for status in ("\ud800", "Running"))
+    with RawServer(in_turn(odd, odd, good, good)) as server:
+        connect_to(monkeypatch, server.port)
+
+        assert mode()["Status"] == "Running"
+        assert len(server.received) >= 3
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-1e999"])

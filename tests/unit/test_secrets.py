@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import time
@@ -218,6 +219,22 @@ def test_the_sdk_s_client_logs_no_sharing_token(token, monkeypatch, caplog, capf
     said = f"{caplog.text} {capfd.readouterr()}"
     assert "Failed to parse headers" in said
     assert [form for form in (token, quote(token, safe=""), "the-key-secret") if form in said] == []
+
+
+@pytest.mark.parametrize("ask", [ask_sync, ask_async])
+def test_the_credentials_library_logs_no_token_of_its_source_s_address(ask, dsw_default, monkeypatch, caplog, capfd):
+    fetched = {"Code": "Success", "AccessKeyId": "emulator", "AccessKeySecret": "emulator-secret"}
+    answer = http(200, {**fetched, "SecurityToken": "", "Expiration": "2099-01-01T00:00:00Z"})
+    broken = answer.replace(b"\r\n\r\n", b"\r\nnonsense without a colon\r\n\r\n")
+    with RawServer(sends(broken)) as source, caplog.at_level(logging.DEBUG):
+        uri = f"http://127.0.0.1:{source.port}/?SecurityToken=the%2Bsource-token"
+        with contextlib.suppress(DswError):
+            ask(connect_to(monkeypatch, dsw_default.port, auth_type="credentials_uri", credentials_uri=uri))
+        assert source.received
+
+    said = f"{caplog.text} {capfd.readouterr()}"
+    assert "Failed to parse headers" in said
+    assert "source-token" not in said
 
 
 def test_a_secret_is_hidden_in_every_form_that_a_service_may_echo():

@@ -342,6 +342,18 @@ def test_an_encrypted_answer_that_drips_ends_at_the_deadline(ask, tls_service, m
     assert time.monotonic() - began < 30  # the whole answer would take minutes
 
 
+@pytest.mark.usefixtures("no_pauses")
+def test_no_redirect_leads_out_of_tls(ask, tls_service):
+    with RawServer(sends(GOOD)) as other:
+        location = f"http://127.0.0.1:{other.port}/api/v2/instances/{ID}"
+        tls_service.fault(times=None, status=302, headers={"Location": location})
+        with pytest.raises(DswTransientError, match="redirect, which is not followed"):
+            ask(DswHook(), token="the-sharing-token", attempts=1)
+
+        assert other.connections == 0
+    assert len(tls_service.requests) == 1
+
+
 def test_no_proxy_is_obeyed(ask, tls_service, monkeypatch):
     with Tunnel(tls_service.port, status=500) as proxy:
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{proxy.port}")

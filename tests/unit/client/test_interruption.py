@@ -21,7 +21,7 @@ from airflow_provider_dsw.client.tls import new_context
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTransientError
 from airflow_provider_dsw.hooks import dsw
-from tests.support.hooks import KEY, connect, connect_to
+from tests.support.hooks import KEY, ask_sync, connect, connect_to
 from tests.support.raw_server import Answer, RawServer, Received, drips, http, keeps_silent, sends
 from tests.support.until import wait_until
 
@@ -203,6 +203,26 @@ def test_a_call_that_has_raised_leaves_nothing(ask, monkeypatch):
             ask(hook)
 
         assert_nothing_is_left(server, threads)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_call_that_was_answered_without_end_reads_no_further(monkeypatch):
+    def without_end(connection: socket.socket, _: Received) -> bool:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b" " * 65536)
+
+    with RawServer(without_end) as server:
+        hook = connect_to(monkeypatch, server.port, read_timeout=PATIENCE)
+        assert hook.connection  # Airflow has threads of its own
+        threads = set(threading.enumerate())
+
+        with pytest.raises(DswTransientError, match="larger than 16 MiB"):
+            ask_sync(hook, attempts=1)
+
+        assert connections_to(server.port) == []
+        assert_no_thread_is_left(threads)
+        wait_until(lambda: server.open_connections == 0)
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1."])
