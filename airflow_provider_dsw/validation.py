@@ -221,7 +221,7 @@ def image(name: str, value: object) -> str:
     """
     found = _plain(value)
     if not isinstance(found, str) or not found.strip():
-        advice = _NATIVE_NUMBER if isinstance(found, float) else _NOT_RENDERED if "{{" in str(found) else ""
+        advice = _NATIVE_NUMBER if isinstance(found, float) else ""
         raise ValueError(
             f"{name}: {shown(found)} is not an ImageId, ImageName or ImageUrl. Pass one as a string.{advice}"
         )

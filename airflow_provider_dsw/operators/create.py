@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dsw import validation
-from airflow_provider_dsw.arguments import did_you_mean
+from airflow_provider_dsw.arguments import near_miss
 from airflow_provider_dsw.exceptions import (
     DswAccessDeniedError,
     DswError,
@@ -217,7 +217,11 @@ class DswCreateInstanceOperator(DswRunningOperator):
         body = self._body
         for name in body:
             if name not in BODY_FIELDS:
-                self.log.warning("body: CreateInstance documents no field %r; it is sent anyway.%s", name, _hint(name))
+                self.log.warning(
+                    "body: CreateInstance documents no field %r; it is sent anyway.%s",
+                    name,
+                    near_miss(name, BODY_FIELDS),
+                )
         # A body may be a copy of what another task's instance shows, with its label.
         others = [label for label in body.get("Labels") or () if not _is_of_task(label)]
         labels = [*others, {"Key": TASK_LABEL, "Value": self._label}]
@@ -360,8 +364,3 @@ def _body(name: str, value: object) -> dict[str, Any]:
 
 def _is_of_task(label: Any) -> bool:
     return isinstance(label, Mapping) and label.get("Key") == TASK_LABEL
-
-
-def _hint(name: object) -> str:
-    hint = did_you_mean(name, BODY_FIELDS)
-    return hint if "Did you mean" in hint else ""
