@@ -94,7 +94,7 @@ def test_an_id_that_turns_out_malformed_when_it_is_rendered(rendered, make, dsw_
 
 @pytest.mark.parametrize("make", PARSED)
 def test_a_template_that_is_not_rendered(make):
-    with pytest.raises(ValueError, match="'{{ params.id }}' is not a valid id.* The template was not rendered"):
+    with pytest.raises(ValueError, match=r"params.id \}\}' is not a valid id\. .* The template was not rendered"):
         make(instance_id="{{ params.id }}").execute({})
 
 
