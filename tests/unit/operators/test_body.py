@@ -15,12 +15,13 @@ from tests.support.arguments import required_by
 from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
+SECRET, KEY, LOGIN = "the-secret-word", "the-role-key", "dXNlcjp3b3Jk"
 SECRETS = {
-    "EnvironmentVariables": {"TOKEN": "abc"},
-    "CredentialConfig": {"AliyunEnvRoleKey": "xyz"},
-    "ImageAuth": "dXNlcg==",
-    "Datasets": [{"DatasetId": "d-1", "Options": '{"password": "abc"}'}],
-    "UserVpc": {"ForwardInfos": [{"Name": "ssh", "SSHPublicKey": "ssh-rsa abc"}]},
+    "EnvironmentVariables": {"TOKEN": SECRET},
+    "CredentialConfig": {"AliyunEnvRoleKey": KEY},
+    "ImageAuth": LOGIN,
+    "Datasets": [{"DatasetId": "d-1", "Options": f'{{"password": "{SECRET}"}}'}],
+    "UserVpc": {"ForwardInfos": [{"Name": "ssh", "SSHPublicKey": f"ssh-rsa {SECRET}"}]},
 }
 
 
@@ -49,9 +50,8 @@ def template(operator: type[Any]) -> dict[str, Any]:
     return {**BODIES[operator].body, **SECRETS, "InstanceName": "{{ params.name }}"}
 
 
-def shown(secrets_of: object) -> list[str]:
-    text = json.dumps(secrets_of)
-    return [secret for secret in ("abc", "xyz", "dXNlcg==") if secret in text]
+def shown(value: object) -> list[str]:
+    return [secret for secret in (SECRET, KEY, LOGIN) if secret in json.dumps(value)]
 
 
 @each
@@ -75,7 +75,7 @@ def test_secret_members_are_masked_in_what_airflow_stores_and_sent_all_the_same(
     sent = json.loads(dsw_default.calls(row.action)[0].body)
     assert {name: sent.get(name) for name in SECRETS} == SECRETS, f"{operator.__name__} sends others; {HOW}"
     assert sent["InstanceName"] == "rendered"
-    assert {"abc", "xyz", "dXNlcg=="} <= {*task.secrets}  # which the history of an instance may show
+    assert {SECRET, KEY, LOGIN} <= {*task.secrets}  # which the history of an instance may show
     assert shown(task.body) == []
 
 
