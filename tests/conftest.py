@@ -12,9 +12,6 @@ from pathlib import Path
 
 import pytest
 
-# Until everything is imported and collected, of which nothing is garbage: this takes a quarter of the time.
-gc.disable()
-
 # Before anything imports airflow.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ.update(
@@ -33,6 +30,11 @@ from airflow_provider_dsw.emulator import DswEmulator  # noqa: E402
 
 # Where a real Airflow runs.
 SLOW = [Path(__file__).parent / "system" / name for name in ("browser", "live")]
+
+
+def pytest_collection() -> None:
+    """Look for no garbage until all is imported and collected, of which nothing is: it would take a quarter more."""
+    gc.disable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
