@@ -113,8 +113,8 @@ class Service(Backend):
         so many seconds later, whatever is answered now.
         before_auth: also to a request that is not signed well. The first fault that fits a request is taken.
         """
-        if action is not None and action not in ACTIONS:
-            raise ValueError(f"the emulator serves no action {action!r}; it serves {', '.join(sorted(ACTIONS))}")
+        if action is not None:
+            _check_action(action)
         fault = Fault(
             action=action,
             instance_id=instance_id,
@@ -155,7 +155,8 @@ class Service(Backend):
             return list(self._requests)
 
     def calls(self, action: str, instance_id: str | None = None) -> list[Request]:
-        """The requests for one action."""
+        """The requests for one action, of one instance if it is given. An unknown action is a ValueError."""
+        _check_action(action)
         return [
             request
             for request in self.requests
@@ -252,3 +253,9 @@ class Service(Backend):
                 fault.hits += 1
                 return fault
         return None
+
+
+def _check_action(action: str) -> None:
+    # A test that counts the requests for a mistyped one would pass.
+    if action not in ACTIONS:
+        raise ValueError(f"the emulator serves no action {action!r}; it serves {', '.join(sorted(ACTIONS))}")

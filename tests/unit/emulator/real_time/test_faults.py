@@ -254,3 +254,9 @@ def test_whether_the_operation_is_carried_out_all_the_same(emulator, fault, perf
 def test_a_fault_that_makes_no_sense_is_refused(emulator, wrong):
     with pytest.raises(ValueError, match=r"\w+"):
         emulator.fault(**wrong)
+
+
+@pytest.mark.parametrize("method", ["calls", "fault"])
+def test_a_mistyped_action_is_refused(emulator, method):
+    with pytest.raises(ValueError, match=r"the emulator serves no action 'GetInstanc'; it serves .*, GetInstance, "):
+        getattr(emulator, method)("GetInstanc")
