@@ -165,7 +165,9 @@ def identifier(name: str, value: object) -> str:
     found = _plain(value)
     # 'None' is what a template makes of an XCom that is not there.
     if not isinstance(found, str) or not _ID.fullmatch(found.strip()) or found.strip() == "None":
-        advice = _NATIVE_NUMBER if isinstance(found, float) else _NOT_RENDERED if "{{" in str(found) else ""
+        advice = _NATIVE_NUMBER if isinstance(found, float) else ""
+        if isinstance(found, str) and "{{" in found:
+            advice = _NOT_RENDERED
         raise ValueError(
             f"{name}: {shown(found)} is not a valid id. "
             f"Ids are letters, digits, '-' and '_', e.g. 'dsw-730abc'.{advice}"
