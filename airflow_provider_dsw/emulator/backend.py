@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_dsw.emulator.clock import Clock, write_time
 from airflow_provider_dsw.emulator.history import History
 from airflow_provider_dsw.emulator.instance import Instance, template
-from airflow_provider_dsw.emulator.options import Options, Steps, check_options
+from airflow_provider_dsw.emulator.options import Options, Steps, check_fields, check_options
 from airflow_provider_dsw.emulator.snapshot import Snapshot
 from airflow_provider_dsw.emulator.statuses import CAN_STOP, NOTHING_TO_STOP
 from airflow_provider_dsw.emulator.timeline import Step, Timeline, parse_steps
@@ -61,7 +61,7 @@ class Backend(Options):
             steps = self._timeline(status, timeline, per_poll, "Running")
             instance = Instance(instance_id, self.region, steps, self.clock, self)
             instance.options = check_options(dict(options or {}))
-            instance.overrides = fields
+            instance.overrides = check_fields(fields)
             instance.omit = frozenset(omit)
             if old_snapshot:
                 self._add_old_snapshot(instance)
@@ -92,7 +92,7 @@ class Backend(Options):
                 instance.fall_behind(stale_reads)
             if moved:
                 instance.follow(self._timeline(status, timeline, per_poll, "Running"))
-            instance.overrides.update(fields)
+            instance.overrides.update(check_fields(fields))
             instance.touch()
 
     def remove_instance(self, instance_id: str) -> None:

@@ -153,3 +153,13 @@ def check_options(options: dict[str, Any]) -> dict[str, Any]:
         if name not in OPTION_NAMES:
             raise TypeError(f"the emulator has no option {name!r}; it has {', '.join(sorted(OPTION_NAMES))}")
     return {name: check_option(name, value) for name, value in options.items()}
+
+
+def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an instance, of which none is an option that was meant."""
+    for name in fields:
+        if name in OPTION_NAMES:
+            raise TypeError(
+                f"{name} is no field but an option: pass options={{{name!r}: …}}, or set the emulator's own"
+            )
+    return fields

@@ -25,6 +25,13 @@ def test_there_are_examples_for_all_kinds_of_waits_and_for_a_pipeline() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_run_by_a_test(name: str) -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+
+    assert re.search(rf'run(?:_dag|ner)\(EXAMPLES / "{name}\.py"', sources), "add one to this file, with run_dag"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_example_holds_one_dag_of_its_own_name(name: str) -> None:
     dag = load(EXAMPLES / f"{name}.py")
 

@@ -42,7 +42,8 @@ def test_one_that_does_not_hold_is_a_failed_test_and_one_that_was_not_seen_a_ski
 def test_what_is_contradicted_is_noticed_alone_and_nothing_is_left_behind(try_service: Try, name: str) -> None:
     report, service = try_service(name)
 
-    assert answers(report, Answer.DOES_NOT_HOLD) == {name}, report.summary()
+    noticed = answers(report, Answer.DOES_NOT_HOLD)
+    assert noticed == {name}, f"tests/support/live_service.py has to contradict {name} alone: {report.summary()}"
     assert service.left == set()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dsw.client import connection as connections
-from airflow_provider_dsw.client.connection_fields import secret_fields
+from airflow_provider_dsw.client.connection_fields import REQUIRED_FIELDS, secret_fields
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.distribution import PROJECT, path_with_provider
 from tests.unit.client.test_connection import FIELDS
@@ -129,6 +129,12 @@ def test_what_the_form_saves_where_only_the_key_and_region_are_filled_in_is_a_co
     saved = Connection(conn_id="c", conn_type="dsw", login="k", password="s", extra=json.dumps(extra))
 
     assert connections.parse(saved).endpoint == "pai-dsw.cn-hangzhou.aliyuncs.com"
+
+
+def test_the_description_of_auth_type_explains_each(form):
+    explained = form["extra_fields"]["auth_type"]["description"]
+
+    assert [name for name in REQUIRED_FIELDS if not re.search(rf"\b{name}\b[^.]*:", explained)] == []
 
 
 def test_each_description_names_the_auth_types_that_the_field_is_for(form):

@@ -305,3 +305,11 @@ def test_every_option_is_documented():
     documented = set(re.findall(r"^([a-z_]+)(?= |$)", inspect.getdoc(Options) or "", re.MULTILINE))
 
     assert documented >= OPTION_NAMES
+
+
+@pytest.mark.parametrize("method", ["add_instance", "set_instance"])
+def test_an_option_is_not_taken_for_a_field(emulator, method):
+    emulator.add_instance("dsw-abc")
+
+    with pytest.raises(TypeError, match=r"start_timeline is no field but an option: pass options=\{'start_timeline': "):
+        getattr(emulator, method)("dsw-abc", start_timeline=["Starting", "Failed"])
