@@ -10,33 +10,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.details import default_details, redact
-from airflow_provider_dsw.exceptions import (
-    DswError,
-    DswInstanceNotFoundError,
-    DswOperationFailedError,
-    DswRequestError,
-    DswTimeoutError,
-    DswTransientError,
-)
+from airflow_provider_dsw.exceptions import DswInstanceNotFoundError, DswTimeoutError, DswTransientError
 from airflow_provider_dsw.mixins import E, argument_errors, is_deferrable
 from airflow_provider_dsw.operators.body import MaskedBodyMixin
-from airflow_provider_dsw.operators.stop_on_kill import StopOnKillMixin
-from airflow_provider_dsw.polling import as_wait_error, next_interval, xcom_value
+from airflow_provider_dsw.operators.submission import SubmissionMixin
+from airflow_provider_dsw.polling import next_interval, xcom_value
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.task_end import has_noted_wait, new_wait_id, write_note
 from airflow_provider_dsw.waits.answers import newer_answer, status_in
 from airflow_provider_dsw.waits.conditions import Outcome, Wait
 from airflow_provider_dsw.waits.operation_waits import condition_for_end_of
-from airflow_provider_dsw.waits.operations import SUBMIT_ATTEMPTS, Operation
+from airflow_provider_dsw.waits.operations import Operation
 from airflow_provider_dsw.waits.progress import may_be_final
 
 if TYPE_CHECKING:
@@ -44,13 +37,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 
-CONFIRM_ATTEMPTS = 3
-"""How often to look whether a request was performed whose answer is lost."""
-CONFIRM_PAUSE = 5.0
-"""Seconds between two such looks, at most."""
 MAX_BLOCKED_POLLS = 10
 """For how many poll intervals to wait for the end of a status that may stay, before the request is made in it."""
-T = TypeVar("T")
 
 
 class NextStep(NamedTuple):
@@ -60,7 +48,7 @@ class NextStep(NamedTuple):
     may_wait: bool = True
 
 
-class DswBaseOperator(MaskedBodyMixin, StopOnKillMixin, BaseOperator):
+class DswBaseOperator(MaskedBodyMixin, SubmissionMixin, BaseOperator):
     """
     Base of the operators that request a change and wait for its outcome.
 
@@ -79,7 +67,6 @@ class DswBaseOperator(MaskedBodyMixin, StopOnKillMixin, BaseOperator):
     """The API's name of the request."""
     may_be_gone = False
     """Whether an instance that is gone is a state to continue from."""
-    confirm_attempts = CONFIRM_ATTEMPTS
 
     def __init__(
         self,
@@ -107,8 +94,6 @@ class DswBaseOperator(MaskedBodyMixin, StopOnKillMixin, BaseOperator):
     def _reset(self) -> None:
         super()._reset()
         self._began: float | None = None
-        # When this try has sent a request that was performed, or may have been.
-        self._submitted_at: float | None = None
         self._was_blocked = False
         self._next_lookup_at = 0.0
 
@@ -295,81 +280,6 @@ class DswBaseOperator(MaskedBodyMixin, StopOnKillMixin, BaseOperator):
             if self.may_be_gone:
                 return {}
             raise
-
-    def _call(self, request: Callable[[], T]) -> T:
-        try:
-            return request()
-        except DswError as error:
-            raise as_wait_error(self._build_wait(), error) from None
-
-    def _submit(
-        self, action: str, request: Callable[[], Mapping[str, Any]], find: Callable[[], T | None]
-    ) -> tuple[Mapping[str, Any] | None, T | None]:
-        """
-        Send a request, and return its answer; or else what shows that it was performed all the same.
-
-        After an error the service's state has the last word: an answer may be lost, and an earlier try of the task
-        may have sent the request already. Its effect may be shown late.
-
-        :param action: the API's name of the request.
-        :param request: sends it.
-        :param find: is called after an error. Looks for what shows that this request was performed; None if nothing
-            does, but what was there before.
-        """
-        unclear = self._is_later_try
-        for attempts_left in reversed(range(SUBMIT_ATTEMPTS)):
-            if not self._may_submit:
-                raise DswOperationFailedError(
-                    f"{action} of {self.instance_id or 'a new instance'} was not sent: the task was ended. "
-                    "Clear the task to request it again."
-                )
-            was_responsible, self._is_responsible = self._is_responsible, True
-            submitted_at = time.time()
-            try:
-                answer = request()
-            except DswError as error:
-                earliest = time.time() + (getattr(error, "retry_after", None) or 0.0)
-                lost = isinstance(error, DswTransientError) and error.may_have_been_performed
-                if not lost:
-                    self._is_responsible = was_responsible
-                if not lost and not isinstance(error, DswRequestError):
-                    raise as_wait_error(self._build_wait(), error) from None
-                unclear = unclear or lost
-                if lost:
-                    self._submitted_at = self._submitted_at or submitted_at
-                found, has_looked = self._confirm(find, self.confirm_attempts if unclear else 1)
-                if found is not None:
-                    self.log.info("An earlier attempt already submitted this request; resuming. %s", error)
-                    if lost:
-                        self._after_submit()
-                    return None, found
-                if not (lost and has_looked and attempts_left):
-                    raise as_wait_error(self._build_wait(), error) from None
-                self.log.warning("The service shows no sign of this request; sending it again. %s", error)
-                time.sleep(max(earliest - time.time(), 0.0))
-            else:
-                self._submitted_at = submitted_at
-                self._log_request(action, answer)
-                self._after_submit()
-                return answer, None
-        raise AssertionError("unreachable")
-
-    def _confirm(
-        self, find: Callable[[], T | None], attempts: int, *, pauses_first: bool = False
-    ) -> tuple[T | None, bool]:
-        """Return what was found, and whether the service has answered at all."""
-        has_looked = False
-        for number in range(attempts):
-            if number or pauses_first:
-                time.sleep(min(self.poke_interval, CONFIRM_PAUSE))
-            try:
-                found = find()
-            except DswError:
-                continue
-            has_looked = True
-            if found is not None:
-                return found, True
-        return None, has_looked
 
     # The wait
 

@@ -17,8 +17,9 @@ from airflow_provider_dsw.exceptions import (
     DswRequestError,
 )
 from airflow_provider_dsw.mixins import argument_errors
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE, NextStep
+from airflow_provider_dsw.operators.base import NextStep
 from airflow_provider_dsw.operators.running import DswRunningOperator
+from airflow_provider_dsw.operators.submission import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
 from airflow_provider_dsw.polling import with_remedy_if_taken
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import created_at, time_in

@@ -20,8 +20,8 @@ from airflow_provider_dsw.exceptions import (
     said_in,
 )
 from airflow_provider_dsw.mixins import argument_errors
-from airflow_provider_dsw.operators.base import CONFIRM_PAUSE
 from airflow_provider_dsw.operators.status import DswStatusOperator
+from airflow_provider_dsw.operators.submission import CONFIRM_PAUSE
 from airflow_provider_dsw.secrets import word_in
 from airflow_provider_dsw.waits.answers import shutdown_timer
 from airflow_provider_dsw.waits.conditions import Wait

@@ -13,7 +13,8 @@ from airflow.sdk.definitions.asset import AssetRef
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.exceptions import DswError, DswOperationFailedError, DswTransientError
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, DswBaseOperator, NextStep
+from airflow_provider_dsw.operators.base import DswBaseOperator, NextStep
+from airflow_provider_dsw.operators.submission import CONFIRM_ATTEMPTS
 from airflow_provider_dsw.polling import as_wait_error, with_remedy_if_taken
 from airflow_provider_dsw.secrets import MAX_TEXT, word_in
 from airflow_provider_dsw.waits.conditions import SnapshotByIdCondition, SnapshotCondition, Wait

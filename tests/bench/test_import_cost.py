@@ -45,8 +45,8 @@ LOADED_BY_A_DAG_FILE = {
         OF_EVERY_TASK
         | {"operators", "operators.base", "operators.body", "operators.create", "operators.delete", "operators.dsw"}
         | {"operators.running", "operators.snapshot", "operators.status", "operators.stop_on_kill"}
-        | {"details", "task_end", "waits.documented_fields", "waits.labels", "waits.operation_waits"}
-        | {"waits.operations", "waits.progress"},
+        | {"operators.submission", "details", "task_end", "waits.documented_fields", "waits.labels"}
+        | {"waits.operation_waits", "waits.operations", "waits.progress"},
         """
 for operator in (DswGetInstanceOperator, DswStartInstanceOperator, DswStopInstanceOperator, DswDeleteInstanceOperator):
     operator(task_id=operator.__name__, instance_id="dsw-1")

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from airflow_provider_dsw.details import redact
 from airflow_provider_dsw.exceptions import DswError, DswInstanceNotFoundError, DswTransientError
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
+from airflow_provider_dsw.operators.submission import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
 from airflow_provider_dsw.waits.answers import shutdown_timer, snapshots_in
 from airflow_provider_dsw.waits.labels import with_label
 from airflow_provider_dsw.waits.progress import (

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_dsw.client.failures import Failure, lacks_permission, says_taken
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswInstanceNotFoundError
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS
+from airflow_provider_dsw.operators.submission import CONFIRM_ATTEMPTS
 from airflow_provider_dsw.waits.answers import created_at, snapshots_in, status_in, text_in
 from airflow_provider_dsw.waits.progress import REVERSALS, is_saved
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, RUNNING, SNAPSHOT_STATUSES, STOPPED

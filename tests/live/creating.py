@@ -7,8 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_provider_dsw.exceptions import DswError, DswRequestError
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
 from airflow_provider_dsw.operators.create import CREATION_CONFIRM_ATTEMPTS
+from airflow_provider_dsw.operators.submission import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
 from airflow_provider_dsw.waits.labels import with_label
 from tests.live.changing import LABEL, Started, set_timer, stop, wait_for_running
 from tests.live.checks import OWN_LABEL

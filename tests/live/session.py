@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_dsw.details import redact
 from airflow_provider_dsw.exceptions import DswError, DswInstanceNotFoundError, DswRequestError
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
+from airflow_provider_dsw.operators.submission import CONFIRM_ATTEMPTS, CONFIRM_PAUSE
 from airflow_provider_dsw.waits.operations import Baseline
 from airflow_provider_dsw.waits.progress import REVERSALS, has_failed, is_being_deleted
 from airflow_provider_dsw.waits.statuses import RUNNING

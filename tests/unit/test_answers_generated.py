@@ -347,7 +347,7 @@ def test_a_task_shows_and_stores_nothing_of_a_stranger_as_it_came(
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("airflow_provider_dsw.operators.base.CONFIRM_PAUSE", 0.0)
+    monkeypatch.setattr("airflow_provider_dsw.operators.submission.CONFIRM_PAUSE", 0.0)
 
     @settings(quickly, max_examples=number)
     @given(fields=stranger.objects(*FIELDS), said=SAID, status=STATUSES, snapshot=SNAPSHOTS, timer=TIMERS)

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_dsw.emulator.options import CHOICES
-from airflow_provider_dsw.operators.base import CONFIRM_ATTEMPTS
 from airflow_provider_dsw.operators.create import CREATION_CONFIRM_ATTEMPTS
+from airflow_provider_dsw.operators.submission import CONFIRM_ATTEMPTS
 from tests.system.faults.cells import Cell, Found
 from tests.system.faults.faults import FAULTS
 from tests.system.faults.service import Bed
