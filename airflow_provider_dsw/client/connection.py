@@ -234,12 +234,12 @@ def _credentials(
                 f"{where}: {_FIELD_OF.get(name, f'extra {name!r}')} holds a character that no Alibaba Cloud key "
                 "has. Copy the key again."
             )
-    if not _is_url(credentials.get("credentials_uri", "http://a")):
+    if "credentials_uri" in credentials and not _is_url(credentials["credentials_uri"]):
         raise DswConnectionError(
             f"{where}: extra 'credentials_uri' is not a URL of http or https with a host, like "
             f"'http://127.0.0.1:8080/credentials'. {_CORRECT}"
         )
-    if not re.fullmatch(_HOST, credentials.get("sts_endpoint", "a")):
+    if "sts_endpoint" in credentials and not re.fullmatch(_HOST, credentials["sts_endpoint"]):
         raise DswConnectionError(
             f"{where}: extra 'sts_endpoint' must be a host name, like 'sts.cn-hangzhou.aliyuncs.com', without scheme "
             f"and path. {_CORRECT}"

@@ -264,6 +264,10 @@ class Backend(Options):
 
     def _stop(self, instance: Instance, moment: float) -> None:
         instance.follow(Timeline(self._steps(instance, "stop"), moment))
+        self._drop_timer(instance, moment)
+
+    def _drop_timer(self, instance: Instance, moment: float) -> None:
+        """Forget the shutdown timer of an instance that stops, unless it is for later and timers outlive stops."""
         timer = instance.timer
         if timer is not None and (timer.due <= moment or not instance.option("timers_outlive_stops")):
             instance.timer = None

@@ -109,6 +109,7 @@ def _path_of_save(backend: Backend, instance: Instance, steps: Sequence[Step], *
         per_poll = any(step.per_poll for step in steps)
         path.append(Step(outcome, None if per_poll else seconds, {}, per_poll))
     if then_stop and not (failed and after_failure == "running"):
+        backend._drop_timer(instance, backend.clock.now())
         return [*path, *backend._steps(instance, "stop")]
     return [*path, *parse_steps([("Running", None)], backend.speed)]
 

@@ -124,8 +124,8 @@ class ScenarioEmulator(DswEmulator):
     def _start_anew(self, method: str) -> None:
         """Let the instance that starts do so again, where it has long been left alone; a change of it ends that."""
         with self._lock:
-            now, rested = self.clock.now(), self.clock.now() - self._last_read > REST
-            self._last_read = now
+            now = self.clock.now()
+            rested, self._last_read = now - self._last_read > REST, now
             self._starts_anew = method == "GET"
             if self._starts_anew and rested and STARTS not in self._still and self.status(STARTS) == "Running":
                 self._still[STARTS] = STARTING

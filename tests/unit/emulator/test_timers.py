@@ -141,12 +141,13 @@ def test_a_timer_that_is_due_while_nothing_runs_is_gone(emulator, caller, clock,
     assert (fields["Status"], fields["InstanceShutdownTimer"]) == (status, None)
 
 
+@pytest.mark.parametrize("query", [{}, {"SaveImage": "true"}], ids=["stop", "save and stop"])
 @pytest.mark.parametrize("outlives", [False, True])
-def test_whether_a_timer_outlives_a_stop(emulator, caller, clock, outlives):
+def test_whether_a_timer_outlives_a_stop(emulator, caller, clock, outlives, query):
     emulator.timers_outlive_stops = outlives
     emulator.set_shutdown_timer("dsw-abc", 3600)
-    caller.stop()
-    clock.advance(10)
+    caller.stop(**query)
+    clock.advance(600)
     caller.start()
 
     assert (caller.get()["InstanceShutdownTimer"] is not None) == outlives
