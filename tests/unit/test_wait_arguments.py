@@ -234,6 +234,15 @@ def test_a_status_is_taken_by_its_value_without_what_surrounds_it(status):
     assert DswInstanceEventTrigger(**json.loads(json.dumps(trigger.serialize()[1]))).condition() == trigger.condition()
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "until" and SAMPLES[name] is not True])
+def test_what_surrounds_an_id_or_a_word_is_no_part_of_it(name):
+    """A template's result often ends with a new line. An expression is taken as it is."""
+    sample = SAMPLES[name]
+    padded = [f" {each}\n" for each in sample] if isinstance(sample, list) else f" {sample}\n"
+
+    assert of(**{"instance_id": ID, name: padded}) == meant(name), f"{name}: let its check strip what it takes"
+
+
 def test_a_set_is_taken_in_sorted_order():
     statuses = {"Stopped", "Failed", "Deleting"}
     trigger = DswInstanceEventTrigger(instance_id=ID, target_status=statuses)
