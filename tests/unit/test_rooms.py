@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,10 @@ PURE = {
 }
 STANDARD = {"collections", "dataclasses", "datetime", "enum", "hashlib", "json", "math", "re", "typing", "urllib"}
 STANDARD |= {"__future__", "contextlib", "difflib", "functools", "os", "types"}
+MOST_LINES = 300
+# One documented method for each operation of the API: divided, it would have to be read in two places.
+LONGER = {"hooks.dsw"}
+NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 def module_name(path: Path) -> str:
@@ -87,6 +92,17 @@ def arrows(path: Path) -> Iterator[tuple[int, str]]:
         package, _, inner = module.partition(".")
         if package == PACKAGE.name:
             yield line, room_of(inner or "__init__")
+
+
+def lines_of_code(path: Path) -> int:
+    """Return how many lines are neither blank, nor a comment, nor a docstring."""
+    with tokenize.open(path) as file:
+        tokens = [token for token in tokenize.generate_tokens(file.readline) if token.type not in NO_CODE]
+    lines = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= {*range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    return len(lines)
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -134,3 +150,11 @@ def test_what_a_status_means_is_said_in_waits_alone() -> None:
     assert not named, (
         f"{named}: make it a predicate in waits/progress.py, or a wait in waits/operation_waits.py, and call that."
     )
+
+
+def test_no_module_is_longer_than_can_be_read_at_once() -> None:
+    lines = {module_name(path): lines_of_code(path) for path in FILES}
+    too_long = {name for name, number in lines.items() if number > MOST_LINES}
+
+    assert too_long - LONGER == set(), f"more than {MOST_LINES} lines of code: divide it by what it is about"
+    assert LONGER - too_long == set(), "it need not be excepted any more"
