@@ -28,7 +28,11 @@ TIMELINES: dict[str, Any] = {
 SECONDS = 600  # which nothing takes
 LIMITS = {"poll": 0.25, "start": SECONDS, "stop": SECONDS, "snapshot": SECONDS, "delete": SECONDS}
 BODY = {"InstanceName": "live", "ImageId": "image-1", "EcsSpec": "ecs.c6.large"}
-# Options of the emulator by which it contradicts an assumption.
+THROTTLED: dict[str, Any] = {"status": 400, "code": "Throttling.Api"}
+TOLD_TO_WAIT: dict[str, Any] = {"status": 400, "code": "ValidationError", "headers": {"x-acs-retry-after": "1"}}
+_LOGIN = http(302, Location="https://account.example.com/login?oauth_callback=workspaceId%3D40823")
+_LAB = http(200, b'<script id="jupyter-config-data">{}</script>', Content_Type="text/html")
+# By which it contradicts an assumption: options of the emulator, and of the instance,
 OPTIONS: dict[str, dict[str, Any]] = {
     "statuses-on-the-way": {"start_timeline": ["Creating", "Provisioning", "Provisioning", "Starting", "Running"]},
     "old-state": {"modified_time": "frozen"},
@@ -38,10 +42,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "late-creations": {"late_lists": 20},
     "deletion": {"delete_timeline": ["Deleting", "Releasing", None]},
 }
-THROTTLED: dict[str, Any] = {"status": 400, "code": "Throttling.Api"}
-TOLD_TO_WAIT: dict[str, Any] = {"status": 400, "code": "ValidationError", "headers": {"x-acs-retry-after": "1"}}
-_LOGIN = http(302, Location="https://account.example.com/login?oauth_callback=workspaceId%3D40823")
-_LAB = http(200, b'<script id="jupyter-config-data">{}</script>', Content_Type="text/html")
+OWN_OPTIONS: dict[str, dict[str, Any]] = {"old-state": {}, "shown-in-time": {"late_lists": 9, "saving_status": False}}
+# fields of the instance with an unknown status; faults without end, by the action and the instance;
+FIELDS: dict[str, dict[str, Any]] = {"unknown-statuses": {"ReasonCode": "Broken"}}
+FAULTS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    "throttling": ("GetInstanceEvents", None, THROTTLED),
+    "retry-after": ("GetLifecycle", None, TOLD_TO_WAIT),
+    "nonces": ("GetInstanceEvents", "dsw-odd", {"status": 400, "code": "SignatureNonceUsed"}),
+}
+# and the pages of the console, and of the instances. CHANGES, below, are to answers.
+PAGES: dict[str, tuple[bytes, bytes]] = {"console": (http(404), _LOGIN), "instance-urls": (_LOGIN, _LAB)}
 
 
 class LiveService(DswEmulator):
@@ -59,24 +69,20 @@ class LiveService(DswEmulator):
         self.add_credential(KEY_ID, KEY, security_token=TOKEN, denied=[DENIED])
         names = ("InstanceUrl", "JupyterlabUrl", "WebIDEUrl", "TerminalUrl")
         urls: dict[str, Any] = {name: f"{pages}/{name}/?token={SIGNED}" for name in names}
-        ways: dict[str | None, dict[str, Any]] = {
-            "old-state": {},
-            "shown-in-time": {"late_lists": 9, "saving_status": False},
-        }
-        own = {"late_lists": 0, **ways.get(contradicts, {"stale_reads": [0, 2, 1, 0]})}
+        own = {"late_lists": 0, **OWN_OPTIONS.get(contradicts or "", {"stale_reads": [0, 2, 1, 0]})}
         self.add_instance(INSTANCE, "Stopped", Labels=[{"Key": "team", "Value": "red"}], options=own, **urls)
         self.listed: dict[str, list[Any]] = {}
         self.add_instance("dsw-in-arrears", "Arrearge", **urls)
-        reason: dict[str, Any] = {"ReasonCode": "Broken"} if contradicts == "unknown-statuses" else {}
-        self.add_instance("dsw-odd", "Hibernating", **reason, **urls)
+        self.add_instance("dsw-odd", "Hibernating", **FIELDS.get(contradicts or "", {}), **urls)
         self.add_snapshot("dsw-odd", status="Saved")
         instances = self._instances.values()
         self._snapshots_at_first = {each.name for instance in instances for each in instance.snapshots.values()}
-        # What the service says for a moment, unless a retry is not to help.
-        self.fault("GetInstanceEvents", times=None if contradicts == "throttling" else 1, **THROTTLED)
-        self.fault("GetLifecycle", times=None if contradicts == "retry-after" else 1, **TOLD_TO_WAIT)
-        if contradicts == "nonces":
-            self.fault("GetInstanceEvents", "dsw-odd", times=None, status=400, code="SignatureNonceUsed")
+        # What the service says for a moment.
+        self.fault("GetInstanceEvents", **THROTTLED)
+        self.fault("GetLifecycle", **TOLD_TO_WAIT)
+        if contradicts in FAULTS:
+            action, instance_id, fault = FAULTS[contradicts]
+            self.fault(action, instance_id, times=None, **fault)
 
     @property
     def left(self) -> set[str]:
@@ -226,16 +232,16 @@ def _has_other_words(service, request, before, status, content):
     return status, content
 
 
+CONTRADICTED = {*OPTIONS, *OWN_OPTIONS, *FIELDS, *FAULTS, *PAGES, *CHANGES}
+
+
 @contextmanager
 def pages(contradicts: str | None = None) -> Iterator[str]:
     """The pages of the console and of instances: all ask for a login, unless it is this that is contradicted."""
+    of_console, of_instance = PAGES.get(contradicts or "", (_LOGIN, _LOGIN))
 
     def answer(connection: Any, received: Received) -> bool:
-        is_console = "regionId" in received.line
-        if is_console:
-            connection.sendall(http(404) if contradicts == "console" else _LOGIN)
-        else:
-            connection.sendall(_LAB if contradicts == "instance-urls" else _LOGIN)
+        connection.sendall(of_console if "regionId" in received.line else of_instance)
         return False
 
     with RawServer(answer) as server:

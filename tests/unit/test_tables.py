@@ -32,6 +32,7 @@ from airflow_provider_dsw.waits.assumptions import ASSUMPTIONS
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.bench import test_import_cost
 from tests.live import checks
+from tests.support import live_service
 from tests.support.arguments import parameters_of_class
 from tests.system.faults import calls, tasks
 from tests.unit import (
@@ -222,6 +223,12 @@ TABLES = [
         {*checks.CHECKS},
         {*ASSUMPTIONS},
         "the run that it needs, and what shows in the observations that the assumption holds, or not",
+    ),
+    Table(
+        "OPTIONS, OWN_OPTIONS, FIELDS, FAULTS, PAGES or CHANGES in tests/support/live_service.py",
+        live_service.CONTRADICTED,
+        {*ASSUMPTIONS},
+        "by what the service contradicts the assumption: its check has to notice it, and no other",
     ),
     # Operators
     Table(
