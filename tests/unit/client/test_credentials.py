@@ -55,7 +55,12 @@ ID = "dsw-abc"
 
 @dataclass
 class Servers:
-    """The emulator, and where credentials for it come from."""
+    """
+    The emulator, and where credentials for it come from.
+
+    :param environment: what the variables ``ALIBABA_CLOUD_…`` hold, by the rest of their names in small letters; a
+        kind's ``fields`` may set them.
+    """
 
     emulator: DswEmulator
     grants: Grants
@@ -246,8 +251,11 @@ def servers(tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
         def set_connection(fields: dict[str, Any]) -> None:
             monkeypatch.setenv("AIRFLOW_CONN_DSW_DEFAULT", json.dumps(fields))
-            for name in ("access_key_id", "access_key_secret", "security_token"):
-                monkeypatch.setattr(auth_util, f"environment_{name}", environment.get(name))
+            for name in {"access_key_id", "access_key_secret", "security_token", *environment}:
+                value = environment.get(name)
+                # The library has read it when it was imported.
+                monkeypatch.setattr(auth_util, f"environment_{name}", value, raising=False)
+                monkeypatch.setenv(f"ALIBABA_CLOUD_{name.upper()}", value or "")
             is_ecs = fields["extra"]["auth_type"] == "ecs_ram_role"
             monkeypatch.setenv("HTTP_PROXY", f"http://{metadata.endpoint}" if is_ecs else "")
 
