@@ -64,7 +64,7 @@ def fetch(
     :param may_be_shown_late: whether the snapshot is an operation's own: the service has named it, so that one of its
         replicas that doesn't know it is behind. Of an instance that is gone too, GetInstance says so.
     """
-    attempts, requested_at = _attempts(after_error), time.time()
+    attempts, requested_at = 1 if after_error else None, time.time()
     snapshot = None
     if snapshot_id:
         try:
@@ -85,7 +85,7 @@ async def afetch(
     may_be_shown_late: bool = False,
 ) -> PollResult:
     """As :func:`fetch`, without blocking the event loop."""
-    attempts, requested_at = _attempts(after_error), time.time()
+    attempts, requested_at = 1 if after_error else None, time.time()
     snapshot = None
     if snapshot_id:
         try:
@@ -95,13 +95,6 @@ async def afetch(
                 raise
     instance = None if _is_decided(snapshot) else await hook.aget_instance(instance_id, attempts=attempts)
     return PollResult(instance, snapshot, hook.connection.region, requested_at)
-
-
-def _attempts(after_error: bool) -> int:
-    # Not at the top: no DAG file needs the hook, and importing it takes long.
-    from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS
-
-    return 1 if after_error else MAX_ATTEMPTS
 
 
 def _is_decided(snapshot: Mapping[str, Any] | None) -> bool:

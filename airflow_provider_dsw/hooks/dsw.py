@@ -113,7 +113,7 @@ class DswHook(BaseHook):
     # Calls
 
     def get_instance(
-        self, instance_id: str, *, token: str | None = None, fields: str | None = None, attempts: int = MAX_ATTEMPTS
+        self, instance_id: str, *, token: str | None = None, fields: str | None = None, attempts: int | None = None
     ) -> dict[str, Any]:
         """
         Return GetInstance's answer: every field that the service sent, unchanged and in its order.
@@ -122,26 +122,26 @@ class DswHook(BaseHook):
         :param token: a sharing token.
         :param fields: the request's ``Fields``, passed on as it is; the API documents no more than its name. The
             answer then need not hold an InstanceId.
-        :param attempts: how many requests to send at most while the service can't answer.
+        :param attempts: how many requests to send at most while the service can't answer; None: as usual.
         """
         call = api.get_instance(instance_id, token, fields)
         del token  # A traceback may be printed with all local variables.
         return self._call(call, attempts)
 
     def get_instance_snapshot(
-        self, instance_id: str, snapshot_id: str, *, attempts: int = MAX_ATTEMPTS
+        self, instance_id: str, snapshot_id: str, *, attempts: int | None = None
     ) -> dict[str, Any]:
         """
         Return GetInstanceSnapshot's answer, unchanged.
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param snapshot_id: e.g. ``snp-05cefd0be2exxxx``.
-        :param attempts: how many requests to send at most while the service can't answer.
+        :param attempts: how many requests to send at most while the service can't answer; None: as usual.
         """
         return self._call(api.get_instance_snapshot(instance_id, snapshot_id), attempts)
 
     async def aget_instance(
-        self, instance_id: str, *, token: str | None = None, fields: str | None = None, attempts: int = MAX_ATTEMPTS
+        self, instance_id: str, *, token: str | None = None, fields: str | None = None, attempts: int | None = None
     ) -> dict[str, Any]:
         """As :meth:`get_instance`, without blocking the event loop."""
         call = api.get_instance(instance_id, token, fields)
@@ -149,7 +149,7 @@ class DswHook(BaseHook):
         return await self._acall(call, attempts)
 
     async def aget_instance_snapshot(
-        self, instance_id: str, snapshot_id: str, *, attempts: int = MAX_ATTEMPTS
+        self, instance_id: str, snapshot_id: str, *, attempts: int | None = None
     ) -> dict[str, Any]:
         """As :meth:`get_instance_snapshot`, without blocking the event loop."""
         return await self._acall(api.get_instance_snapshot(instance_id, snapshot_id), attempts)
@@ -264,7 +264,7 @@ class DswHook(BaseHook):
         *,
         limit: int = 100,
         since: datetime | None = None,
-        attempts: int = MAX_ATTEMPTS,
+        attempts: int | None = None,
         time_limit: float = math.inf,
     ) -> list[str]:
         """
@@ -273,7 +273,7 @@ class DswHook(BaseHook):
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param limit: how many lines at most.
         :param since: an aware datetime; no older events.
-        :param attempts: how many requests to send at most while the service can't answer.
+        :param attempts: how many requests to send at most while the service can't answer; None: as usual.
         :param time_limit: seconds for all of it, if that is less than a call may take anyway.
         """
         validation.whole_number("limit", limit)
@@ -281,14 +281,14 @@ class DswHook(BaseHook):
         return api.oldest_first(answer.get("Events") or [])[-limit:]
 
     def get_lifecycle(
-        self, instance_id: str, *, sessions: int = 100, attempts: int = MAX_ATTEMPTS, time_limit: float = math.inf
+        self, instance_id: str, *, sessions: int = 100, attempts: int | None = None, time_limit: float = math.inf
     ) -> list[list[dict[str, Any]]]:
         """
         Return the statuses that an instance had, with their times and reasons, by session: from a start to its end.
 
         :param instance_id: e.g. ``dsw-730xxxxxxxxxx``.
         :param sessions: how many at most; the newest, newest first.
-        :param attempts: how many requests to send at most while the service can't answer.
+        :param attempts: how many requests to send at most while the service can't answer; None: as usual.
         :param time_limit: seconds for all of it, if that is less than a call may take anyway.
         """
         answer = self._call(api.get_lifecycle(instance_id, sessions), attempts, time_limit=time_limit)
@@ -336,7 +336,7 @@ class DswHook(BaseHook):
         """
         call = api.any_operation(action, method, path, query, body)
         del query, body
-        return self._call(call, 1 if call.request.changes else MAX_ATTEMPTS)
+        return self._call(call, 1 if call.request.changes else None)
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -370,7 +370,7 @@ class DswHook(BaseHook):
     # a thousand waits poll.
 
     def _call(
-        self, call: api.ApiCall, attempts: int = MAX_ATTEMPTS, *, is_page: bool = False, time_limit: float = math.inf
+        self, call: api.ApiCall, attempts: int | None = None, *, is_page: bool = False, time_limit: float = math.inf
     ) -> dict[str, Any]:
         try:
             return self._call_and_retry(call, attempts, is_page, time_limit)
@@ -380,9 +380,12 @@ class DswHook(BaseHook):
             forget_locals(error)
             raise
 
-    def _call_and_retry(self, call: api.ApiCall, attempts: int, is_page: bool, time_limit: float) -> dict[str, Any]:
+    def _call_and_retry(
+        self, call: api.ApiCall, attempts: int | None, is_page: bool, time_limit: float
+    ) -> dict[str, Any]:
         began, run = time.monotonic(), self._sender.run
-        deadline = min(self._deadline(self._load()), began + time_limit)
+        attempts, deadline = self._limits(self._load(), attempts)
+        deadline = min(deadline, began + time_limit)
         run(self._masker.mask(call.request.parameter_secrets))
         first: Outcome | None = run(self._exchange(call, began, self._sender.pool), deadline)
         if isinstance(first, dict) and call.check(first) is None:
@@ -401,18 +404,18 @@ class DswHook(BaseHook):
         retrying = Retrying(**self._retry_policy(attempts, deadline), before_sleep=log_retry)
         return retrying(attempt)
 
-    async def _acall(self, call: api.ApiCall, attempts: int = MAX_ATTEMPTS) -> dict[str, Any]:
+    async def _acall(self, call: api.ApiCall, attempts: int | None = None) -> dict[str, Any]:
         try:
             return await self._acall_and_retry(call, attempts)
         except BaseException as error:
             forget_locals(error)
             raise
 
-    async def _acall_and_retry(self, call: api.ApiCall, attempts: int) -> dict[str, Any]:
+    async def _acall_and_retry(self, call: api.ApiCall, attempts: int | None) -> dict[str, Any]:
         began = time.monotonic()
         async with self:
             sender = self._senders[asyncio.get_running_loop()].sender
-            deadline = self._deadline(self._load())
+            attempts, deadline = self._limits(self._load(), attempts)
             await sender.run(self._masker.mask(call.request.parameter_secrets))
             first: Outcome | None = await sender.run(self._exchange(call, began, sender.pool), deadline)
             if isinstance(first, dict) and call.check(first) is None:
@@ -453,9 +456,11 @@ class DswHook(BaseHook):
             access.mark_accepted()
         return outcome
 
-    def _deadline(self, access: Access) -> float:
+    def _limits(self, access: Access, attempts: int | None) -> tuple[int, float]:
+        """Return how many requests a call may send, and until when: all that it takes of the connection."""
         connection = access.connection
-        return time.monotonic() + max(TOTAL_TIME_LIMIT, connection.connect_timeout + connection.read_timeout)
+        seconds = max(TOTAL_TIME_LIMIT, connection.connect_timeout + connection.read_timeout)
+        return attempts or MAX_ATTEMPTS, time.monotonic() + seconds
 
     def _retry_policy(self, attempts: int, deadline: float) -> dict[str, Any]:
         return {
