@@ -76,7 +76,28 @@ def root_fields(expression: str) -> tuple[str, ...]:
     """
     import jmespath
 
-    return tuple(_root_fields(jmespath.compile(expression).parsed))
+    nodes = _root_nodes(jmespath.compile(expression).parsed)
+    return tuple(str(node["value"]) for node in nodes if node["type"] == "field")
+
+
+@lru_cache(maxsize=256)
+def texts_beside(field: str, expression: str) -> tuple[str, ...]:
+    """
+    Return the texts that an expression compares a field of the answer itself with, in its order.
+
+    :param field: the field's name.
+    :param expression: one that :func:`compile_expression` takes.
+    """
+    import jmespath
+
+    return tuple(
+        text
+        for node in _root_nodes(jmespath.compile(expression).parsed)
+        if node["type"] in ("comparator", "function_expression")
+        and any(child["type"] == "field" and child["value"] == field for child in node["children"])
+        for child in node["children"]
+        for text in _literal_texts(child)
+    )
 
 
 def is_true(value: Any) -> bool:
@@ -106,12 +127,22 @@ _SIDE_BY_SIDE = frozenset(
 )
 
 
-def _root_fields(node: Mapping[str, Any]) -> Iterator[str]:
-    if node["type"] == "field":
-        yield str(node["value"])
-    elif node["type"] != "expref":
+def _root_nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Walk what is evaluated on the answer itself."""
+    yield node
+    if node["type"] != "expref":
         for child in node["children"] if node["type"] in _SIDE_BY_SIDE else node["children"][:1]:
-            yield from _root_fields(child)
+            yield from _root_nodes(child)
+
+
+def _literal_texts(node: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the text that a node stands for, or those of a list."""
+    if node["type"] == "literal":
+        values = node["value"] if isinstance(node["value"], list) else [node["value"]]
+        yield from (value for value in values if isinstance(value, str))
+    elif node["type"] == "multi_select_list":
+        for child in node["children"]:
+            yield from _literal_texts(child)
 
 
 def _check_call(function: str, given: int) -> None:

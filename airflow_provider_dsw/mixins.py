@@ -17,7 +17,7 @@ from airflow_provider_dsw import validation
 from airflow_provider_dsw.arguments import is_literal, task_in_errors
 from airflow_provider_dsw.exceptions import DswError, DswWaitArgumentError
 from airflow_provider_dsw.links.dsw import DSW_LINKS, push_links, push_urls
-from airflow_provider_dsw.polling import PollLog, error_from_event, fetch, summary
+from airflow_provider_dsw.polling import PollLog, error_from_event, fetch, summary, timeout_ending
 from airflow_provider_dsw.secrets import forget_locals
 from airflow_provider_dsw.version_compat import (
     AirflowException,
@@ -185,13 +185,14 @@ class DswWaitMixin(DswTaskMixin):
 
         The rest is as in :meth:`~airflow_provider_dsw.polling.PollLog.record`.
         """
-        self._poll_count += 1
         self._retry_after = None
         condition = wait.condition
         found: PollResult | DswError
         try:
+            hook = self.hook
+            self._poll_count += 1  # not where the connection lacks what a request needs
             found = fetch(
-                self.hook,
+                hook,
                 condition.instance_id,
                 getattr(condition, "snapshot_id", None),
                 after_error=self._poll_log.last_error is not None,
@@ -325,14 +326,13 @@ class DswWaitMixin(DswTaskMixin):
         raise self._explain(self._timeout_error(which), start_date.timestamp() if start_date else None)
 
     def _timeout_error(self, which: str, last_status: str | None = None) -> BaseException:
-        last = f"; last seen: {last_status}" if last_status else ""
         if which == "execution_timeout":
             return AirflowTaskTimeout(
                 f"Timed out after the execution_timeout of {self.execution_timeout} "
-                f"waiting for {self._build_wait()}{last}. "
+                f"waiting for {self._build_wait()}{timeout_ending(last_status)} "
                 "If it always takes longer, set a longer execution_timeout."
             )
         return AirflowSensorTimeout(
-            f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{last}. "
+            f"Timed out after {self.timeout:g} s waiting for {self._build_wait()}{timeout_ending(last_status)} "
             "If it always takes longer, set a longer timeout."
         )

@@ -124,9 +124,9 @@ def as_wait_error(wait: Wait, error: DswError) -> DswError:
     if isinstance(error, DswTransientError) or (is_operation and isinstance(error, DswConnectionError)):
         return error
     if is_operation and isinstance(error, DswRequestError):
-        text = f"{error} Waited for {wait}. A retry of the task requests it again."
+        text = f"{error} Expected {wait}. A retry of the task requests it again."
         return DswOperationFailedError(text, **said_in(error))
-    return DswWaitFailedError(f"{error} Waited for {wait}.", **said_in(error))
+    return DswWaitFailedError(f"{error} Expected {wait}.", **said_in(error))
 
 
 def with_remedy_if_taken(refusal: DswOperationFailedError, remedy: str) -> DswOperationFailedError:
@@ -238,16 +238,24 @@ class PollLog:
         status = verdict.last_status if verdict.last_status == self.last_status else clean(verdict.last_status)
         if says_nothing or (status == self.last_status and not self.last_error):
             return None
-        is_new_remark = verdict.remark and verdict.remark not in (self.last_status or "")
+        level, shown = logging.INFO, status
+        if remark := clean(verdict.remark):
+            if remark in (self.last_status or ""):
+                shown = status.removesuffix(f"; {remark}")
+            else:
+                level = logging.WARNING
         self.last_status, self.last_error = status, None
-        return LogLine(
-            logging.WARNING if is_new_remark else logging.INFO,
-            f"Waiting for {wait}: {status}",
-        )
+        return LogLine(level, f"Waiting for {wait}: {shown}")
 
     def _error_line(self, wait: Wait, error: DswError) -> LogLine | None:
         is_known, self.last_error = error_key(error) == self.last_error, error_key(error)
         return None if is_known else LogLine(logging.WARNING, f"Still waiting for {wait}. {error}")
+
+
+def timeout_ending(last_status: str | None) -> str:
+    """Return the end of a sentence about a wait that was given up."""
+    seen = f"; last seen: {last_status}" if last_status else ""
+    return seen if seen.endswith((".", "?")) else f"{seen}."
 
 
 def xcom_value(condition: WaitCondition, verdict: Verdict) -> dict[str, Any]:

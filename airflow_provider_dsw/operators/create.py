@@ -219,7 +219,7 @@ class DswCreateInstanceOperator(DswRunningOperator):
         for name in body:
             if name not in BODY_FIELDS:
                 self.log.warning(
-                    "body: CreateInstance documents no field %r; it is sent anyway.%s",
+                    "body: CreateInstance documents no field %r.%s It is sent as it is.",
                     name,
                     near_miss(name, BODY_FIELDS),
                 )

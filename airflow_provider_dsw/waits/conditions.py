@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_dsw.arguments import near_miss, on_one_line, shortened
-from airflow_provider_dsw.expressions import is_true, root_fields, search
+from airflow_provider_dsw.expressions import is_true, root_fields, search, texts_beside
 from airflow_provider_dsw.waits.answers import (
     PollResult,
     created_at,
@@ -227,23 +227,25 @@ class ExpressionCondition(WaitCondition):
             last_status = f"{verdict.last_status}; {remark}"
             return verdict._replace(last_status=last_status, has_evidence=False, remark=remark)
         if is_met:
-            return verdict._replace(outcome=Outcome.SUCCESS)
-        remark = self._unknown_field(found.instance or {})
+            verdict = verdict._replace(outcome=Outcome.SUCCESS)
+        remark = self._mistyped(found.instance or {})
         if not remark or verdict.outcome is Outcome.FAILURE:
             return verdict
         return verdict._replace(last_status=f"{verdict.last_status}; {remark}", remark=remark)
 
-    def _unknown_field(self, instance: Mapping[str, Any]) -> str:
-        """Return what to say of a field that may be mistyped, for which the wait would go on until its timeout."""
+    def _mistyped(self, instance: Mapping[str, Any]) -> str:
+        """Return what to say of a name that may be mistyped: the wait would last until its timeout, or not at all."""
         # Not at the top: no DAG file needs it.
         from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
 
         for name in root_fields(self.until):
             if name not in DOCUMENTED_FIELDS and name not in instance:
-                near = near_miss(name, DOCUMENTED_FIELDS).replace(" Did", "did")
-                remedy = f"a text needs quotes: '{name}'" if name in INSTANCE_STATUSES else near
-                told = f"until: GetInstance documents no field {name!r}"
-                return f"{told} ({remedy})" if remedy else told
+                quotes = f" A text needs quotes: '{name}'." if name in INSTANCE_STATUSES else ""
+                near = quotes or near_miss(name, DOCUMENTED_FIELDS)
+                return f"until: GetInstance documents no field {name!r}.{near}"
+        for text in texts_beside("Status", self.until):
+            if text not in INSTANCE_STATUSES and (near := near_miss(text, INSTANCE_STATUSES)):
+                return f"until: {text!r} is not an instance status.{near}"
         return ""
 
     def describe_failure(self, verdict: Verdict) -> str:

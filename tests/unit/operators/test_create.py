@@ -550,8 +550,8 @@ def test_an_unknown_name_is_a_warning_and_is_sent(
     run(create(body={**BODY, "InstanceNam": "a", "Brandnew": 1}))
 
     log = capsys.readouterr().out
-    assert "documents no field 'InstanceNam'; it is sent anyway. Did you mean 'InstanceName'?" in log
-    assert "documents no field 'Brandnew'; it is sent anyway." in log
+    assert "documents no field 'InstanceNam'. Did you mean 'InstanceName'? It is sent as it is." in log
+    assert "documents no field 'Brandnew'. It is sent as it is." in log
     assert {"InstanceNam", "Brandnew"} <= set(json.loads(emulator.calls("CreateInstance")[0].body))
 
 

@@ -79,25 +79,40 @@ def test_an_answer_that_can_not_be_evaluated_is_one_warning(
 @pytest.mark.parametrize(
     ("expression", "told"),
     [
-        ("Statuss == 'Saved'", "until: GetInstance documents no field 'Statuss' (did you mean 'Status'?)"),
-        ("Status == 'Saved' || labels[?Key=='ready']", "no field 'labels' (did you mean 'Labels'?)"),
-        ("length(CloudDisk || `[]`) > `3`", "no field 'CloudDisk' (did you mean 'CloudDisks'?)"),
-        ("[Labels, Progress] | [1]", "until: GetInstance documents no field 'Progress'"),
-        ("Status == Running", "no field 'Running' (a text needs quotes: 'Running')"),
+        ("Statuss == 'Saved'", "until: GetInstance documents no field 'Statuss'. Did you mean 'Status'?"),
+        ("Status == 'Saved' || labels[?Key=='ready']", "documents no field 'labels'. Did you mean 'Labels'?"),
+        ("length(CloudDisk || `[]`) > `3`", "documents no field 'CloudDisk'. Did you mean 'CloudDisks'?"),
+        ("[Labels, Progress] | [1]", "until: GetInstance documents no field 'Progress'."),
+        ("Status == Stopped", "documents no field 'Stopped'. A text needs quotes: 'Stopped'."),
+        ("Status == 'Runing'", "until: 'Runing' is not an instance status. Did you mean 'Running'?"),
+        ('Labels && `"saved"` == Status', "until: 'saved' is not an instance status. Did you mean 'Saved'?"),
+        ("contains(['Saved', 'Stoped'], Status)", "'Stoped' is not an instance status. Did you mean 'Stopped'?"),
     ],
 )
-def test_a_field_that_may_be_mistyped_is_one_warning(
+def test_a_name_that_may_be_mistyped_is_one_warning(
     run: Run, emulator: DswEmulator, clock: Clock, capsys: pytest.CaptureFixture[str], expression: str, told: str
 ) -> None:
     emulator.add_instance(ID, "Running")
     after_polls(emulator, 3, Status="Updating")
 
-    with pytest.raises(AirflowSensorTimeout, match=rf"{re.escape(told)}\. If it always"):
+    with pytest.raises(AirflowSensorTimeout, match=rf"{re.escape(told)} If it always"):
         run(until=expression, poke_interval=60, timeout=300)
 
-    log = [line for line in "".join(capsys.readouterr()).splitlines() if told in line]
-    assert "warning" in log[0].lower()
-    assert [line for line in log[1:] if "warning" in line.lower()] == []
+    waiting = [line for line in "".join(capsys.readouterr()).splitlines() if "Waiting for" in line]
+    assert [("warning" in line.lower(), told in line) for line in waiting] == [(True, True), (False, False)]
+    assert "Updating" in waiting[1]
+
+
+@pytest.mark.parametrize("expression", ["Statuss != 'Running'", "Status != 'Stoped'"])
+def test_a_mistyped_name_that_ends_the_wait_at_once_is_a_warning_too(
+    run: Run, emulator: DswEmulator, clock: Clock, capsys: pytest.CaptureFixture[str], expression: str
+) -> None:
+    emulator.add_instance(ID, "Running")
+
+    assert run(until=expression)["Status"] == "Running"
+
+    warning = next(line for line in "".join(capsys.readouterr()).splitlines() if "Did you mean 'St" in line)
+    assert "warning" in warning.lower()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +123,9 @@ def test_a_field_that_may_be_mistyped_is_one_warning(
         "CloudDisks[?Size > `1`]",
         "max_by(Labels || `[]`, &length(Kye))",
         "Progress == `5`",  # not documented, but there
+        "Status == 'Stopped'",
+        "Status == 'Brandnew'",  # the service may have statuses that nothing here knows
+        "Status == InstanceName || InstanceName == 'Runing'",
     ],
 )
 def test_a_field_that_is_documented_or_there_is_no_warning(
@@ -118,7 +136,7 @@ def test_a_field_that_is_documented_or_there_is_no_warning(
     with pytest.raises(AirflowSensorTimeout):
         run(until=expression, poke_interval=60, timeout=60)
 
-    assert "documents no field" not in "".join(capsys.readouterr())
+    assert "until: " not in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("status", ["Failed", "Deleting"])
