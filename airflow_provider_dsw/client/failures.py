@@ -194,7 +194,7 @@ class Failure:
             return "Check host, region, protocol and network of the connection if this lasts."
         if error_class is DswTransientError:
             return "A later attempt may succeed."
-        return "Change what the service refuses if this lasts."
+        return "If the service refuses it again, change what it names."
 
 
 _MEANING: dict[type[DswError], str] = {

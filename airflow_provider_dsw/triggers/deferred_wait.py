@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_dsw.exceptions import DswError, DswWaitArgumentError
+from airflow_provider_dsw.exceptions import DswConnectionError, DswError, DswWaitArgumentError
 from airflow_provider_dsw.links.dsw import apush_urls, links_of
 from airflow_provider_dsw.polling import LogLine, PollLog, error_key, event_from_error, xcom_value
 from airflow_provider_dsw.triggers.base import Poll
@@ -61,9 +61,9 @@ class DeferredWait:
         found = poll.read(trigger)
         if found is None:
             return None
-        self._poll_count += 1
         if not isinstance(found, (PollResult, DswError)):
             return await self._handle_connection_error(found)
+        self._poll_count += not isinstance(found, DswConnectionError)
         if isinstance(found, PollResult) and found.instance is not None:
             self._links = links_of(found.instance, found.region)
         try:

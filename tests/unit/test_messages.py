@@ -118,7 +118,7 @@ MESSAGES: list[Any] = [
     pytest.param(lambda emulator: None, wait, ["no such instance"], "region", id="no-such-instance"),
     pytest.param(answers("GetInstance", **DENIED), wait, ["denied"], "paidsw:GetInstance", id="denied"),
     pytest.param(answers("GetInstance", **DOWN), wait, ["can't answer"], "A later attempt may succeed", id="down"),
-    pytest.param(answers("GetInstance", **REFUSED), wait, ["NoStock"], "Change what the service refuses", id="refused"),
+    pytest.param(answers("GetInstance", **REFUSED), wait, ["NoStock"], "change what it names", id="refused"),
     pytest.param(
         is_in("Starting"), lambda **a: wait(**a, **LATE), ["Timed out", "Starting"], "longer timeout", id="late"
     ),
@@ -145,6 +145,9 @@ MESSAGES: list[Any] = [
     pytest.param(answers("CreateInstance", **TAKEN), create, ["ValidationError"], "InstanceName", id="taken-instance"),
     pytest.param(answers("DeleteInstance", **REFUSED), delete, ["NoStock"], "retry", id="delete-refused"),
     pytest.param(answers("CreateInstance", **REFUSED), create, ["NoStock"], "retry", id="create-refused"),
+    pytest.param(
+        answers("CreateInstance", **REFUSED), create, ["NoStock"], "refuses it again, change", id="create-refused-again"
+    ),
     pytest.param(lambda emulator: None, details, ["no such instance"], "region", id="details-of-none"),
     pytest.param(answers("GetInstance", **DENIED), details, ["denied"], "paidsw:GetInstance", id="details-denied"),
 ]

@@ -65,6 +65,19 @@ def test_an_error_has_the_effect_that_it_has_in_poke_mode(
         assert "dsw_nowhere" in str(found.value)
 
 
+@pytest.mark.parametrize("conn_id", ["dsw_malformed", "dsw_nowhere"])
+def test_a_connection_that_makes_no_request_counts_no_poll(
+    run: Run, emulator: DswEmulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], conn_id: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DSW_MALFORMED", json.dumps({"conn_type": "dsw", "login": "id"}))
+
+    with pytest.raises(AirflowException):
+        run(dsw_conn_id=conn_id)
+
+    assert not emulator.requests
+    assert "Waited" not in "".join(capsys.readouterr())
+
+
 @pytest.fixture
 def look_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Airflow can't look a connection up: the API server is not there."""
