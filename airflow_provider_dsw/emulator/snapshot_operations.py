@@ -136,7 +136,9 @@ def list_instance_snapshot(backend: Backend, call: OperationCall) -> dict[str, A
 def delete_instance_snapshot(backend: Backend, call: OperationCall) -> dict[str, Any]:
     instance = find(backend, call)
     snapshot_id = call.snapshot_id or ""
-    if instance.snapshots.pop(snapshot_id, None) is None:
+    if snapshot_id not in instance.snapshots:
         raise not_found("snapshot", snapshot_id)
+    instance.fall_behind(instance.option("stale_reads"))
+    del instance.snapshots[snapshot_id]
     instance.touch()
     return {**envelope(call), "InstanceId": instance.instance_id, "SnapshotId": snapshot_id}

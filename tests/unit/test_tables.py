@@ -43,7 +43,14 @@ from tests.unit import (
     test_wait_arguments,
 )
 from tests.unit.client import test_connection, test_connection_form, test_credentials
-from tests.unit.operators import test_body, test_idempotency, test_lost_answers, test_outcomes, test_waits_before
+from tests.unit.operators import (
+    test_body,
+    test_delete,
+    test_idempotency,
+    test_lost_answers,
+    test_outcomes,
+    test_waits_before,
+)
 from tests.unit.waits import test_conditions, test_transitions
 
 PACKAGE = "airflow_provider_dsw"
@@ -288,6 +295,12 @@ TABLES = [
         CHANGING,
         "the operator's arguments, what it requests, whose statuses' end it waits for before, and in which statuses it "
         "requests it at once; or which module tests the same, if this does not fit",
+    ),
+    Table(
+        f"DELETIONS in {CHANGES}/test_delete.py",
+        names(operator for operator, *_ in test_delete.DELETIONS),
+        names(made for made in MADE if issubclass(made, DswBaseOperator) and made.action.startswith("Delete")),
+        "the operator's arguments, and the action of its first look",
     ),
     Table(
         f"BODIES in {CHANGES}/test_body.py",

@@ -15,11 +15,12 @@ from airflow_provider_dsw.exceptions import (
     DswTransientError,
 )
 from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
+from tests.support.beside import BESIDE, SNAPSHOT
 from tests.system.faults.cells import Cell, Found
 from tests.system.faults.faults import FAULTS, LENGTHS, Meaning, Row, strikes
 from tests.system.faults.service import Bed, CountingService
 
-ID, SNAPSHOT = "dsw-abc", "snp-abc"
+ID = "dsw-abc"
 BODY = {"InstanceName": "a", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1"}
 LABELS = f"/api/v2/instances/{ID}/labels"
 
@@ -172,8 +173,8 @@ def new_service(bed: Bed, operation: Operation) -> CountingService:
     service, _ = bed.new_service()
     for instance_id in ("dsw-0", ID, "dsw-z"):
         service.add_instance(instance_id, operation.status)
-    service.add_snapshot(ID, SNAPSHOT, "Saved")
-    service.set_shutdown_timer(ID, 600)
+    for add in BESIDE.values():
+        add(service, ID)
     return service
 
 

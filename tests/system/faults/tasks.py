@@ -25,11 +25,12 @@ from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER
 from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from tests.support import modes, task_runs
 from tests.support.arguments import arguments_of_class
+from tests.support.beside import SNAPSHOT, add_instance_for
 from tests.system.faults.cells import Cell, Found
 from tests.system.faults.faults import FAULTS, LENGTHS, Meaning, Row, strikes
 from tests.system.faults.service import Bed, CountingService, TaskClock
 
-ID, SNAPSHOT = "dsw-abc", "snp-abc"
+ID = "dsw-abc"
 BODY = {"InstanceName": "a", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1"}
 USUAL: dict[str, Any] = {"poke_interval": 5.0, "timeout": 60.0}
 # Each poll with all its attempts, and what is asked before the wait and after it.
@@ -157,7 +158,7 @@ def new_service(bed: Bed, task: Task, **options: Any) -> tuple[CountingService, 
     if task.status == "Starting":
         service.add_instance(ID, timeline=timeline)
     elif task.status is not None:
-        service.add_instance(ID, task.status)
+        add_instance_for(service, task.change, ID, task.status)
     if task.make is None and task.status != "Starting":
         service.add_snapshot(ID, SNAPSHOT, timeline=[("Pushing", 12), ("Saved", None)])
     return service, clock

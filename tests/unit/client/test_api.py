@@ -13,6 +13,7 @@ from airflow_provider_dsw import __version__
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswRequestError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
+from tests.support.beside import add_instance_for
 from tests.support.hooks import KEY, connect, connect_to
 from tests.support.raw_server import RawServer, http, in_turn, sends
 from tests.system.faults.calls import ID, OPERATIONS
@@ -339,10 +340,9 @@ CHANGES = {name: each for name, each in OPERATIONS.items() if each.changes and e
 def changeable(dsw_default: DswEmulator) -> Callable[[str], str]:
     def made(change: str) -> str:
         """Return the action of a change that the service would now make."""
-        dsw_default.add_instance(ID, CHANGES[change].status)
-        if change == "delete_shutdown_timer":
-            dsw_default.set_shutdown_timer(ID, 600)
-        return CHANGES[change].changes or ""
+        action = CHANGES[change].changes
+        add_instance_for(dsw_default, action, ID, CHANGES[change].status)
+        return action or ""
 
     return made
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from airflow_provider_dsw.emulator import DswEmulator
-from tests.support.emulator import refused
+from tests.support.emulator import ABC, refused, sdk_call
 
 STARTING = [("Starting", 10), ("Running", None)]
 CREATED = "2021-01-12T14:36:01Z"  # when the default instance was created
@@ -123,6 +123,16 @@ def test_an_old_state_is_as_it_was_also_in_its_times_and_snapshots(emulator, cal
         del fields["RequestId"]
     assert stale == before
     assert len(present["InstanceSnapshotList"]) == 2
+
+
+def test_a_replica_that_is_behind_still_shows_a_snapshot_that_was_deleted(emulator, caller):
+    emulator.add_instance("dsw-abc", old_snapshot=False)
+    snapshot_id = emulator.add_snapshot("dsw-abc", status="Saved")
+    emulator.stale_reads = 1
+
+    sdk_call(caller.client, "DeleteInstanceSnapshot", f"{ABC}/snapshots/{snapshot_id}", "DELETE")
+
+    assert [len(caller.get()["InstanceSnapshotList"]) for _ in range(2)] == [1, 0]
 
 
 def test_an_answer_may_be_computed_long_before_it_is_sent(emulator, caller, in_background):

@@ -14,10 +14,13 @@ from airflow_provider_dsw.exceptions import (
     DswWaitFailedError,
 )
 from airflow_provider_dsw.operators.dsw import DswDeleteInstanceOperator
+from tests.support.beside import add_instance_for
 from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
 CHANGES = {"DeleteInstance": "delete", "StopInstance": "stop"}
+# What deletes something, its arguments, and the action of its first look.
+DELETIONS: list[tuple[Any, dict[str, Any], str]] = [(DswDeleteInstanceOperator, {}, "GetInstance")]
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +126,19 @@ def test_the_state_from_before_the_request_ends_nothing(make: Make, emulator: Ds
 
     assert emulator.status(ID) is None
     assert made(emulator) == [("delete", 200)]
+
+
+@pytest.mark.parametrize(("operator", "arguments", "look"), DELETIONS)
+def test_one_look_that_does_not_find_it(
+    make: Make, emulator: DswEmulator, operator: Any, arguments: dict[str, Any], look: str
+) -> None:
+    """An instance is gone then. Anything else may only be new: it is requested, and that tells."""
+    add_instance_for(emulator, operator.action, ID, "Running")
+    emulator.fault(look, status=404, code="InstanceNotFound")
+
+    run(make(operator, **arguments))
+
+    assert len(emulator.calls(operator.action)) == (0 if operator is DswDeleteInstanceOperator else 1)
 
 
 # What is not the service's own "no such instance"

@@ -1,0 +1,25 @@
+"""What an operation of the API needs beside the instance itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_provider_dsw.emulator.backend import Backend
+
+SNAPSHOT = "snp-abc"
+BESIDE: dict[str, Callable[[Backend, str], object]] = {
+    "DeleteInstanceShutdownTimer": lambda service, instance_id: service.set_shutdown_timer(instance_id, 600),
+    "GetInstanceSnapshot": lambda service, instance_id: service.add_snapshot(instance_id, SNAPSHOT, "Saved"),
+}
+
+
+def add_instance_for(service: Backend, action: str | None, instance_id: str, status: str) -> None:
+    """
+    Add an instance of which an operation can be requested.
+
+    :param action: the operation; None: one that needs nothing more.
+    :param status: the instance's.
+    """
+    service.add_instance(instance_id, status)
+    if action in BESIDE:
+        BESIDE[action](service, instance_id)
