@@ -199,7 +199,7 @@ TABLES = [
         "OPERATIONS in tests/system/faults/calls.py, by the function of client/api.py",
         {operation.api for operation in calls.OPERATIONS.values()},
         CALLS,
-        "how the hook is called",
+        "how the hook is called; BESIDE in tests/support/beside.py adds what it needs beside the instance",
     ),
     Table(
         "OPERATIONS in tests/system/faults/calls.py, by the method of the hook",
@@ -278,7 +278,8 @@ TABLES = [
         f"CASES in {CHANGES}/test_idempotency.py",
         names(operator for operator, *_ in test_idempotency.CASES.values()),
         CHANGING,
-        "the instance's status before, the operator's arguments, and the status after",
+        "the instance's status before, the operator's arguments, and the status after; if no look tells whether its "
+        "request was performed, but a second does no harm, HARMLESS has its action",
     ),
     *(
         Table(
@@ -300,7 +301,7 @@ TABLES = [
         f"DELETIONS in {CHANGES}/test_delete.py",
         names(operator for operator, *_ in test_delete.DELETIONS),
         names(made for made in MADE if issubclass(made, DswBaseOperator) and made.action.startswith("Delete")),
-        "the operator's arguments, and the action of its first look",
+        "the operator's arguments, and the action by which it looks at what it deletes",
     ),
     Table(
         f"BODIES in {CHANGES}/test_body.py",

@@ -19,7 +19,7 @@ from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
 CHANGES = {"DeleteInstance": "delete", "StopInstance": "stop"}
-# What deletes something, its arguments, and the action of its first look.
+# What deletes something, its arguments, and the action by which it looks at that.
 DELETIONS: list[tuple[Any, dict[str, Any], str]] = [(DswDeleteInstanceOperator, {}, "GetInstance")]
 
 
