@@ -108,6 +108,7 @@ def test_it_shows_statuses_requests_tasks_and_values(
     ]
     shown = [line for line in lines if line in expected]
     assert sorted(shown) == sorted(expected)
+    assert shown.index(expected[0]) < shown.index(expected[1])  # a task begins before its first request
     assert shown.index(expected[1]) < shown.index(expected[2]) < shown.index(expected[4])
     assert 'use: success\n    ["Running"]\n' in ended.stdout
     assert "\n    Status: Running\n" in ended.stdout

@@ -9,9 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,13 @@ class DagRun:
         """Run it and show what happens; return the exit status of the command."""
         with collected_signals() as received, temporary_home("run") as home:
             shutil.copy(self.dag_file, home / "dags")
+            self._events = _Events(home / "events", self._show_event)
             self.emulator.on_request = self._show_request
             say(f"DSW emulator at {self.emulator.protocol}://{self.emulator.endpoint}, Ctrl-C stops everything.")
             say(f"Airflow {airflow_version()} is starting in a temporary home: about 10 seconds.")
             say("Tasks run one after the other here; `dsw-emulator standalone` runs them as in production.\n")
             with self._airflow(home) as process:
-                self._follow(home / "events", process, received)
+                self._follow(process, received)
             if received:
                 say(f"\nStopped by {received[0].name}.")
                 return 128 + received[0]
@@ -114,25 +116,23 @@ class DagRun:
             "DSW_EMULATOR_EVENTS": str(home / "events"),
         }
 
-    def _follow(self, events: Path, process: subprocess.Popen[bytes], received: Sequence[int]) -> None:
+    def _follow(self, process: subprocess.Popen[bytes], received: Sequence[int]) -> None:
         """Show what happens until Airflow has ended or a signal came."""
-        events.touch()
-        with events.open(encoding="utf-8") as lines:
-            before = self.emulator.statuses()
-            ended = False
-            while not ended and not received and self._state is None:
-                time.sleep(0.1)
-                ended = process.poll() is not None
-                self.emulator.advance()
-                now = self.emulator.statuses()
-                for name, line in changes(before, now):
-                    if name.partition("/")[0] in self._requested:
-                        say_now(line)
-                before = now
-                for line in lines:
-                    self._show_event(json.loads(line))
+        before = self.emulator.statuses()
+        ended = False
+        while not ended and not received and self._state is None:
+            time.sleep(0.1)
+            ended = process.poll() is not None
+            self.emulator.advance()
+            now = self.emulator.statuses()
+            for name, line in changes(before, now):
+                if name.partition("/")[0] in self._requested:
+                    say_now(line)
+            before = now
+            self._events.show()
 
     def _show_request(self, request: Request) -> None:
+        self._events.show()  # the task that makes the request has begun before it
         if request.instance_id and request.status == 404:
             self._unknown.add(request.instance_id)
         if request.instance_id:
@@ -182,6 +182,27 @@ class DagRun:
         if self._state != "success" and not self.verbose:
             say("Airflow's own log: the same command with --verbose.")
         return 0 if self._state == "success" else 1
+
+
+class _Events:
+    """
+    What Airflow tells of its tasks, each told once, to whichever thread comes first.
+
+    :param path: the file that Airflow appends to.
+    :param show: shows one event.
+    """
+
+    def __init__(self, path: Path, show: Callable[[Mapping[str, Any]], None]) -> None:
+        path.touch()
+        self._lines = path.open(encoding="utf-8")
+        self._show_event = show
+        self._lock = threading.Lock()
+
+    def show(self) -> None:
+        """Show what is new."""
+        with self._lock:
+            for line in self._lines:
+                self._show_event(json.loads(line))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
