@@ -12,6 +12,7 @@ from typing import Any
 from airflow_provider_dsw.emulator.clock import Clock, write_time
 from airflow_provider_dsw.emulator.history import History
 from airflow_provider_dsw.emulator.instance import Instance, template
+from airflow_provider_dsw.emulator.near_misses import warn_of_fields, warn_of_statuses
 from airflow_provider_dsw.emulator.options import Options, Steps, check_fields, check_options
 from airflow_provider_dsw.emulator.snapshot import Snapshot
 from airflow_provider_dsw.emulator.statuses import CAN_STOP, NOTHING_TO_STOP
@@ -51,7 +52,7 @@ class Backend(Options):
         divided by `speed`; or per_poll: one status for each answered GetInstance. The last one stays. A step
         may end with a dict of fields that it shows; a status of None means gone: GetInstance answers 404.
         fields: values under the API's names, in place of the default ones. omit: names of fields to leave
-        out.
+        out. A name that is not the API's, but near to one that is, is a UserWarning.
         old_snapshot: whether it has a finished snapshot of 2021: the latest one until another is added.
         options: what it does otherwise than the other instances; see `Options`.
         """
@@ -61,8 +62,9 @@ class Backend(Options):
             steps = self._timeline(status, timeline, per_poll, "Running")
             instance = Instance(instance_id, self.region, steps, self.clock, self)
             instance.options = check_options(dict(options or {}))
-            instance.overrides = check_fields(fields)
+            instance.overrides = self._checked_fields(fields)
             instance.omit = frozenset(omit)
+            warn_of_fields(instance.omit, template())
             if old_snapshot:
                 self._add_old_snapshot(instance)
             self._instances[instance_id] = instance
@@ -92,7 +94,7 @@ class Backend(Options):
                 instance.fall_behind(stale_reads)
             if moved:
                 instance.follow(self._timeline(status, timeline, per_poll, "Running"))
-            instance.overrides.update(check_fields(fields))
+            instance.overrides.update(self._checked_fields(fields))
             instance.touch()
 
     def remove_instance(self, instance_id: str) -> None:
@@ -134,7 +136,7 @@ class Backend(Options):
                 image_name=image_name or name,
                 image_url=image_url or f"registry.{self.region}.aliyuncs.com/emulator/images:{name}",
                 created=created if isinstance(created, str) else write_time(created or self.clock.utc()),
-                timeline=self._timeline(status, timeline, per_poll, "Pushing"),
+                timeline=self._timeline(status, timeline, per_poll, "Pushing", of_snapshot=True),
                 clock=self.clock,
                 reason_code=reason_code,
                 reason_message=reason_message,
@@ -160,7 +162,7 @@ class Backend(Options):
             if snapshot is None:
                 raise KeyError(f"the instance {instance_id} has no snapshot {snapshot_id}")
             if status is not None or timeline is not None or per_poll is not None:
-                snapshot.timeline = self._timeline(status, timeline, per_poll, "Pushing")
+                snapshot.timeline = self._timeline(status, timeline, per_poll, "Pushing", of_snapshot=True)
                 snapshot.changed = True
             if reason_code is not None:
                 snapshot.reason_code = reason_code
@@ -293,7 +295,20 @@ class Backend(Options):
         except KeyError:
             raise KeyError(f"the emulator has no instance {instance_id!r}") from None
 
-    def _timeline(self, status: str | None, timeline: Steps | None, per_poll: Steps | None, default: str) -> Timeline:
+    def _checked_fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        warn_of_fields(check_fields(fields), template())
+        warn_of_statuses([fields.get("Status")])
+        return fields
+
+    def _timeline(
+        self,
+        status: str | None,
+        timeline: Steps | None,
+        per_poll: Steps | None,
+        default: str,
+        *,
+        of_snapshot: bool = False,
+    ) -> Timeline:
         given = [way for way in (status, timeline, per_poll) if way is not None]
         if len(given) > 1:
             raise ValueError("give one of status, timeline and per_poll")
@@ -303,7 +318,11 @@ class Backend(Options):
             items = per_poll
         else:
             items = [(status or default, None)]
-        return Timeline(parse_steps(items, self.speed), self.clock.now())
+        steps = parse_steps(items, self.speed)
+        warn_of_statuses((step.status for step in steps), of_snapshot=of_snapshot)
+        if not of_snapshot:
+            warn_of_fields((name for step in steps for name in step.fields), template())
+        return Timeline(steps, self.clock.now())
 
     def _add_old_snapshot(self, instance: Instance) -> None:
         old = template()["LatestSnapshot"]
@@ -314,7 +333,7 @@ class Backend(Options):
             image_name=old["ImageName"],
             image_url=old["ImageUrl"],
             created=old["GmtCreateTime"],
-            timeline=self._timeline(old["Status"], None, None, ""),
+            timeline=self._timeline(old["Status"], None, None, "", of_snapshot=True),
             clock=self.clock,
             repository_url=old["RepositoryUrl"],
         )

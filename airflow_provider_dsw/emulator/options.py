@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_dsw.emulator.near_misses import warn_of_statuses
 from airflow_provider_dsw.emulator.timeline import StepSpec
 
 Steps = Sequence[StepSpec]
@@ -144,7 +145,11 @@ def check_option(name: str, value: Any) -> Any:
         raise ValueError(f"speed must be more than 0, not {value!r}")
     if name in CHOICES and value not in CHOICES[name]:
         raise ValueError(f"{name} is one of {', '.join(map(str, CHOICES[name]))}, not {value!r}")
-    return list(value) if name.startswith("next_") else value  # they are used up
+    timelines = [value] if name.endswith("_timeline") else list(value) if name.startswith("next_") else []
+    for steps in timelines:
+        statuses = (step[0] if isinstance(step, tuple | list) and step else step for step in steps)
+        warn_of_statuses(statuses, of_snapshot="snapshot" in name)
+    return timelines if name.startswith("next_") else value  # they are used up
 
 
 def check_options(options: dict[str, Any]) -> dict[str, Any]:

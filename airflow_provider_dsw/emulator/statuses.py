@@ -1,4 +1,4 @@
-"""Which statuses allow which operation, and which of them count as stopped."""
+"""The statuses of the API: which of them allow which operation, and which count as stopped."""
 
 from __future__ import annotations
 
@@ -10,3 +10,5 @@ CAN_SAVE_AGAIN = CAN_SAVE | {"Saving", "Saved", "SaveFailed"}  # with `concurren
 CAN_UPDATE = frozenset({"Running", "Stopped", "Failed"})
 CANNOT_DELETE = frozenset({"Saving", "Updating", "Deleting"})
 NOTHING_TO_STOP = frozenset({"Stopping", "Stopped", "Failed", "Deleting", None})
+INSTANCE_STATUSES = CAN_START | CAN_STOP | CANNOT_DELETE | {"Stopping", "ArrearStopping", "Arrearge"}
+SNAPSHOT_STATUSES = frozenset({"Committing", "Pushing", "Saved", "Failed"})
