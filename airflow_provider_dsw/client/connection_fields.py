@@ -47,7 +47,8 @@ def form_fields() -> dict[str, dict[str, Any]]:
         "protocol": _choice_field("Protocol", "http is for an emulator on the same machine.", PROTOCOLS),
         "auth_type": _choice_field(
             "Authentication",
-            "Where credentials come from. access_key: id and secret above. sts: with a security token too. "
+            "Where credentials come from. access_key: AccessKey id and secret, in the Standard "
+            "Fields. sts: with a security token too. "
             "ram_role_arn, oidc_role_arn: a role that STS grants. ecs_ram_role: the role of the ECS instance that "
             "Airflow runs on. credentials_uri: a local server. default: environment, files and roles, as the SDK "
             "finds them.",
@@ -99,7 +100,7 @@ def field_behaviour() -> dict[str, Any]:
     return {
         "hidden-fields": ["schema"],
         "relabeling": {"login": "AccessKey id", "password": "AccessKey secret"},
-        "placeholders": {"host": "only in place of the region's own endpoint, e.g. 127.0.0.1", "port": "8765"},
+        "placeholders": {"host": "only in place of the region's own endpoint, e.g. 127.0.0.1:8765"},
     }
 
 

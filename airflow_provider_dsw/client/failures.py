@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from airflow_provider_dsw.arguments import near_miss
 from airflow_provider_dsw.client.causes import (
     NOT_AN_OBJECT,
     NOT_THE_SERVICE,
@@ -105,6 +106,11 @@ class Failure:
         return self.cause in (TOO_LARGE, TOO_MANY_VALUES)
 
     @property
+    def names_no_operation(self) -> bool:
+        """Whether the service knows no such operation."""
+        return re.match(_NO_SUCH_API, self.code or "") is not None
+
+    @property
     def error_class(self) -> type[DswError]:
         """The error that this is, by status and Code together."""
         code = self.code or ""
@@ -116,7 +122,7 @@ class Failure:
             return DswAccessDeniedError
         if self.retry_after is not None or self.status == 408 or (self.status or 0) >= 500:
             return DswTransientError
-        if re.match(_NO_SUCH_API, code):
+        if self.names_no_operation:
             return DswRequestError
         if self.status == 404 or (self.status is None and re.search(_NOT_FOUND, code)):
             return DswInstanceNotFoundError
@@ -186,6 +192,8 @@ class Failure:
                 if (self.code or "").startswith(beginning):
                     return advice
             return f"The RAM action paidsw:{action} and membership of the workspace are needed."
+        if self.names_no_operation:
+            return "Check action, method and path of the operation, or host of the connection."
         if error_class is DswInstanceNotFoundError:
             return "Check the id, and the region or host of the connection: ids are known in their own region only."
         if error_class is DswTransientError and self.retry_after is not None:
@@ -234,6 +242,23 @@ def lacks_permission(error: DswAccessDeniedError) -> bool:
 def says_taken(error: DswError) -> bool:
     """Return whether a refusal may mean that a name or an image URL is taken."""
     return re.search(_TAKEN, re.sub(_MISSING, "", f"{error.code} {error.message}")) is not None
+
+
+def near_operation(error: DswError, action: str) -> str:
+    """
+    Return `` Did you mean …?`` with the SDK's operation nearest to one that the service does not know; else empty.
+
+    :param error: what a call of it ended with.
+    :param action: its name.
+    """
+    if not Failure(code=error.code).names_no_operation:
+        return ""
+    # Not at the top: it takes long, and only a mistake needs it.
+    from alibabacloud_pai_dsw20220101.client import Client
+
+    methods = [name.removesuffix("_with_options") for name in vars(Client) if name.endswith("_with_options")]
+    known = ["".join(word.capitalize() for word in method.split("_")) for method in methods]
+    return "" if action in known else near_miss(action, known)
 
 
 def says_expired(outcome: object) -> bool:

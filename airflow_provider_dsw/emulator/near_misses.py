@@ -5,7 +5,7 @@ Each is served as it is all the same: the service may have fields and statuses t
 
 from __future__ import annotations
 
-import sys
+import inspect
 import warnings
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -45,7 +45,7 @@ def _nearest(name: str, known: Collection[str]) -> str | None:
 
 def _warn(text: str) -> None:
     """Warn where the emulator is called from, whichever of its methods that is."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(PACKAGE):
         level, frame = level + 1, frame.f_back
     warnings.warn(f"{text} It is served as it is.", UserWarning, stacklevel=level)

@@ -27,9 +27,9 @@ from tenacity import (
 
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.client import api, connection_fields
-from airflow_provider_dsw.client.failures import Failure, is_denial, lacks_permission, shows_acceptance
+from airflow_provider_dsw.client.failures import Failure, is_denial, lacks_permission, near_operation, shows_acceptance
 from airflow_provider_dsw.client.masker import Masker
-from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswTransientError
+from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswRequestError, DswTransientError
 from airflow_provider_dsw.secrets import forget_locals, word_in
 from airflow_provider_dsw.version_compat import (
     AirflowException,
@@ -336,7 +336,11 @@ class DswHook(BaseHook):
         """
         call = api.any_operation(action, method, path, query, body)
         del query, body
-        return self._call(call, 1 if call.request.changes else None)
+        try:
+            return self._call(call, 1 if call.request.changes else None)
+        except DswRequestError as error:
+            error.args = (f"{error}{near_operation(error, action)}",)
+            raise
 
     def test_connection(self) -> tuple[bool, str]:
         """

@@ -183,6 +183,16 @@ def test_an_example_that_needs_what_is_not_installed_is_left_out_and_told(monkey
     assert "  dsw_ssh.py needs: pip install apache-airflow-providers-ssh" in list(airflow_of().lines([], left_out))
 
 
+def test_an_example_that_is_named_by_hand_is_told_what_it_needs() -> None:
+    error = "Traceback\nModuleNotFoundError: No module named 'airflow.providers.ssh'\n"
+
+    lines = list(airflow_of(("dsw_ssh.py", error), ("own.py", error)).lines([Path("dsw_ssh.py"), Path("own.py")], []))
+
+    why = "ModuleNotFoundError: No module named 'airflow.providers.ssh'"
+    assert f"  dsw_ssh.py: {why}. It needs: pip install apache-airflow-providers-ssh" in lines
+    assert f"  own.py: {why}" in lines
+
+
 def airflow_of(*errors: tuple[str, str], **dags: str) -> LoadedDags:
     """An Airflow's DAGs and import errors, as its REST API gives them."""
     answers = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import signal
 import sys
@@ -23,7 +24,7 @@ from airflow_provider_dsw.emulator.options import OPTION_NAMES, Options, check_o
 from airflow_provider_dsw.emulator.server import HOST, DswEmulator
 from airflow_provider_dsw.emulator.service import DEFAULT_CREDENTIALS
 from airflow_provider_dsw.emulator.timeline import parse_steps
-from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
+from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES, SNAPSHOT_STATUSES
 
 DEFAULT_PORT = 8765
 UI_PORT = 8080
@@ -38,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
         given.insert(0, "serve")  # the command that is meant when none is named
-    arguments = build_parser().parse_args(given)
+    arguments, unknown = build_parser().parse_known_args(given)
+    if unknown:
+        parser: argparse.ArgumentParser = arguments.parser
+        known = re.findall(r"--[a-z-]+", parser.format_usage())
+        parser.error(f"unrecognized arguments: {shlex.join(unknown)}.{near_miss(unknown[0].partition('=')[0], known)}")
     status: int = arguments.command(arguments)
     return status
 
@@ -52,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Serve the DSW API on loopback until Ctrl-C. Without --instance: a few instances to try.",
     )
     add_emulator_options(serve_parser, port=DEFAULT_PORT)
-    serve_parser.set_defaults(command=serve)
+    serve_parser.set_defaults(command=serve, parser=serve_parser)
     run_parser = commands.add_parser(
         "run",
         help="run a DAG against the emulator by real Airflow, in a temporary home",
@@ -65,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     run_parser.add_argument("-v", "--verbose", action="store_true", help="show Airflow's own log too")
     add_connection_option(run_parser)
     add_emulator_options(run_parser, port=0, speed=RUN_SPEED)
-    run_parser.set_defaults(command=run)
+    run_parser.set_defaults(command=run, parser=run_parser)
     standalone_parser = commands.add_parser(
         "standalone",
         help="a whole Airflow with its UI beside the emulator, gone after Ctrl-C",
@@ -81,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_connection_option(standalone_parser)
     add_emulator_options(standalone_parser, port=0)
-    standalone_parser.set_defaults(command=standalone)
+    standalone_parser.set_defaults(command=standalone, parser=standalone_parser)
     return parser
 
 
@@ -274,7 +279,9 @@ def _option(text: str) -> tuple[str, Any]:
         if isinstance(default, bool):
             return name, {"true": True, "false": False}[value.lower()]
         if isinstance(default, tuple):
-            return name, _steps(value)
+            steps = _steps(value)
+            _refuse_near_misses(text, steps, SNAPSHOT_STATUSES if "snapshot" in name else INSTANCE_STATUSES)
+            return name, steps
         parsed = type(default)(value)
         check_option(name, parsed)
     except (KeyError, ValueError) as error:
@@ -307,11 +314,16 @@ def _instance(text: str) -> tuple[str, Steps]:
         raise argparse.ArgumentTypeError(f"{text!r} does not begin with an instance id. {_LIKE_THIS}")
     if not validation.is_identifier(instance_id):
         raise argparse.ArgumentTypeError(f"{instance_id!r} is not a valid id. {_LIKE_THIS}")
-    for status, _ in steps:
-        # The wait for the status that is meant would never end.
-        if status not in INSTANCE_STATUSES and (near := near_miss(status, INSTANCE_STATUSES)):
-            raise argparse.ArgumentTypeError(f"{text!r}: {status!r} is not an instance status.{near}")
+    _refuse_near_misses(text, steps, INSTANCE_STATUSES)
     return instance_id, steps
+
+
+def _refuse_near_misses(text: str, steps: Steps, known: Sequence[str]) -> None:
+    owner = "a snapshot" if known is SNAPSHOT_STATUSES else "an instance"
+    for status, *_ in steps:
+        # The wait for the status that is meant would never end.
+        if status not in known and (near := near_miss(status, known)):
+            raise argparse.ArgumentTypeError(f"{text!r}: {status!r} is not {owner} status.{near}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from airflow_provider_dsw.emulator.cli.airflow_home import (
     temporary_home,
 )
 from airflow_provider_dsw.emulator.cli.console import RequestLines, changes, fail, say, say_now, tail
+from airflow_provider_dsw.emulator.cli.loaded_dags import needed
 from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
 from airflow_provider_dsw.emulator.record import Request
 
@@ -164,7 +165,7 @@ class DagRun:
 
     def _report_outcome(self, log: Path) -> int:
         if self._problem is not None:
-            return fail(f"{self.dag_file}: {self._problem}")
+            return fail(f"{self.dag_file}: {self._problem}{needed(self.dag_file, self._problem)}")
         if self._state is None:
             last_lines = "" if self.verbose else tail(log)
             return fail(f"Airflow ended before the DAG run did. Its last lines:\n{last_lines}".strip())

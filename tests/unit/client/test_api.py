@@ -146,6 +146,22 @@ def test_an_operation_s_query_and_body_are_sent_as_given(monkeypatch):
     assert json.loads(received.body) == {"MaxIdleTimeInMinutes": 30}
 
 
+@pytest.mark.parametrize(
+    ("action", "path", "near"),
+    [
+        ("GetLifecycel", f"instances/{ID}/lifecycle", r" Did you mean 'GetLifecycle'\?"),
+        ("listEcsSpecs", "ecsspecs", r" Did you mean 'ListEcsSpecs'\?"),
+        ("GetLifecycle", f"instances/{ID}/lifecycles", ""),
+        ("Brandnew", "brandnew", ""),
+    ],
+)
+def test_an_operation_that_the_service_does_not_know_is_told_with_the_nearest(action, path, near, dsw_default):
+    told = f"^{action}: the service refused .* Check action, method and path of the operation, or host of .*"
+
+    with pytest.raises(DswRequestError, match=rf"{told}\.{near}$"):
+        DswHook().call(action, path=f"/api/v2/{path}")
+
+
 @pytest.mark.parametrize(("method", "requests"), [("GET", MAX_ATTEMPTS), ("POST", 1), ("PUT", 1), ("DELETE", 1)])
 @pytest.mark.parametrize("answer", [http(503, {"Code": "Busy"}), http(429, {"Code": "Throttling"})])
 @pytest.mark.usefixtures("no_pauses")

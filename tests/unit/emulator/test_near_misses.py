@@ -58,7 +58,7 @@ def test_a_name_near_to_a_known_one_is_one_warning_at_the_line_that_gives_it(
 
 
 def test_it_is_served_all_the_same(emulator: DswEmulator, caller: Any) -> None:
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="It is served as it is"):
         emulator.add_instance("dsw-abc", "Runing", ReasonCod="NoStock")
 
     answer = caller.get("dsw-abc")
@@ -73,7 +73,8 @@ def test_a_name_that_is_known_or_like_none_is_no_warning(emulator: DswEmulator) 
             emulator.add_instance("dsw-a", timeline=[(status, None)])
         for status in sorted(SNAPSHOT_STATUSES):
             emulator.add_snapshot("dsw-a", status=status)
-        emulator.add_instance("dsw-b", **{**dict.fromkeys(template(), "x"), "Status": "Running", "Brandnew": 1})
+        fields: dict[str, Any] = {**dict.fromkeys(template(), "x"), "Status": "Running", "Brandnew": 1}
+        emulator.add_instance("dsw-b", **fields)
 
 
 def test_the_names_that_are_known_are_those_that_the_package_waits_for() -> None:

@@ -148,6 +148,14 @@ def test_a_taken_port_is_told_in_one_line():
         ("--assume", "unique_names=perhaps", "true or false"),
         ("--assume", "no_stock=x", "'x'"),
         ("--assume", "start_timeline=Starting,Running", "last step"),
+        (
+            "--assume",
+            "start_timeline=Startin:1,Running",
+            "'Startin' is not an instance status. Did you mean",
+        ),
+        ("--assume", "snapshot_timeline=Commiting:1,Saved", "is not a snapshot status. Did you mean 'Committing'?"),
+        ("--instances", "dsw=Running", "usage: dsw-emulator serve [-h]"),
+        ("--instances", "dsw=Running", "unrecognized arguments: --instances=dsw=Running. Did you mean '--instance'?"),
     ],
 )
 def test_a_malformed_argument_is_told(capsys, option, value, told):
