@@ -16,10 +16,14 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from pytest_mock import MockerFixture
 
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.emulator.cli import __main__ as cli
 from airflow_provider_dsw.emulator.cli import airflow_home, in_airflow
+from airflow_provider_dsw.emulator.cli.run import DagRun, _Events
+from airflow_provider_dsw.emulator.cli.scenario import ScenarioEmulator
+from airflow_provider_dsw.emulator.record import Request
 from tests.support.processes import left_after
 
 COMMAND = [sys.executable, "-m", "airflow_provider_dsw.emulator.cli", "run"]
@@ -130,6 +134,36 @@ def test_a_deferral_is_shown_to_hold_no_worker(dag_file: Path, environment: dict
     assert lines == [
         f"task wait: {told}" for told in ("running", "deferred, no worker is held", "running again", "success")
     ]
+
+
+@pytest.mark.slow
+def test_what_the_provider_warns_of_is_shown_with_its_task(dag_file: Path, environment: dict[str, str]) -> None:
+    dag_file.write_text(DAG.replace("poke_interval", "until=\"Statsu || Status == 'Running'\", poke_interval"))
+
+    ended = run(dag_file, "--instance", "dsw-abc=Starting:2,Running", environment=environment)
+
+    warnings = [line for line in ended.stdout.splitlines() if line.startswith("          warning: ")]
+    assert len(warnings) == 1
+    assert "GetInstance documents no field 'Statsu'" in warnings[0]
+
+
+def test_a_wait_in_which_nothing_changes_is_told_once_and_when_it_is_ended(
+    tmp_path: Path, mocker: MockerFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mocker.patch("airflow_provider_dsw.emulator.cli.run.QUIET", 0.0)
+    events = tmp_path / "events"
+    events.write_text('{"event": "task", "task": "wait", "state": "deferred"}\n')
+    process = mocker.Mock(**{"poll.side_effect": [None, None, None, 0]})
+
+    emulator = ScenarioEmulator([("dsw-abc", [("Stopped", None)])])
+    with emulator:
+        dag_run = DagRun(emulator, Path("my_dag.py"))
+        dag_run._events = _Events(events, dag_run._show_event)
+        dag_run._show_request(Request("GetInstance", "GET", "/", {}, {}, "", "dsw-abc", "id", 200))
+        dag_run._follow(process, [])
+
+    told = "Nothing has changed for 0 seconds. Task wait is deferred; dsw-abc is Stopped. Ctrl-C ends this."
+    assert capsys.readouterr().out.count(told) == 1
 
 
 @pytest.mark.slow

@@ -184,7 +184,7 @@ def test_an_example_that_needs_what_is_not_installed_is_left_out_and_told(monkey
 
 
 def test_an_example_that_is_named_by_hand_is_told_what_it_needs() -> None:
-    error = "Traceback\nModuleNotFoundError: No module named 'airflow.providers.ssh'\n"
+    error = "Traceback\n  File …\nModuleNotFoundError: No module named 'airflow.providers.ssh'\n"
 
     lines = list(airflow_of(("dsw_ssh.py", error), ("own.py", error)).lines([Path("dsw_ssh.py"), Path("own.py")], []))
 
@@ -208,7 +208,9 @@ def airflow_of(*errors: tuple[str, str], **dags: str) -> LoadedDags:
 
 
 def test_dags_are_named_by_their_ids_and_files_without_one_are_told() -> None:
-    found = airflow_of(("broken.py", "Traceback …\n  File …\nTypeError: no such argument\n"), my_dag="other.py")
+    found = airflow_of(
+        ("broken.py", "Traceback …\n  File …\n    a = b\nTypeError: no such argument:\na=1\n"), my_dag="other.py"
+    )
     files = [Path("here/broken.py"), Path("here/other.py")]
 
     assert found.has_all(files)
@@ -217,7 +219,7 @@ def test_dags_are_named_by_their_ids_and_files_without_one_are_told() -> None:
         "  my_dag",
         "",
         "Not loaded:",
-        "  here/broken.py: TypeError: no such argument",
+        "  here/broken.py: TypeError: no such argument: a=1",
     ]
 
     empty = Path("empty.py")

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
+import structlog
 from airflow.listeners import hookimpl
 from airflow.sdk import BaseOperator, get_current_context
 
@@ -29,6 +30,7 @@ def main(dag_file: str, dag_id: str | None = None) -> None:
         _send_event("problem", text=str(problem).replace(str(copy), dag_file))
         return
     _watch_tasks()
+    _watch_warnings()
 
     from airflow.utils.db import initdb
 
@@ -121,6 +123,18 @@ def _watch_tasks() -> None:
         defer(self, **arguments)
 
     BaseOperator.defer = report_and_defer  # type: ignore[method-assign]
+
+
+def _watch_warnings() -> None:
+    """Report what the provider warns of in a task's log, or a trigger's."""
+
+    def report(logger: Any, method: str, entry: dict[str, Any]) -> dict[str, Any]:
+        if method == "warning" and "airflow_provider_dsw" in str(entry.get("logger")):
+            _send_event("warning", text=str(entry.get("event")))
+        return entry
+
+    processors = structlog.get_config()["processors"]
+    processors.insert(len(processors) - 1, report)  # the last one renders
 
 
 def _name(task_instance: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class LoadedDags:
     def _problems(self, dag_files: Sequence[Path]) -> Iterator[str]:
         for dag_file in dag_files:
             if error := self.errors.get(dag_file.name):
-                yield f"{dag_file}: {error.rstrip().splitlines()[-1]}{needed(dag_file, error)}"
+                yield f"{dag_file}: {_exception(error)}{needed(dag_file, error)}"
             elif dag_file.name not in self.dags:
                 yield f"{dag_file}: no DAG in it. Is the DAG created at the top level, and is the @dag function called?"
 
@@ -58,6 +59,12 @@ def needed(dag_file: Path, error: str) -> str:
     """Return what to install where an example DAG can't be imported for the lack of it; empty for any other file."""
     distribution = NEEDED.get(dag_file.stem)
     return f". It needs: pip install {distribution}" if distribution and "No module named" in error else ""
+
+
+def _exception(stack_trace: str) -> str:
+    """The exception itself, on one line, without the calls before it."""
+    of_it = list(takewhile(lambda line: not line.startswith(" "), reversed(stack_trace.rstrip().splitlines())))
+    return " ".join(reversed(of_it))
 
 
 def _need(dag_file: Path) -> str:

@@ -33,6 +33,7 @@ from airflow_provider_dsw.emulator.record import Request
 
 GRACE = 3.0  # seconds that Airflow has to end by itself
 WIDTH = 100  # characters of a value that are shown
+QUIET = 20.0  # seconds without a change after which it is said what is waited for
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 UNDEFINED = re.compile(r"conn_id `([^`]+)` isn't defined")  # what Airflow says of a connection that there is not
 
@@ -68,6 +69,8 @@ class DagRun:
         self._lines = RequestLines()
         self._requests: Counter[str] = Counter()
         self._started: set[str] = set()
+        self._waiting: dict[str, str] = {}
+        self._changed_at: float | None = None
         self._problem: str | None = None
         self._state: str | None = None
 
@@ -87,7 +90,7 @@ class DagRun:
             with self._airflow(home) as process:
                 self._follow(process, received)
             if received:
-                say(f"\nStopped by {received[0].name}.")
+                say(f"\nStopped by {received[0].name}.{self._what_waits()}")
                 return 128 + received[0]
             return self._report_outcome(home / "log")
 
@@ -127,10 +130,14 @@ class DagRun:
             self.emulator.advance()
             now = self.emulator.statuses()
             for name, line in changes(before, now):
+                self._changed_at = time.monotonic()
                 if name.partition("/")[0] in self._requested:
                     say_now(line)
             before = now
             self._events.show()
+            if self._waiting and self._changed_at and time.monotonic() - self._changed_at > QUIET:
+                self._changed_at = None  # once, until something changes again
+                say_now(f"Nothing has changed for {QUIET:.0f} seconds.{self._what_waits()} Ctrl-C ends this.")
 
     def _show_request(self, request: Request) -> None:
         self._events.show()  # the task that makes the request has begun before it
@@ -146,7 +153,13 @@ class DagRun:
     def _show_event(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "problem":
             self._problem = event["text"]
+        elif event["event"] == "warning":
+            say(f"          warning: {event['text']}")
         elif event["event"] == "task":
+            self._changed_at = time.monotonic()
+            self._waiting.pop(event["task"], None)
+            if event["state"] in ("running", "deferred"):
+                self._waiting[event["task"]] = event["state"]
             again = event["state"] == "running" and event["task"] in self._started
             self._started.add(event["task"])
             held = ", no worker is held" if event["state"] == "deferred" else ""
@@ -162,6 +175,15 @@ class DagRun:
                 for line in _lines(task.get("returned")):
                     say(f"    {line}".rstrip())
             say("")
+
+    def _what_waits(self) -> str:
+        """Which tasks are not over, and what their instances are."""
+        tasks = [f"{task} is {state}" for task, state in self._waiting.items()]
+        if not tasks:
+            return ""
+        statuses = self.emulator.statuses()
+        found = [f"{name} is {statuses.get(name) or 'not there'}" for name in sorted(self._requested)]
+        return f" Task {', '.join(tasks)}; {', '.join(found) or 'nothing was requested'}."
 
     def _report_outcome(self, log: Path) -> int:
         if self._problem is not None:
@@ -195,15 +217,19 @@ class _Events:
 
     def __init__(self, path: Path, show: Callable[[Mapping[str, Any]], None]) -> None:
         path.touch()
-        self._lines = path.open(encoding="utf-8")
+        self._path = path
+        self._shown = 0
         self._show_event = show
         self._lock = threading.Lock()
 
     def show(self) -> None:
         """Show what is new."""
         with self._lock:
-            for line in self._lines:
-                self._show_event(json.loads(line))
+            with self._path.open(encoding="utf-8") as lines:
+                lines.seek(self._shown)
+                while line := lines.readline():
+                    self._show_event(json.loads(line))
+                self._shown = lines.tell()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
