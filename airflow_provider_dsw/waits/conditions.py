@@ -240,7 +240,7 @@ class ExpressionCondition(WaitCondition):
 
         for name in root_fields(self.until):
             if name not in DOCUMENTED_FIELDS and name not in instance:
-                quotes = f" A text needs quotes: '{name}'." if name in INSTANCE_STATUSES else ""
+                quotes = f" A text needs single quotes: '{name}'." if name in INSTANCE_STATUSES else ""
                 near = quotes or near_miss(name, DOCUMENTED_FIELDS)
                 return f"until: GetInstance documents no field {name!r}.{near}"
         for text in texts_beside("Status", self.until):

@@ -224,12 +224,11 @@ class _Events:
 
     def show(self) -> None:
         """Show what is new."""
-        with self._lock:
-            with self._path.open(encoding="utf-8") as lines:
-                lines.seek(self._shown)
-                while line := lines.readline():
-                    self._show_event(json.loads(line))
-                self._shown = lines.tell()
+        with self._lock, self._path.open(encoding="utf-8") as lines:
+            lines.seek(self._shown)
+            while line := lines.readline():
+                self._show_event(json.loads(line))
+            self._shown = lines.tell()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

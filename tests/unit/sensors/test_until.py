@@ -83,7 +83,7 @@ def test_an_answer_that_can_not_be_evaluated_is_one_warning(
         ("Status == 'Saved' || labels[?Key=='ready']", "documents no field 'labels'. Did you mean 'Labels'?"),
         ("length(CloudDisk || `[]`) > `3`", "documents no field 'CloudDisk'. Did you mean 'CloudDisks'?"),
         ("[Labels, Progress] | [1]", "until: GetInstance documents no field 'Progress'."),
-        ("Status == Stopped", "documents no field 'Stopped'. A text needs quotes: 'Stopped'."),
+        ("Status == Stopped", "documents no field 'Stopped'. A text needs single quotes: 'Stopped'."),
         ("Status == 'Runing'", "until: 'Runing' is not an instance status. Did you mean 'Running'?"),
         ('Labels && `"saved"` == Status', "until: 'saved' is not an instance status. Did you mean 'Saved'?"),
         ("contains(['Saved', 'Stoped'], Status)", "'Stoped' is not an instance status. Did you mean 'Stopped'?"),
