@@ -110,7 +110,7 @@ def test_a_call_leaves_no_cancelled_timer(dsw_default, mocker):
 
 COLD = """
 import asyncio, sys, time
-import airflow.sdk.execution_time.supervisor  # which starts a triggerer; it imports much on Airflow 3.4
+import airflow.jobs.triggerer_job_runner  # as in a triggerer
 from airflow_provider_dsw.hooks.dsw import DswHook
 from tests.support.stalls import longest_stall, unhindered_time
 from tests.support.until import until, wait_until
