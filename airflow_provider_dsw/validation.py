@@ -250,7 +250,7 @@ def moment(name: str, value: object) -> datetime:
     # Without a time zone, which moment it means would be a guess.
     if found.utcoffset() is None:
         raise ValueError(
-            f"{name}: {value!s} has no time zone. Add one: '…Z' or '…+08:00' in a string, "
+            f"{name}: {value!s} has no time zone. Add one: '{found.isoformat()}Z' or '…+08:00' in a string, "
             "tzinfo=… (e.g. datetime.timezone.utc) in a datetime."
         )
     try:

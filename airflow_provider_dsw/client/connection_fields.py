@@ -100,7 +100,7 @@ def field_behaviour() -> dict[str, Any]:
     return {
         "hidden-fields": ["schema"],
         "relabeling": {"login": "AccessKey id", "password": "AccessKey secret"},
-        "placeholders": {"host": "only in place of the region's own endpoint, e.g. 127.0.0.1:8765"},
+        "placeholders": {"host": "only in place of the region's own endpoint, e.g. 127.0.0.1"},
     }
 
 

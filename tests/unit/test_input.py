@@ -200,7 +200,8 @@ def test_a_snapshot_that_is_named_twice(other):
     ("moment", "words"),
     [
         (datetime(2026, 1, 31, 12), r"has no time zone\. Add one: .*tzinfo="),  # noqa: DTZ001
-        ("2026-01-31T12:00:00", r"has no time zone\. Add one: '…Z'"),
+        ("2026-01-31T12:00:00", r"has no time zone\. Add one: '2026-01-31T12:00:00Z'"),
+        ("2026-01-31", r"has no time zone\. Add one: '2026-01-31T00:00:00Z'"),
         ("yesterday", "'yesterday' is neither a datetime nor ISO 8601"),
         ("", "'' is neither a datetime nor ISO 8601"),
         (1769860800, "1769860800 is neither a datetime nor ISO 8601"),
