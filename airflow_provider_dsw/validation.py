@@ -31,6 +31,7 @@ MAX_SHOWN = 140
 """How much of a value is in a message, in characters."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_MISSING = "None"  # what a template makes of an XCom that is not there
 _SNAPSHOT_NAME = re.compile(r"[a-z0-9-]+")
 _RENDERS_TEXT = (
     " A single template renders to a list or a dict only if the DAG sets render_template_as_native_obj=True."
@@ -163,8 +164,7 @@ def identifier(name: str, value: object) -> str:
     :param value: letters, digits, ``-`` and ``_``, e.g. ``dsw-730xxxxxxxxxx``.
     """
     found = _plain(value)
-    # 'None' is what a template makes of an XCom that is not there.
-    if not isinstance(found, str) or not _ID.fullmatch(found.strip()) or found.strip() == "None":
+    if not isinstance(found, str) or not _ID.fullmatch(found.strip()) or found.strip() == _MISSING:
         advice = _NATIVE_NUMBER if isinstance(found, float) else ""
         if isinstance(found, str) and "{{" in found:
             advice = _NOT_RENDERED
@@ -209,8 +209,8 @@ def image_url(name: str, value: object) -> str:
     :param value: e.g. ``registry.cn-hangzhou.aliyuncs.com/ns/repo:tag``.
     """
     found = _plain(value)
-    if found is None or (isinstance(found, str) and not found.strip()):
-        raise ValueError(f"{name}: empty. Name the repository and tag to push the image to.")
+    if found is None or (isinstance(found, str) and found.strip() in ("", _MISSING)):
+        raise ValueError(f"{name}: {shown(found)} names no image. Name the repository and tag to push it to.")
     return secret_text(name, found)
 
 
@@ -222,7 +222,7 @@ def image(name: str, value: object) -> str:
     :param value: an ``ImageId``, ``ImageName`` or ``ImageUrl``.
     """
     found = _plain(value)
-    if not isinstance(found, str) or not found.strip():
+    if not isinstance(found, str) or found.strip() in ("", _MISSING):
         advice = _NATIVE_NUMBER if isinstance(found, float) else ""
         raise ValueError(
             f"{name}: {shown(found)} is not an ImageId, ImageName or ImageUrl. Pass one as a string.{advice}"

@@ -13,6 +13,7 @@ from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS
 from airflow_provider_dsw.operators import dsw as operators
 from airflow_provider_dsw.operators.base import DswBaseOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.docs.readme import TEXT, codes, section
 from tests.support.arguments import parameters_of_class
 from tests.unit.operators.test_idempotency import CASES
@@ -51,6 +52,15 @@ def test_the_section_on_templates_has_each_argument_that_may_be_one() -> None:
     templated: set[str] = {name for each in CLASSES for name in each.template_fields}
 
     assert templated - named == set(), "name it in Templates in .github/docs/waits.md, or the group that has it here"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda it: it.__name__)
+def test_the_section_on_what_a_wait_does_says_when_each_kind_is_a_success(kind: type[WaitCondition]) -> None:
+    successes = section("What a wait does").partition("| success.")[0].lower()
+    words = {*kind.chosen_by, *kind.noun.split()} - {"a", "an", "by", "its"}
+    named = any(word in successes for word in words)
+
+    assert named, f"say in What a wait does in .github/docs/waits.md when {kind.__name__} is met, and where it fails"
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "blank": lambda: "  ",
     "word": lambda: "word",
     "'False'": lambda: "False",
+    "'None'": lambda: "None",
     "surrogate": lambda: "a\ud800",
     "bytes": lambda: b"word",
     "list": lambda: ["word"],
@@ -84,11 +85,12 @@ class Kind(NamedTuple):
     takes: Collection[str] = ()
 
 
-WORDS = ("word", "'False'")
+NOT_MISSING = ("word", "'False'")
+WORDS = (*NOT_MISSING, "'None'")
 BOOLEAN = Kind(False, ["True", "False"])
 SECONDS = Kind(30, ["7", "1.5", "timedelta"])
 AIRFLOW_SECONDS = Kind(30, [*SECONDS.takes, "0", "no timedelta"])
-IDENTIFIER = Kind("dsw-1", WORDS)
+IDENTIFIER = Kind("dsw-1", NOT_MISSING)  # a template's word for what is missing is none
 TEXT = Kind("dsw_default", WORDS)
 
 
@@ -101,7 +103,7 @@ KINDS: dict[str, Kind] = {
     "target_status": Kind("Running"),
     "wait_for_snapshot": BOOLEAN,
     "snapshot_id": or_none(IDENTIFIER),
-    "snapshot_image": or_none(TEXT),
+    "snapshot_image": or_none(Kind("model:1", NOT_MISSING)),
     "snapshot_created_after": Kind("2026-01-31T12:00:00Z", ["None", "aware"]),
     "until": Kind("Status == 'Running'", ["None", *WORDS]),
     "failure_statuses": Kind(["Failed"], ["None", "empty list"]),
@@ -125,7 +127,7 @@ KINDS: dict[str, Kind] = {
     "delete_on_failure": BOOLEAN,
     "save_image": BOOLEAN,
     "body": Kind({"InstanceName": "a"}, ["dict"]),
-    "image_url": Kind("registry/ns/repo:tag", WORDS),
+    "image_url": Kind("registry/ns/repo:tag", NOT_MISSING),
     "snapshot_name": Kind("model-1", ["None", "word"]),
     "description": Kind("nightly", ["None", "empty", "blank", *WORDS]),
     "overwrite": or_none(BOOLEAN),
@@ -307,9 +309,9 @@ def test_what_is_rendered_to_something_wrong_is_the_documented_error(
     made: Any, name: str, dsw_default: DswEmulator
 ) -> None:
     kind = kind_of(made.__name__, name)
-    is_text = bool({*WORDS} & {*kind.takes})
+    means_another = ("0", "7", "-1") if "word" in kind.takes else ("'None'",)  # once it is rendered
     for label, value in wrong_values(kind).items():
-        if is_text and label in ("0", "7", "-1"):
+        if label in means_another:
             continue
         with DAG("of_every_argument", render_template_as_native_obj=True):
             task = make(made, **{name: "{{ params.x }}"})
@@ -344,7 +346,7 @@ OF_WAITS = arguments_of(DswBaseTrigger.__init__)
 @pytest.mark.parametrize("name", [name for name in OF_WAITS if name != "poke_interval"])
 def test_what_is_wrong_never_ends_a_triggerer_but_the_wait(name: str, dsw_default: DswEmulator) -> None:
     kind = kind_of("DswInstanceTrigger", name)
-    is_text = bool({*WORDS} & {*kind.takes})
+    is_text = "word" in kind.takes
     for label, value in wrong_values(kind).items():
         if label == "None" or (is_text and label in ("0", "7", "-1")):
             continue

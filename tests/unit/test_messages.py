@@ -329,7 +329,7 @@ CASES: dict[str, Case] = {
     "whole number": Case(check("whole_number", 0.5), "it", "not a whole number", "Pass an int"),
     "id": Case(check("identifier", "a/b"), "it", "not a valid id", "Ids are letters"),
     "snapshot name": Case(check("snapshot_name", "A"), "it", "not a name of lowercase", "Choose one"),
-    "image url": Case(check("image_url", " "), "it", "empty", "Name the repository"),
+    "image url": Case(check("image_url", " "), "it", "names no image", "Name the repository"),
     "image": Case(check("image", ""), "it", "not an ImageId", "Pass one as a string"),
     "moment": Case(check("moment", "soon"), "it", "neither a datetime nor ISO 8601", "Write it like"),
     "time zone": Case(check("moment", "2026-01-31"), "it", "has no time zone", "Add one"),
@@ -477,7 +477,8 @@ def message(do: Callable[[DswEmulator], object], emulator: DswEmulator) -> str:
 
 def assert_form(text: str, subject: str, cause: str, remedy: str) -> None:
     first, *others = re.split(r"(?<=[.?!]) ", text)
-    assert [part for part in (subject, cause) if part not in text[:SHOWN]] == [], text
+    late = [part for part in (subject, cause) if part not in text[:SHOWN]]
+    assert late == [], f"not in the first {SHOWN} characters of: {text}"
     assert [sentence for sentence in others if remedy in sentence], text
     assert remedy not in first
 

@@ -199,7 +199,8 @@ TABLES = [
         "OPERATIONS in tests/system/faults/calls.py, by the function of client/api.py",
         {operation.api for operation in calls.OPERATIONS.values()},
         CALLS,
-        "how the hook is called; BESIDE in tests/support/beside.py adds what it needs beside the instance",
+        "how the hook is called; BESIDE in tests/support/beside.py adds what it needs beside the instance, by a "
+        "method of emulator/backend.py",
     ),
     Table(
         "OPERATIONS in tests/system/faults/calls.py, by the method of the hook",
@@ -229,7 +230,8 @@ TABLES = [
         "CHECKS in tests/live/checks.py",
         {*checks.CHECKS},
         {*ASSUMPTIONS},
-        "the run that it needs, and what shows in the observations that the assumption holds, or not",
+        "the run that it needs, and what shows in the observations that the assumption holds, or not; KEPT in "
+        "observations.py names the fields that they keep",
     ),
     Table(
         "OPTIONS, OWN_OPTIONS, FIELDS, FAULTS, PAGES or CHANGES in tests/support/live_service.py",

@@ -105,8 +105,8 @@ NO_NUMBERS: list[object] = [
         (validation.description, [value for value in NO_TEXTS if value not in ("", "  ")]),
         (validation.identifier, [*NO_TEXTS, "a/b", "None", " None", "dsw 1", "x" * 129, 10**9999]),
         (validation.snapshot_name, [*NO_TEXTS, "Model", "a b", "a\n", " a", 20261125]),
-        (validation.image_url, NO_TEXTS),
-        (validation.image, NO_TEXTS),
+        (validation.image_url, [*NO_TEXTS, "None"]),
+        (validation.image, [*NO_TEXTS, "None", " None\n"]),
         (validation.region, [True, 7, ["cn-hangzhou"], b"cn-hangzhou", {"a": 1}, object()]),
         (
             validation.moment,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import Connection
 
+import airflow_provider_dsw
 from airflow_provider_dsw.client import connection_fields
-from airflow_provider_dsw.client.connection import parse
+from airflow_provider_dsw.client.connection import DswConnection, parse
 from airflow_provider_dsw.client.connection_fields import OPTIONAL_FIELDS, REQUIRED_FIELDS
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswError
@@ -195,6 +199,14 @@ def test_what_each_field_says_is_read(name):
         if name not in REQUIRED_FIELDS[auth_type]:
             without, given = parse(connection_of(auth_type)), parse(connection_of(auth_type, name))
             assert given != without, f"of a connection of auth_type {auth_type} parse() does not read {name}"
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(DswConnection)])
+def test_what_is_parsed_is_used(name):
+    package = Path(airflow_provider_dsw.__file__).parent
+    code = "".join(path.read_text(encoding="utf-8") for path in package.glob("[!e]*/*.py"))
+
+    assert re.search(rf"\b(?:self|connection)\.{name}\b", code), f"no line of the package reads connection.{name}"
 
 
 def of_type(auth_type: str, **malformed: Any) -> dict[str, Any]:
