@@ -268,6 +268,8 @@ def _failure_of(error: BaseException) -> Failure:
         return _unavailable("what was fetched is not an Alibaba Cloud key")
     if isinstance(error, OSError) and error.filename:
         return _unavailable(f"{error.filename}: {error.strerror}")
+    if isinstance(error, UnicodeDecodeError):
+        return _unavailable("the file is not text")
     if type(error) is ValueError:
         return _unavailable("")
     return Failure(cause=f"{NO_CREDENTIALS}: {network_cause(error, sent=True)}", sent=False)

@@ -66,6 +66,7 @@ class Watcher:
         self._kept_at = self._ignored_before = 0.0
         self._last_seen: LastSeen | None = None
         self._last_error: str | None = None
+        self._last_remark = ""
 
     async def handle(self, found: PollResult | AirflowException | None) -> tuple[list[Verdict], LogLine | None]:
         """Take one poll, and return the changes to fire for, and a line for the log, if any."""
@@ -88,16 +89,23 @@ class Watcher:
         seen, entered = self._changes(found)
         self._last_error = None
         if seen is None or seen is self._last_seen or found.requested_at < self._ignored_before:
-            return [], None
+            return [], self._line(found, is_new=False)
         if entered and not await self._claim():
             self._ignored_before = time.time() + CLAIM_PAUSE
             return [], None
         # Before the event: after a crash between the two, a lost event rather than a second one.
         await self._save(seen)
         self._last_seen = seen
-        status = clean(self.condition.evaluate(found).last_status)
-        text = f"Watching for {self.condition}: {status}"
-        return entered, LogLine(logging.INFO, text)
+        return entered, self._line(found, is_new=True)
+
+    def _line(self, found: PollResult, *, is_new: bool) -> LogLine | None:
+        """Return what to log of an answer: that it shows something new, or that what is watched for may be mistaken."""
+        verdict = self.condition.evaluate(found)
+        is_new_remark = verdict.remark not in ("", self._last_remark)
+        self._last_remark = verdict.remark
+        level = logging.WARNING if is_new_remark else logging.INFO
+        text = f"Watching for {self.condition}: {clean(verdict.last_status)}"
+        return LogLine(level, text) if is_new or is_new_remark else None
 
     def _changes(self, found: PollResult) -> tuple[LastSeen | None, list[Verdict]]:
         return detect_transitions(self.condition, found, self._last_seen)

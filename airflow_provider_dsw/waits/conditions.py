@@ -142,6 +142,11 @@ class WaitCondition:
         return f"DSW instance {self.instance_id} is {verdict.last_status} and can no longer do what is waited for"
 
     def _failures(self, *targets: str) -> frozenset[str]:
+        """
+        Return the instance statuses that end this wait as failed.
+
+        :param targets: the statuses that it needs the instance to reach or to keep; ``""`` for none.
+        """
         if self.failure_statuses is not None:
             return frozenset(self.failure_statuses)
         return default_failure_statuses(targets)

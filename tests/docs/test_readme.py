@@ -406,7 +406,7 @@ def test_the_failure_statuses_are_those_of_the_code() -> None:
         "`Running`": default_failure_statuses(["Running"]),
         "`Saved`, or a snapshot": default_failure_statuses(["Saved"]),
         "any other": default_failure_statuses(["Stopped"]),
-    }
+    }, "the names of rows stand in this test too"
 
 
 def test_the_default_details_that_are_named_exist() -> None:

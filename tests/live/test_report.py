@@ -55,7 +55,7 @@ def test_it_keeps_of_an_answer_what_the_assumptions_are_about(try_service: Try) 
     answer = next(each for each in recorded if each["action"] == "GetInstance" and each.get("InstanceId") == INSTANCE)
 
     assert answer["Status"] == "Stopped"
-    assert {"UserId", "EnvironmentVariables", "JupyterlabUrl"} <= {*answer["other fields"]}
+    assert {"UserId", "EnvironmentVariables"} <= {*answer["other fields"]}
 
 
 def test_without_an_instance_what_needs_one_is_not_seen(try_service: Try) -> None:

@@ -32,7 +32,7 @@ from airflow_provider_dsw.emulator.tls import server_context
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.hooks.shared import shared_hook
-from airflow_provider_dsw.secrets import is_secret_name
+from airflow_provider_dsw.secrets import clean, is_secret_name
 from tests.support.credential_sources import (
     HOUR,
     KEY_ID,
@@ -281,6 +281,8 @@ def test_it_works(kind: Kind, servers: Servers, ask: Ask) -> None:
     assert request.access_key_id == (servers.grants.issued[-1] if kind.fetched else KEY_ID)
     # Only this kind's own source was asked.
     assert [source for source in servers.sources if source.asked] == [kind.hands_out(servers)] * kind.fetched
+    # What a file holds is known, so that it is hidden wherever it is met.
+    assert [secret for secret in kind.secrets(servers) if secret in clean(secret)] == []
 
 
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
@@ -466,6 +468,13 @@ def test_a_role_of_an_ecs_instance_can_be_named(servers: Servers, ask: Ask) -> N
 def test_a_token_file_that_is_not_there_is_named(servers: Servers, ask: Ask) -> None:
     with pytest.raises(DswAccessDeniedError, match=r"/no/such/file: No such file.*oidc_token_file_path"):
         ask(servers.hook(OIDC, oidc_token_file_path="/no/such/file"))
+
+
+def test_a_token_file_that_is_not_text_is_named(servers: Servers, ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\x30\x82\xff")
+
+    with pytest.raises(DswAccessDeniedError, match=r"the file is not text.*oidc_token_file_path"):
+        ask(servers.hook(OIDC, oidc_token_file_path=str(tmp_path / "token")))
 
 
 # Renewal

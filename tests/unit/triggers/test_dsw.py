@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -16,11 +17,14 @@ from airflow.sdk import Asset
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswTimeoutError, DswTransientError
 from airflow_provider_dsw.operators.dsw import DswStartInstanceOperator
+from airflow_provider_dsw.polling import LogLine
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
+from airflow_provider_dsw.triggers import watcher as watchers
 from airflow_provider_dsw.triggers.base import Poll
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import STARTS_FROM_TRIGGER, AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_dsw.waits.answers import PollResult
+from airflow_provider_dsw.waits.conditions import ExpressionCondition
 from tests.support import task_runs
 from tests.support.clock import Clock
 from tests.support.modes import ID, in_triggerer
@@ -75,6 +79,19 @@ async def event_of_outage(trigger: DswInstanceTrigger, then: str = "Running") ->
 
     payload: dict[str, Any] = (await anext(aiter(trigger.filter_shared_stream(polls())))).payload
     return payload
+
+
+@pytest.mark.parametrize("until", ["abs(InstanceName) > `3`", "Statsu == 'Running'"])
+def test_a_watcher_warns_once_of_what_may_never_come_true(until: str) -> None:
+    watcher = watchers.Watcher(ExpressionCondition(ID, until=until), None)
+    answer = {"InstanceId": ID, "Status": "Running", "InstanceName": "text"}
+
+    async def lines() -> list[LogLine]:
+        return [line for _ in range(4) if (line := (await watcher.handle(PollResult(answer)))[1])]
+
+    [line] = asyncio.run(lines())
+    assert line.level == logging.WARNING
+    assert "; until" in line.text
 
 
 @needs_airflow_3_3
