@@ -391,7 +391,7 @@ def test_the_policies_allow_what_the_hook_calls() -> None:
     reading, writing, whole_life = map(actions, JSON)
     assert {*reading, *writing, *whole_life} == called
     read = ("GetInstance", "GetInstanceSnapshot", "GetInstanceEvents", "GetLifecycle", "ListInstances")
-    assert reading == [f"paidsw:{name}" for name in read]
+    assert reading == [f"paidsw:{name}" for name in read], "what a wait calls; `read` is in the page's order"
 
 
 # The tables

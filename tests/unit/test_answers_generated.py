@@ -181,7 +181,7 @@ CALLS = {
     "list_instance_snapshots": api.list_instance_snapshots(ID),
     "start_instance": api.start_instance(ID),
     "stop_instance": api.stop_instance(ID, False),
-    "create_instance": api.create_instance({"a": 1}),
+    "create_instance": api.create_instance({"InstanceName": "a"}),
     "create_instance_snapshot": api.create_instance_snapshot(ID, "a", "registry/a:1", None, None, None, None),
     "delete_instance": api.delete_instance(ID),
     "get_instance_events": api.get_instance_events(ID, None),

@@ -256,7 +256,8 @@ TABLES = [
         "OPERATORS in tests/system/faults/tasks.py",
         names(task.make for task in tasks.OPERATORS.values() if task.make),
         OPERATORS,
-        "the operator's arguments, the instance's status before, what is requested, and how the service looks after it",
+        "the operator's arguments, the instance's status before, what is requested, and, without a request, how the "
+        "service looks after it",
     ),
     Table(
         "TASKS in tests/unit/test_answers_generated.py",
@@ -281,7 +282,8 @@ TABLES = [
         names(operator for operator, *_ in test_idempotency.CASES.values()),
         CHANGING,
         "the instance's status before, the operator's arguments, and the status after; if no look tells whether its "
-        "request was performed, but a second does no harm, HARMLESS has its action",
+        "request was performed, but a second does no harm, HARMLESS has its action; the key is the task's name in "
+        "pipelines.md",
     ),
     *(
         Table(

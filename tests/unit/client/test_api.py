@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from alibabacloud_pai_dsw20220101.client import Client
 
 from airflow_provider_dsw import __version__
 from airflow_provider_dsw.emulator import DswEmulator
@@ -17,6 +20,7 @@ from tests.support.beside import add_instance_for
 from tests.support.hooks import KEY, connect, connect_to
 from tests.support.raw_server import RawServer, http, in_turn, sends
 from tests.system.faults.calls import ID, OPERATIONS
+from tests.unit.test_answers_generated import CALLS
 
 SENT = {
     "Zeta": "first",
@@ -494,3 +498,16 @@ def test_a_created_snapshot_without_an_id_is_no_answer(monkeypatch):
         pytest.raises(DswTransientError, match="SnapshotId"),
     ):
         connect_to(monkeypatch, server.port).create_instance_snapshot(ID, snapshot_name="a", image_url="b")
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_call_is_what_the_sdk_sends_for_the_operation(call):
+    operation = re.sub(r"(?<!^)(?=[A-Z])", "_", call.request.action).lower()
+    source = inspect.getsource(getattr(Client, f"{operation}_with_options"))
+    [template] = re.findall(r"\bpathname ?= ?f?'(.+)',", source)
+    [method] = re.findall(r"\bmethod ?= ?'(\w+)'", source)
+    names = re.findall(r"(?:query|body)\['(\w+)'\]", source)
+
+    assert call.request.method == method
+    assert re.fullmatch(re.sub(r"\{.+?\}", "[^/]+", template), call.request.path)
+    assert {*call.request.query, *(call.request.body or ())} <= {*names}
