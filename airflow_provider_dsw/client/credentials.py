@@ -43,6 +43,10 @@ class CredentialsError(Exception):
         self.failure = failure
 
 
+class _BinaryFileError(Exception):
+    """A file with a token is not text."""
+
+
 class _InvalidKeyError(Exception):
     """The fetched credentials hold a character that no key has, or are not text."""
 
@@ -108,8 +112,8 @@ class Credentials:
         return replace(outcome, advice=_advice(self._connection))
 
     def _fetch(self) -> Any:
-        register_secrets(_role_request_secrets(self._connection))
         try:
+            register_secrets(_role_request_secrets(self._connection))
             self._current = (
                 _static(self._connection)
                 if self._connection.is_static
@@ -183,8 +187,13 @@ def _role_request_secrets(connection: DswConnection) -> Iterator[str]:
     """Return what is secret of that for which a role is granted: the token in the file, which the library reads."""
     path = connection.credentials.get("oidc_token_file_path")
     if path:
+        # What else is wrong with the file, the library says.
         with suppress(OSError, ValueError):
-            yield Path(path).read_text(encoding="utf-8").strip()
+            content = Path(path).read_bytes()
+            try:
+                yield content.decode().strip()
+            except UnicodeDecodeError:
+                raise _BinaryFileError(path) from None
 
 
 def _client(connection: DswConnection) -> Any:
@@ -268,8 +277,8 @@ def _failure_of(error: BaseException) -> Failure:
         return _unavailable("what was fetched is not an Alibaba Cloud key")
     if isinstance(error, OSError) and error.filename:
         return _unavailable(f"{error.filename}: {error.strerror}")
-    if isinstance(error, UnicodeDecodeError):
-        return _unavailable("the file is not text")
+    if isinstance(error, _BinaryFileError):
+        return _unavailable(f"{error} is not text")
     if type(error) is ValueError:
         return _unavailable("")
     return Failure(cause=f"{NO_CREDENTIALS}: {network_cause(error, sent=True)}", sent=False)

@@ -47,6 +47,7 @@ from tests.support.credential_sources import (
     Sts,
 )
 from tests.support.hooks import Ask, ask_async
+from tests.support.raw_server import RawServer, http, sends
 from tests.support.strangers import leaked
 from tests.support.until import until
 
@@ -473,8 +474,14 @@ def test_a_token_file_that_is_not_there_is_named(servers: Servers, ask: Ask) -> 
 def test_a_token_file_that_is_not_text_is_named(servers: Servers, ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"\x30\x82\xff")
 
-    with pytest.raises(DswAccessDeniedError, match=r"the file is not text.*oidc_token_file_path"):
+    with pytest.raises(DswAccessDeniedError, match=r"/token is not text.*oidc_token_file_path"):
         ask(servers.hook(OIDC, oidc_token_file_path=str(tmp_path / "token")))
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_gateway_s_page_that_is_not_text_is_a_moment_s(servers: Servers, ask: Ask) -> None:
+    with RawServer(sends(http(502, b"\x30\x82\xff"))) as gateway, pytest.raises(DswTransientError):
+        ask(servers.hook(URI, credentials_uri=f"http://127.0.0.1:{gateway.port}/"))
 
 
 # Renewal
