@@ -344,6 +344,14 @@ class SnapshotCondition(_SnapshotPushCondition):
         since = f" created after {self.snapshot_created_after.isoformat()}" if self.snapshot_created_after else ""
         return f"the {which}{since} of DSW instance {self.instance_id} to be Saved"
 
+    def has_evidence(self, instance: Mapping[str, Any]) -> bool:
+        """
+        Return whether an answer says which snapshots there are.
+
+        :param instance: GetInstance's answer.
+        """
+        return shows_snapshots(instance)
+
     def matching(self, instance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """
         Return the snapshots that may be the one, ``LatestSnapshot`` first; it has a twin in the list.
@@ -373,7 +381,7 @@ class SnapshotCondition(_SnapshotPushCondition):
             if created is not None:
                 too_old = _whole_seconds(self.snapshot_created_after) - created
                 last_status += f", the newest is {too_old.total_seconds():.0f} s too old"
-        return Verdict(Outcome.PENDING, last_status, has_evidence=shows_snapshots(instance))
+        return Verdict(Outcome.PENDING, last_status, has_evidence=self.has_evidence(instance))
 
 
 KINDS: tuple[type[WaitCondition], ...] = (

@@ -13,7 +13,6 @@ from typing import Any
 from airflow_provider_dsw.waits.answers import (
     PollResult,
     fingerprint,
-    shows_snapshots,
     status_in,
     storable_status,
     storable_time,
@@ -104,7 +103,7 @@ def _snapshot_transitions(
 
     The former was seen unfinished before, or it was finished after all that were seen finished.
     """
-    if not shows_snapshots(instance):
+    if not condition.has_evidence(instance):
         return last_seen, []
     remembered = last_seen or {}
     finished, unfinished = _Keys(remembered.get("finished", ())), _Keys(remembered.get("unfinished", ()))

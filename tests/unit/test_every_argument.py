@@ -30,6 +30,8 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.base import DswBaseTrigger
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import AirflowException
+from airflow_provider_dsw.wait_arguments import ARGUMENTS
+from airflow_provider_dsw.waits.conditions import KINDS as WAITS
 from tests.support import task_runs
 from tests.support.arguments import arguments_of, arguments_of_class, required_by
 
@@ -59,6 +61,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "list of None": lambda: [None],
     "list of list": lambda: [["word"]],
     "dict": lambda: {"word": "word"},
+    "dict of 'None'": lambda: {"word": "None"},
     "empty dict": lambda: {},
     "dict of int": lambda: {1: 2},
     "dict of object": lambda: {"word": object()},
@@ -87,6 +90,7 @@ class Kind(NamedTuple):
 
 NOT_MISSING = ("word", "'False'")
 WORDS = (*NOT_MISSING, "'None'")
+DICTS = ("dict", "dict of 'None'")
 BOOLEAN = Kind(False, ["True", "False"])
 SECONDS = Kind(30, ["7", "1.5", "timedelta"])
 AIRFLOW_SECONDS = Kind(30, [*SECONDS.takes, "0", "no timedelta"])
@@ -118,7 +122,7 @@ KINDS: dict[str, Kind] = {
     "max_wait": or_none(AIRFLOW_SECONDS),
     "poke_interval": SECONDS,
     "timeout": SECONDS,
-    "fields": Kind(["Status"], ["None", "dict"]),
+    "fields": Kind(["Status"], ["None", *DICTS]),
     "include_sensitive": BOOLEAN,
     "multiple_outputs": or_none(BOOLEAN),
     "wait_for_completion": BOOLEAN,
@@ -126,13 +130,13 @@ KINDS: dict[str, Kind] = {
     "stop_after": or_none(SECONDS),
     "delete_on_failure": BOOLEAN,
     "save_image": BOOLEAN,
-    "body": Kind({"InstanceName": "a"}, ["dict"]),
+    "body": Kind({"InstanceName": "a"}, DICTS),
     "image_url": Kind("registry/ns/repo:tag", NOT_MISSING),
     "snapshot_name": Kind("model-1", ["None", "word"]),
     "description": Kind("nightly", ["None", "empty", "blank", *WORDS]),
     "overwrite": or_none(BOOLEAN),
     "exclude_paths": Kind(["/mnt"], ["None", "list", "empty list", "set"]),
-    "labels": Kind({"team": "a"}, ["None", "dict", "empty dict", "empty list"]),
+    "labels": Kind({"team": "a"}, ["None", *DICTS, "empty dict", "empty list"]),
     "queue": or_none(TEXT),
     "token": Kind("shared", ["None", "empty", *WORDS]),
     "limit": Kind(9, ["7"]),
@@ -142,7 +146,7 @@ KINDS: dict[str, Kind] = {
     "action": Kind("GetLifecycle", WORDS),
     "method": Kind("GET"),
     "path": Kind("/api/v2/instances"),
-    "query": Kind({"A": 1}, ["None", "dict", "empty dict"]),
+    "query": Kind({"A": 1}, ["None", *DICTS, "empty dict"]),
 }
 # If a name means something else than elsewhere: by the class or the hook's method.
 SPECIAL: dict[tuple[str, str], Kind] = {
@@ -154,7 +158,7 @@ SPECIAL: dict[tuple[str, str], Kind] = {
     ("create_instance_snapshot", "snapshot_name"): Kind("model-1", ["word"]),
     ("get_instance_snapshot", "snapshot_id"): IDENTIFIER,
     ("aget_instance_snapshot", "snapshot_id"): IDENTIFIER,
-    ("call", "body"): Kind({"A": 1}, ["None", "dict", "empty dict"]),
+    ("call", "body"): Kind({"A": 1}, ["None", *DICTS, "empty dict"]),
 }
 
 
@@ -244,16 +248,30 @@ def test_what_cannot_be_walked_or_compared_is_refused_too(made: Any, name: str) 
 WITH_CONTROL = ("word\nERROR forged", "\x1b[31mred", "a\u202eb", "x" * 10_000)
 
 
-@pytest.mark.parametrize("name", ["snapshot_image", "until"])
+def in_shape_of(sample: Any, word: str) -> Any:
+    if isinstance(sample, Mapping):
+        return {word: word}
+    return [word] if isinstance(sample, list) else word
+
+
+@pytest.mark.parametrize("name", [argument.name for argument in ARGUMENTS])
 @pytest.mark.parametrize("value", WITH_CONTROL, ids=lambda value: ascii(value[:9]))
 def test_what_a_wait_says_of_an_argument_is_one_line_and_short(name: str, value: str) -> None:
     try:
-        text = str(make(DswInstanceSensor, **{name: value})._build_wait())
+        text = str(make(DswInstanceSensor, **{name: in_shape_of(KINDS[name].right, value)})._build_wait())
     except ValueError as error:
         text = str(error)
 
     assert text.isprintable()
     assert len(text) < 1000
+
+
+@pytest.mark.parametrize("name", sorted({name for kind in WAITS for name in kind.chosen_by}))
+def test_what_chooses_a_kind_of_wait_is_never_empty(name: str) -> None:
+    """A template that is rendered to nothing would mean a wait for anything of that kind."""
+    nothing = {label for label in KINDS[name].takes if label.startswith(("empty", "blank"))}
+
+    assert not nothing, f"{name}: let its check refuse what is empty"
 
 
 @pytest.mark.parametrize("made", [*TASKS, DswInstanceTrigger, DswInstanceEventTrigger])

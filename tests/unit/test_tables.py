@@ -121,7 +121,6 @@ CHECKS = {
     if not name.startswith("_") and getattr(each, "__module__", "") == validation.__name__
 }
 WATCHABLE = {argument.name for argument in ARGUMENTS if argument.watchable}
-WATCHABLE_KINDS = {kind for kind in KINDS if WATCHABLE & {*kind.chosen_by}}
 # What has subclasses is a base, unless it is public itself.
 PUBLIC = {*public_operators.__all__}
 MADE = {
@@ -150,9 +149,10 @@ TABLES = [
     ),
     Table(
         "ENTERED in tests/unit/waits/test_transitions.py",
-        kinds(condition for condition, *_ in test_transitions.ENTERED),
-        names(WATCHABLE_KINDS),
-        "a condition of the kind, an answer that does not satisfy it, and one that does",
+        {*test_transitions.ENTERED},
+        WATCHABLE - {"instance_id"},
+        "a condition that the argument is a part of, answers in turn that do not satisfy it, and one that does; if it "
+        "narrows a wait, the former show a change that would satisfy the wait without it",
     ),
     Table(
         "CONDITIONS in tests/unit/test_answers_generated.py",

@@ -301,18 +301,38 @@ def test_a_change_is_that_an_expression_becomes_true(answers: list[dict[str, Any
     assert looks(IDLE, *answers) == changes
 
 
-# Of each kind that can be watched for, a condition, an answer that does not satisfy it, and one that does.
-ENTERED: list[tuple[WaitCondition, dict[str, Any], dict[str, Any]]] = [
-    (RUNNING, instance("Stopped"), instance("Running")),
-    (SNAPSHOT, showing(OLD), showing(OLD, NEW)),
-    (IDLE, idle(10), idle(30)),
-]
+# Of each argument that can be watched for, a condition, answers in turn that do not satisfy it, and one that does. An
+# argument that narrows a wait needs among the former a change that would satisfy the wait without it.
+ENTERED: dict[str, tuple[WaitCondition, list[dict[str, Any]], dict[str, Any]]] = {
+    "target_status": (
+        StatusCondition(ID, target_status=("Saved",)),
+        [instance("Stopped"), instance("Running")],
+        instance("Saved"),
+    ),
+    "wait_for_snapshot": (SNAPSHOT, [showing(OLD)], showing(OLD, NEW)),
+    "snapshot_image": (
+        SnapshotCondition(ID, snapshot_image="image-13"),
+        [showing(OLD), showing(OLD, NEW)],
+        showing(OLD, NEW, NEWEST),
+    ),
+    "until": (IDLE, [idle(10)], idle(30)),
+}
 
 
-@pytest.mark.parametrize(("condition", "before", "after"), ENTERED)
-def test_what_is_true_at_the_first_look_is_no_change_and_what_becomes_true_is_one(
-    condition: WaitCondition, before: dict[str, Any], after: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("argument", ENTERED)
+def test_what_is_true_at_the_first_look_is_no_change_and_what_becomes_true_is_one(argument: str) -> None:
+    condition, before, after = ENTERED[argument]
+
     assert looks(condition, after, after) == []
-    assert len(looks(condition, before, before, after, after)) == 1
-    assert looks(condition, after, {"InstanceId": ID}, after) == []  # an answer without evidence
+    assert looks(condition, *before) == [], f"What {argument} leaves out is a change"
+    assert len(looks(condition, *before, before[-1], after, after)) == 1
+
+
+@pytest.mark.parametrize("argument", ENTERED)
+def test_an_answer_without_evidence_is_no_look(argument: str) -> None:
+    condition, before, after = ENTERED[argument]
+    nothing = {"InstanceId": ID}
+
+    assert looks(condition, after, nothing, after) == []
+    assert looks(condition, nothing, after) == []
+    assert len(looks(condition, before[0], nothing, after)) == 1
