@@ -57,7 +57,8 @@ def route(method: str, path: str) -> tuple[str | None, str | None, str | None]:
         return None, None, None  # an empty id
     shape = tuple("*" if number % 2 else part for number, part in enumerate(parts))
     action, _ = ROUTES.get((method, shape), (None, None))
-    ids = [*parts[1::2], None, None] if parts[0] == "instances" else [None, None]
+    # The paths of an instance's metrics begin with the singular.
+    ids = [*parts[1::2], None, None] if parts[0] in ("instances", "instance") else [None, None]
     return action, ids[0], ids[1]
 
 

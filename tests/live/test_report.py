@@ -26,7 +26,9 @@ RAM_ACTIONS = {"CreateInstance": "CreatePostPaidInstance"}
 
 
 def test_each_assumption_has_a_check() -> None:
-    assert [*CHECKS] == [*ASSUMPTIONS], "write what shows that an assumption holds, or not, in tests/live/checks.py"
+    assert [*CHECKS] == [*ASSUMPTIONS], (
+        "tests/live/checks.py: what shows that each holds, or not, in the order of ASSUMPTIONS"
+    )
     assert {run for run, _ in CHECKS.values()} == {*RUNS}
 
 

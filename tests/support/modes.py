@@ -76,7 +76,7 @@ def in_triggerer(sensor: DswInstanceSensor, ago: float = 0.0, ti: Any = None) ->
     :param ti: the task instance.
     """
     start = sensor.start_trigger_args
-    assert start is not None
+    assert start is not None, "Only a worker can render that: see _renders_in_triggerer in sensors/dsw.py"
     assert start.timeout is not None
     trigger: Any = DswInstanceTrigger(**json.loads(json.dumps(start.trigger_kwargs)))
     limit = min(start.timeout, sensor.execution_timeout or start.timeout)

@@ -224,7 +224,7 @@ TABLES = [
         "NEEDED in tests/unit/test_answers_generated.py",
         {*test_answers_generated.NEEDED},
         ACTIONS_OF_API - {"GetInstance"},
-        "what an answer has to hold for a task to go on",
+        "what an answer has to hold for a task to go on, and what the hook's method hands on of it",
     ),
     Table(
         "CHECKS in tests/live/checks.py",
@@ -264,6 +264,12 @@ TABLES = [
         names(made for made, _ in test_answers_generated.TASKS.values()),
         OPERATORS | {DswInstanceSensor.__name__},
         "the operator's arguments",
+    ),
+    Table(
+        "TASKS in tests/unit/test_secrets_in_frames.py",
+        {type(make()).__name__ for make in test_secrets_in_frames.TASKS.values()},
+        OPERATORS | {DswInstanceSensor.__name__},
+        "a task that fails if each change is refused",
     ),
     Table(
         "LOADED_BY_A_DAG_FILE in tests/bench/test_import_cost.py",

@@ -16,11 +16,11 @@ from airflow_provider_dsw import __version__
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswRequestError, DswTransientError
 from airflow_provider_dsw.hooks.dsw import MAX_ATTEMPTS, DswHook
-from tests.support.beside import add_instance_for
+from tests.support.beside import SNAPSHOT, add_instance_for
 from tests.support.hooks import KEY, connect, connect_to
 from tests.support.raw_server import RawServer, http, in_turn, sends
 from tests.system.faults.calls import ID, OPERATIONS
-from tests.unit.test_answers_generated import CALLS
+from tests.unit.test_answers_generated import CALLS, NEEDED
 
 SENT = {
     "Zeta": "first",
@@ -511,3 +511,24 @@ def test_a_call_is_what_the_sdk_sends_for_the_operation(call):
     assert call.request.method == method
     assert re.fullmatch(re.sub(r"\{.+?\}", "[^/]+", template), call.request.path)
     assert {*call.request.query, *(call.request.body or ())} <= {*names}
+
+
+# Of those that hand on a part of the answer.
+PARTS = {name: each for name, each in OPERATIONS.items() if each.method != "test_connection"}
+
+
+@pytest.mark.parametrize("wrong", ["a text", 7, True, {"a": 1}, [7], [["a"]]], ids=str)
+@pytest.mark.parametrize("operation", PARTS)
+@pytest.mark.usefixtures("no_pauses")
+def test_what_a_call_hands_on_was_checked(operation, wrong, monkeypatch):
+    """Beside an answer that it hands on whole, which is the caller's to read."""
+    action = CALLS[PARTS[operation].api].request.action
+    ids = {"InstanceId": ID, "SnapshotId": SNAPSHOT}
+    said = {**ids, **{name: wrong for name in NEEDED.get(action, {}) if name not in ids}}
+    with RawServer(sends(http(200, said))) as server:
+        try:
+            answer = PARTS[operation].call(connect_to(monkeypatch, server.port))
+        except DswTransientError:
+            return
+
+    assert answer == said, f"the check in client/api.py has to look at what {operation} hands on"

@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 from alibabacloud_credentials.utils import auth_util
 
-from airflow_provider_dsw.client.connection_fields import secret_fields
+from airflow_provider_dsw.client.connection_fields import OPTIONAL_FIELDS, form_fields, secret_fields
 from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.emulator.tls import server_context
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
@@ -227,6 +227,7 @@ DEFAULT = Kind(
 )
 KINDS = [ACCESS_KEY, STS, RAM_ROLE, OIDC, ECS, URI, DEFAULT]
 FETCHED = [kind for kind in KINDS if kind.fetched]
+ALL_OF_STS = [kind for kind in KINDS if "sts_endpoint" in OPTIONAL_FIELDS.get(kind.name, ())]
 
 
 @pytest.fixture(scope="module")
@@ -444,6 +445,22 @@ def test_a_role_is_asked_for_as_the_connection_says(servers: Servers, ask: Ask) 
         assert json.loads(asked["Policy"]) == policy
         assert (asked["RoleSessionName"], asked["DurationSeconds"]) == ("airflow@dsw", "1800")
         assert (asked["ExternalId"], asked["RoleArn"]) == ("e=1+1", ROLE)
+
+
+@pytest.mark.parametrize("kind", ALL_OF_STS, ids=str)
+@pytest.mark.usefixtures("no_pauses")
+def test_the_sts_that_is_asked_without_an_endpoint_is_the_one_that_the_form_names(
+    kind: Kind, servers: Servers, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = servers.hook(kind, without="sts_endpoint")
+    with RawServer(sends(http(502, b""))) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with pytest.raises(DswTransientError):
+            ask(hook)
+
+    (host,) = {received.line.split()[1].removesuffix(":443") for received in proxy.received}
+    assert f"{host} where empty" in form_fields()["sts_endpoint"]["description"]
 
 
 def test_a_temporary_key_may_assume_the_role(servers: Servers, ask: Ask) -> None:

@@ -113,6 +113,24 @@ def test_in_no_other_status_anything_is_requested(make: Make, emulator: DswEmula
     assert found == {*busy.requests}
 
 
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_no_status_from_before_ends_what_the_service_has_granted(
+    make: Make, emulator: DswEmulator, operator: type
+) -> None:
+    busy, ended = OPERATORS[operator], {}
+    emulator.stale_reads = 2
+    for status in busy.requests:
+        emulator.add_instance(ID, status)
+        try:
+            run(make(operator, **busy.arguments))
+        except DswError as error:
+            if asked(emulator, busy.action)[-1] == 200:
+                ended[status] = str(error)
+        emulator.remove_instance(ID)
+
+    assert ended == {}
+
+
 class Label(DswBaseOperator):
     """An operator of somebody's own, which is done at once."""
 

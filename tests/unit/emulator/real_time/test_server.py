@@ -52,6 +52,15 @@ def test_calls_are_told_apart_by_action_and_instance(emulator, caller):
     assert emulator.requests == []
 
 
+def test_a_call_that_the_emulator_does_not_know_is_still_one_for_the_instance(emulator):
+    """The paths of its metrics begin with the singular."""
+    for path in ("/api/v2/instance/dsw-abc/metrics", "/api/v2/instances/dsw-abc/metrics"):
+        refused = send(emulator, sign(emulator, "GetInstanceMetrics", path), path)
+        assert refused.status == 404
+
+    assert [request.instance_id for request in emulator.requests] == ["dsw-abc", "dsw-abc"]
+
+
 def test_the_record_holds_no_secret(emulator):
     emulator.add_instance("dsw-abc")
     emulator.add_credential("STS.x", "the-secret", security_token="the-token")
