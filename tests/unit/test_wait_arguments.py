@@ -70,11 +70,23 @@ def meant(name):
 
 
 def first(name):
-    return SAMPLES[name][0] if isinstance(SAMPLES[name], list) else SAMPLES[name]
+    sample = SAMPLES[name]
+    if isinstance(sample, dict):
+        return next(iter(sample.values()))
+    return sample[0] if isinstance(sample, list) else sample
 
 
 def template(name):
-    return ["{{ params.x }}", *SAMPLES[name][1:]] if isinstance(SAMPLES[name], list) else "{{ params.x }}"
+    sample = SAMPLES[name]
+    if isinstance(sample, dict):
+        return {**sample, next(iter(sample)): "{{ params.x }}"}
+    return ["{{ params.x }}", *sample[1:]] if isinstance(sample, list) else "{{ params.x }}"
+
+
+def padded(sample):
+    if isinstance(sample, dict):
+        return {name: f" {each}\n" for name, each in sample.items()}
+    return [f" {each}\n" for each in sample] if isinstance(sample, list) else f" {sample}\n"
 
 
 # From the declaration to everywhere
@@ -237,10 +249,9 @@ def test_a_status_is_taken_by_its_value_without_what_surrounds_it(status):
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "until" and SAMPLES.get(name) is not True])
 def test_what_surrounds_an_id_or_a_word_is_no_part_of_it(name):
     """A template's result often ends with a new line. An expression is taken as it is."""
-    sample = SAMPLES[name]
-    padded = [f" {each}\n" for each in sample] if isinstance(sample, list) else f" {sample}\n"
-
-    assert of(**{"instance_id": ID, name: padded}) == meant(name), f"{name}: let its check strip what it takes"
+    assert of(**{"instance_id": ID, name: padded(SAMPLES[name])}) == meant(name), (
+        f"{name}: let its check strip what it takes"
+    )
 
 
 def test_a_set_is_taken_in_sorted_order():
