@@ -69,7 +69,7 @@ def test_every_snippet_is_known_here(language: str, marks: list[str]) -> None:
 
 
 def test_there_are_snippets_in_no_other_language() -> None:
-    assert {"python", "bash", "json"} == LANGUAGES
+    assert {"python", "bash", "json"} == LANGUAGES, "add another one to test_every_snippet_is_known_here, and test it"
 
 
 # Python

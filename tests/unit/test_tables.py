@@ -174,7 +174,7 @@ TABLES = [
         "SAMPLES in tests/unit/test_wait_arguments.py",
         {*test_wait_arguments.SAMPLES},
         {argument.name for argument in ARGUMENTS},
-        "a value that means something beside the instance alone",
+        "a value that means something beside the instance alone; no field of the emulator's default instance has it",
     ),
     Table(
         "OTHER_SAMPLES in tests/unit/test_wait_arguments.py",
@@ -231,13 +231,14 @@ TABLES = [
         {*checks.CHECKS},
         {*ASSUMPTIONS},
         "the run that it needs, and what shows in the observations that the assumption holds, or not; KEPT in "
-        "observations.py names the fields that they keep",
+        "observations.py names the fields that they keep; `pytest -m slow tests/live` tries it",
     ),
     Table(
         "OPTIONS, OWN_OPTIONS, FIELDS, FAULTS, PAGES or CHANGES in tests/support/live_service.py",
         live_service.CONTRADICTED,
         {*ASSUMPTIONS},
-        "by what the service contradicts the assumption: its check has to notice it, and no other",
+        "by what the service contradicts the assumption: its check has to notice it, and no other, as `pytest -m slow "
+        "tests/live` tries",
     ),
     # Operators
     Table(

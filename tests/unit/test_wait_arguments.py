@@ -128,6 +128,12 @@ def test_each_kind_of_wait_ends_at_a_failure_status(kind):
     assert chosen.evaluate(stopped).outcome is Outcome.FAILURE
 
 
+@pytest.mark.parametrize("name", [name for name in SnapshotCondition.chosen_by if name != "wait_for_snapshot"])
+def test_a_snapshot_that_does_not_show_what_decides_is_not_the_one(name):
+    """A time that can't be read counts as older than any other."""
+    assert meant(name).matching({"LatestSnapshot": {"Status": "Saved"}}) == []
+
+
 @pytest.mark.parametrize("argument", ARGUMENTS, ids=NAMES)
 def test_each_argument_is_in_each_signature(argument):
     takers = [DswInstanceSensor, DswBaseTrigger, *([DswInstanceEventTrigger] if argument.watchable else [])]

@@ -182,7 +182,7 @@ def usual(bed: Bed, mode: str, subject: str) -> tuple[str | None, ...]:
     service, clock = new_service(bed, task)
     outcome, error = run_once(mode, task, clock)
     where = f"{subject!r} in tests/system/faults/tasks.py, {mode}"
-    assert outcome == "success", f"{where}: {error!r} without any fault; has the emulator what ends it?"
+    assert outcome == "success", f"{where}: {error!r} without any fault; has the instance what ends it, and not before?"
     assert task.goal(service), f"{where}: the goal is not reached, but {service.statuses()}"
     times = service.performed[task.change or ""]
     assert times == bool(task.change), f"{subject}, {mode}: {task.change} was done {times} times; see new_service"

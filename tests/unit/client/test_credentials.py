@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 from alibabacloud_credentials.utils import auth_util
 
-from airflow_provider_dsw.client.connection_fields import OPTIONAL_FIELDS, form_fields, secret_fields
+from airflow_provider_dsw.client.connection_fields import OPTIONAL_FIELDS, REQUIRED_FIELDS, form_fields, secret_fields
 from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.emulator.tls import server_context
 from airflow_provider_dsw.exceptions import DswAccessDeniedError, DswConnectionError, DswTransientError
@@ -430,6 +430,25 @@ def test_a_source_that_redirects_hands_no_secret_to_others(kind: Kind, servers: 
     followed = [asked for asked in (*source.asked, *others.asked) if asked.path == "/elsewhere"]
     assert bool(followed) is kind.follows
     assert servers.leaked(*followed) == []
+
+
+# Of each field that is not for one auth_type or another, what only its use can tell to be wrong.
+OF_ALL = form_fields().keys() - {
+    name for fields in (REQUIRED_FIELDS, OPTIONAL_FIELDS) for of in fields.values() for name in of
+}
+
+
+@pytest.mark.parametrize("value", ["/no/such/file", "a\0b"])
+@pytest.mark.parametrize("name", sorted(OF_ALL))
+def test_a_field_with_which_no_call_can_work_is_named(name: str, value: str, servers: Servers, ask: Ask) -> None:
+    wrong: Exception | None = None
+    try:
+        ask(servers.hook(ACCESS_KEY, **{name: value}))
+    except Exception as error:
+        wrong = error
+
+    is_named = isinstance(wrong, DswConnectionError) and name in str(wrong)
+    assert wrong is None or is_named, f"raise a DswConnectionError that names {name}, also if only its use tells"
 
 
 # What is sent to STS
