@@ -195,7 +195,7 @@ class DswBaseOperator(MaskedBodyMixin, SubmissionMixin, BaseOperator):
     def _step(self, context: Context, instance: Mapping[str, Any], may_wait: bool) -> dict[str, Any] | NextStep:
         """
         Do what the instance's state calls for: if it shows that all is done, :meth:`_finish`; or else send the request
-        (:meth:`_submit`), and wait (:meth:`_await_completion`).
+        (:meth:`_submit`), and wait (:meth:`_await_completion`). A refusal may be about the moment: look again.
 
         :param context: the task's.
         :param instance: GetInstance's answer; empty for an instance that is gone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
 from tests.docs.readme import TEXT, codes, section
 from tests.support.arguments import parameters_of_class
+from tests.unit.operators import test_waits_before
 from tests.unit.operators.test_idempotency import CASES
 
 IN_WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 8: "eight", 10: "ten", 20: "twenty"}
@@ -61,6 +63,15 @@ def test_the_section_on_what_a_wait_does_says_when_each_kind_is_a_success(kind: 
     named = any(word in successes for word in words)
 
     assert named, f"say in What a wait does in .github/docs/waits.md when {kind.__name__} is met, and where it fails"
+
+
+@pytest.mark.parametrize("action", [busy.action for busy in test_waits_before.OPERATORS.values() if busy.waits])
+def test_the_page_on_pipelines_says_what_each_operator_waits_for_before(action: str) -> None:
+    told = section("What every operator does").partition("**They wait for what must end first:**")[2]
+    waiting = [part.partition("for the end of")[0] for part in told.partition(".")[0].split(";")]
+    verb = re.findall("[A-Z][a-z]+", action)[0].lower().removesuffix("e")
+
+    assert any(verb in words for words in waiting), f"say in .github/docs/pipelines.md what {action} waits for before"
 
 
 @pytest.mark.parametrize(

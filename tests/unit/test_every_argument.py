@@ -194,7 +194,8 @@ def acceptance(owner: str, name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        hint = f"If it means something else here than in KINDS, say so in SPECIAL as ({owner!r}, {name!r})."
+        hint = f"If it means something else here than in KINDS, say so in SPECIAL as ({owner!r}, {name!r}). "
+        hint += "If it needs another one beside, let call() pass that."
         pytest.fail(f"{owner} refuses what KINDS calls right: {error} {hint}")
 
 
@@ -320,6 +321,14 @@ def test_of_a_mapped_task_a_retry_would_find_the_same(made: Any, name: str) -> N
         with pytest.raises(ValueError, match=name) as raised:
             mapped.unmap({name: object()})
     assert isinstance(raised.value, DswWaitArgumentError)
+
+
+@each_templated
+def test_the_word_of_a_template_for_what_is_missing_is_taken_for_free_text_alone(made: Any, name: str) -> None:
+    takes_it = "'None'" in kind_of(made.__name__, name).takes
+    is_free = name in ("dsw_conn_id", "region", "until", "description")
+
+    assert takes_it is is_free, f"{name}: let its check refuse 'None', or say here that it is free text"
 
 
 @each_templated

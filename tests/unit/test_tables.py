@@ -230,8 +230,9 @@ TABLES = [
         "CHECKS in tests/live/checks.py",
         {*checks.CHECKS},
         {*ASSUMPTIONS},
-        "the run that it needs, and what shows in the observations that the assumption holds, or not; KEPT in "
-        "observations.py names the fields that they keep; `pytest -m slow tests/live` tries it",
+        "the run that it needs, and what shows in the observations that the assumption holds, or not; if no run makes "
+        "the request, changing.py has to; KEPT in observations.py names the fields that they keep; `pytest -m slow "
+        "tests/live` tries it",
     ),
     Table(
         "OPTIONS, OWN_OPTIONS, FIELDS, FAULTS, PAGES or CHANGES in tests/support/live_service.py",
@@ -306,7 +307,7 @@ TABLES = [
         names(test_waits_before.OPERATORS) | names(test_waits_before.TESTED_ALONE),
         CHANGING,
         "the operator's arguments, what it requests, whose statuses' end it waits for before, and in which statuses it "
-        "requests it at once; or which module tests the same, if this does not fit",
+        "requests it at once, and in which it is done; or which module tests the same, if this does not fit",
     ),
     Table(
         f"DELETIONS in {CHANGES}/test_delete.py",

@@ -272,7 +272,9 @@ def servers(tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def test_all_but_these_are_fetched_and_tried_as_what_is_fetched() -> None:
     alone = {kind.name for kind in KINDS} - {kind.name for kind in FETCHED}
 
-    assert alone == {"access_key", "sts", "default"}, "Test the secrecy and renewal of the others (fetched=False) here, and name them"
+    assert alone == {"access_key", "sts", "default"}, (
+        "Test the secrecy and renewal of the others (fetched=False) here, and name them"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

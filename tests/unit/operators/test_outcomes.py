@@ -122,6 +122,22 @@ def test_a_time_limit_is_retried_and_the_retry_resumes(make: Make, emulator: Dsw
 
 
 @pytest.mark.parametrize("change", LASTING)
+def test_an_operation_that_fails_ends_the_wait(make: Make, emulator: DswEmulator, change: Change) -> None:
+    emulator.add_instance(ID, change.status)
+    emulator.snapshot_timeline = ["Committing", "Failed"]
+
+    def fail(request: Request) -> None:
+        if request.action == "GetInstance" and emulator.calls(change.action):
+            emulator.on_request = None
+            emulator.set_instance(ID, "Failed")
+
+    emulator.on_request = fail
+
+    with pytest.raises(DswOperationFailedError, match="Failed"):
+        run(make(change.operator, timeout=2, **change.arguments))
+
+
+@pytest.mark.parametrize("change", LASTING)
 def test_execution_timeout_keeps_its_own_exception(make: Make, emulator: DswEmulator, change: Change) -> None:
     emulator.add_instance(ID, change.status)
     emulator.start_timeline, emulator.stop_timeline = ["Queuing"], ["Stopping"]

@@ -34,12 +34,14 @@ class Busy(NamedTuple):
     :param action: what it requests.
     :param waits: the statuses whose end it waits for before it requests anything.
     :param requests: those in which it sends its request at once, the usual one first. In all others it sends none.
+    :param ends: one in which the instance is as the operator wants it; or one of ``requests``, if there is none.
     """
 
     arguments: dict[str, Any]
     action: str
     waits: tuple[str, ...]
     requests: tuple[str, ...]
+    ends: str
 
 
 STARTING = ("Creating", "Queuing", "ResourceAllocating", "EnvPreparing", "Starting")
@@ -50,21 +52,26 @@ OPERATORS: dict[type, Busy] = {
         "StartInstance",
         ("Stopping", "Saving", *SAVED, "Updating", "Recovering"),
         ("Stopped", "Failed", *ARREARS),
+        "Running",
     ),
     DswStopInstanceOperator: Busy(
         {},
         "StopInstance",
         ("Saving",),
         ("Running", *STARTING, *SAVED, "Updating", "Recovering", "Failed", *ARREARS),
+        "Stopped",
     ),
     DswDeleteInstanceOperator: Busy(
         {},
         "DeleteInstance",
         ("Saving", "Updating"),
         ("Stopped", "Running", *STARTING, *SAVED, "Stopping", "Recovering", "Failed", *ARREARS),
+        "Stopped",
     ),
     # Whether it can save an image now the service decides.
-    DswCreateSnapshotOperator: Busy({"image_url": "registry/a:1"}, "CreateInstanceSnapshot", (), INSTANCE_STATUSES),
+    DswCreateSnapshotOperator: Busy(
+        {"image_url": "registry/a:1"}, "CreateInstanceSnapshot", (), INSTANCE_STATUSES, "Running"
+    ),
 }
 # Which operators these tests do not fit, and where the same is tested of them.
 TESTED_ALONE = {
@@ -129,6 +136,20 @@ def test_no_status_from_before_ends_what_the_service_has_granted(
         emulator.remove_instance(ID)
 
     assert ended == {}
+
+
+@pytest.mark.parametrize("operator", [operator for operator, busy in OPERATORS.items() if busy.waits])
+def test_a_refusal_that_is_about_the_moment_is_no_failure(make: Make, emulator: DswEmulator, operator: type) -> None:
+    busy = OPERATORS[operator]
+    emulator.add_instance(ID, per_poll=[busy.requests[0], busy.waits[0], busy.waits[0], busy.requests[0]])
+    emulator.fault(busy.action, times=1, status=400)
+
+    try:
+        run(make(operator, **busy.arguments))
+    except DswOperationFailedError as error:
+        pytest.fail(f"It has to look again after a refusal, and go on if the instance is {busy.waits[0]}: {error}")
+
+    assert asked(emulator, busy.action) == [400, 200]
 
 
 class Label(DswBaseOperator):
@@ -326,16 +347,14 @@ def test_what_contradicts_itself_is_neither_looked_at_nor_asked_for_without_a_pa
 def test_an_answer_without_a_status_is_no_reason_for_a_request(
     make: Make, emulator: DswEmulator, operator: type
 ) -> None:
-    target = "Stopped" if operator is DswStopInstanceOperator else "Running"
-    emulator.add_instance(ID, per_poll=[(target, {"Status": None}), target])
-    began = len(emulator.requests)
+    busy = OPERATORS[operator]
+    emulator.add_instance(ID, per_poll=[(busy.ends, {"Status": None}), busy.ends])
 
-    run(make(operator, **OPERATORS[operator].arguments))
+    run(make(operator, **busy.arguments))
 
-    first, second, *_ = emulator.requests[began:]
+    first, second, *more = emulator.requests
     assert (first.action, second.action) == ("GetInstance", "GetInstance")
-    if operator in (DswStartInstanceOperator, DswStopInstanceOperator):
-        assert len(emulator.requests) == began + 2
+    assert bool(more) is (busy.ends in busy.requests)
 
 
 def test_a_retry_does_not_start_again_what_a_person_has_stopped(make: Make, emulator: DswEmulator) -> None:
