@@ -513,21 +513,21 @@ def test_a_call_is_what_the_sdk_sends_for_the_operation(call):
     assert {*call.request.query, *(call.request.body or ())} <= {*names}
 
 
-# Of those that hand on a part of the answer.
-PARTS = {name: each for name, each in OPERATIONS.items() if each.method != "test_connection"}
+# But for the test of a connection, which hands on a sentence of its own.
+HANDING_ON = {name: each for name, each in OPERATIONS.items() if each.method != "test_connection"}
 
 
 @pytest.mark.parametrize("wrong", ["a text", 7, True, {"a": 1}, [7], [["a"]]], ids=str)
-@pytest.mark.parametrize("operation", PARTS)
+@pytest.mark.parametrize("operation", HANDING_ON)
 @pytest.mark.usefixtures("no_pauses")
 def test_what_a_call_hands_on_was_checked(operation, wrong, monkeypatch):
     """Beside an answer that it hands on whole, which is the caller's to read."""
-    action = CALLS[PARTS[operation].api].request.action
+    action = CALLS[HANDING_ON[operation].api].request.action
     ids = {"InstanceId": ID, "SnapshotId": SNAPSHOT}
     said = {**ids, **{name: wrong for name in NEEDED.get(action, {}) if name not in ids}}
     with RawServer(sends(http(200, said))) as server:
         try:
-            answer = PARTS[operation].call(connect_to(monkeypatch, server.port))
+            answer = HANDING_ON[operation].call(connect_to(monkeypatch, server.port))
         except DswTransientError:
             return
 
