@@ -202,8 +202,9 @@ def _client(connection: DswConnection) -> Any:
 
     What the library can't fetch, a provider of our own has to, as ``Client(provider=…)``, which the SDK's own client
     needs, too: an ``ICredentialsProvider`` of ``alibabacloud_credentials.client``, or a subclass of one in
-    ``alibabacloud_credentials.provider``, whose ``get_credentials()`` returns the library's ``Credentials``, follows no
-    redirect, reads 64 KB at most, and gives up after the connection's timeouts. A process that it starts gets neither
+    ``alibabacloud_credentials.provider``, whose ``get_credentials()`` returns the library's ``Credentials``, keeps them
+    until minutes before their end, follows no redirect, reads 64 KB at most, and gives up after the connection's
+    timeouts. A process that it starts gets neither
     this one's stdin, which may be Airflow's socket to the task, nor its stderr.
     """
     from alibabacloud_credentials.client import Client

@@ -1,4 +1,4 @@
-"""What an operation of the API needs beside the instance itself."""
+"""What an operation of the API needs beside the instance itself, and whether a second one does harm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from airflow_provider_dsw.emulator.backend import Backend
 
 SNAPSHOT = "snp-abc"
+# Asked for again, they do no harm, and no look tells whether they were performed: which is an assumption.
+HARMLESS = ("CreateInstanceShutdownTimer", "DeleteInstanceShutdownTimer")
 BESIDE: dict[str, Callable[[Backend, str], object]] = {
     "DeleteInstanceShutdownTimer": lambda service, instance_id: service.set_shutdown_timer(instance_id, 600),
     "GetInstanceSnapshot": lambda service, instance_id: service.add_snapshot(instance_id, SNAPSHOT, "Saved"),

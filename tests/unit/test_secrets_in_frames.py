@@ -94,6 +94,16 @@ NO_SECRETS = {"list_instances(filters)"}
 CALLS = {**{name: operation.call for name, operation in OPERATIONS.items()}, **SECRET_ARGUMENTS}
 
 
+def test_a_call_works_with_the_secrets_of_the_connection(service: DswEmulator) -> None:
+    service.add_instance(ID)
+    try:
+        found = DswHook().get_instance(ID)
+    except DswError as error:
+        pytest.fail(f"a value in OF_CONNECTION has to be one that works, with a secret in it: {error}")
+
+    assert found["InstanceId"] == ID
+
+
 @pytest.mark.parametrize("failure", FAILURES)
 def test_no_frame_of_a_call_that_failed_shows_a_secret(service: DswEmulator, failure: str) -> None:
     service.fault(**FAILURES[failure])

@@ -551,6 +551,21 @@ def test_credentials_are_asked_for_once_for_many_calls(kind: Kind, servers: Serv
     assert servers.grants.issued == ["STS.1"]
 
 
+@pytest.mark.parametrize("kind", FETCHED, ids=str)
+def test_credentials_are_renewed_before_their_end(
+    kind: Kind, servers: Servers, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_dsw.client.credentials.REUSE_SECONDS", 0.0)
+    for lifetime, fetched in ((HOUR, 1), (timedelta(minutes=2), 2)):
+        servers.grants.lifetime = lifetime
+        servers.grants.issued.clear()
+        hook = servers.hook(kind)
+        for _ in range(2):
+            ask(hook)
+
+        assert len(servers.grants.issued) == fetched, "its provider has to keep them, and renew them before their end"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FETCHED, ids=str)
 def test_a_hundred_waits_whose_credentials_have_expired_renew_them_once_beside_the_loop(

@@ -23,12 +23,10 @@ from airflow_provider_dsw.operators.dsw import (
 from airflow_provider_dsw.triggers import base
 from airflow_provider_dsw.triggers.dsw import DswInstanceTrigger
 from airflow_provider_dsw.version_compat import TaskDeferred
-from tests.support.beside import add_instance_for
+from tests.support.beside import HARMLESS, add_instance_for
 from tests.support.task_runs import context, first_event
 
 ID = "dsw-abc"
-# Asked for again, they do no harm, and no look tells whether they were performed: which is an assumption.
-HARMLESS = ("CreateInstanceShutdownTimer", "DeleteInstanceShutdownTimer")
 BODY = {"InstanceName": "a", "EcsSpec": "ecs.g6.xlarge", "ImageUrl": "registry/a:1"}
 NEVER = 1000
 # The operator, the instance's first status (None: there is none), further arguments, and the status at the end.
@@ -188,7 +186,7 @@ def test_killed_at_any_request_and_tried_again(case: str, emulator: DswEmulator,
 def test_killed_between_worker_and_triggerer_and_tried_again(case: str, emulator: DswEmulator, killed_at: str) -> None:
     emulator.stale_reads = 1  # or a change that takes no time would not be waited for
     steps = Airflow(emulator).steps(case, True, 1)
-    assert killed_at in (step for step, _ in steps)  # which takes it no further
+    assert killed_at in [step for step, _ in steps], "it has to wait, by _await_completion()"
 
     found = Airflow(emulator).a_try(case, True, 2)
 

@@ -27,6 +27,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswStopInstanceOperator,
 )
 from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
+from tests.support.beside import HARMLESS
 from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Change, Make
 
@@ -181,7 +182,7 @@ def test_no_transient_error_ends_the_wait_once_the_request_was_made_or_found_mad
     emulator.on_request = fail_from_now_on
 
     assert run(make(change.operator, **change.arguments), context(2))["Status"] in ("Running", "Stopped", "Saved")
-    assert len(emulator.calls(change.action)) == 1
+    assert len(emulator.calls(change.action)) == (2 if is_found_made and change.action in HARMLESS else 1)
 
 
 @pytest.mark.parametrize("change", OPERATORS)
