@@ -46,6 +46,10 @@ class RawServer(socketserver.ThreadingTCPServer):
         self._thread.join()
         self.socket.close()
 
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.open_connections -= 1  # not sooner: whoever waits for that takes it for closed
+
     @property
     def port(self) -> int:
         port: int = self.server_address[1]
@@ -65,8 +69,6 @@ class _Handler(socketserver.BaseRequestHandler):
                     return
         except OSError:
             pass
-        finally:
-            self.server.open_connections -= 1
 
     def _read(self) -> Received | None:
         data = b""
