@@ -422,7 +422,7 @@ def test_the_readme_is_a_front_door() -> None:
     lines = README.read_text(encoding="utf-8").splitlines()
 
     assert len(lines) <= 250, (
-        "README.md is too long: move a section, or a class's table of arguments, to a page in .github/docs/, and link "
-        "to it; the tests read the tables of every page"
+        "README.md is too long: let arguments share a row, or move a section, or a class's table of arguments, to a "
+        "page in .github/docs/, and link to it; the tests read the tables of every page"
     )
     assert lines[0] == "# airflow-provider-dsw"

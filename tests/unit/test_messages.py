@@ -179,7 +179,7 @@ def test_what_ends_a_task_begins_with_cause_and_instance_and_has_a_remedy(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_so_does_the_failure_of_a_wait_of_each_kind(kind: type[WaitCondition], dsw_default: DswEmulator) -> None:
-    dsw_default.add_instance(ID, "Failed", ReasonCode="NoStock")
+    dsw_default.add_instance(ID, "Failed", ReasonCode="OfThisTestAlone")  # so that no sample can be met by it
     dsw_default.add_snapshot(ID, SAMPLES["snapshot_id"], "Failed")
 
     with pytest.raises(DswError) as raised:
