@@ -204,8 +204,8 @@ def _client(connection: DswConnection) -> Any:
     needs, too: an ``ICredentialsProvider`` of ``alibabacloud_credentials.client``, or a subclass of one in
     ``alibabacloud_credentials.provider``, whose ``get_credentials()`` returns the library's ``Credentials``, keeps them
     until minutes before their end, follows no redirect, reads 64 KB at most, and gives up after the connection's
-    timeouts. A process that it starts gets neither
-    this one's stdin, which may be Airflow's socket to the task, nor its stderr.
+    timeouts. A process that it starts gets neither this one's stdin, which may be Airflow's socket to the task, nor its
+    stderr.
     """
     from alibabacloud_credentials.client import Client
     from alibabacloud_credentials.models import Config
