@@ -6,26 +6,15 @@ from itertools import product
 
 import pytest
 
-from tests.support.credential_sources import KEY_SECRET, OIDC_TOKEN
-from tests.support.strangers import leaked
 from tests.system.faults.calls import ID, OPERATIONS
 from tests.system.faults.faults import FAULTS, TYPICAL
-from tests.unit.client.test_credentials import KINDS, OIDC, Kind, Servers, servers, tls  # noqa: F401 - fixtures
+from tests.unit.client.test_credentials import KINDS, Kind, Servers, servers, tls  # noqa: F401 - fixtures
 from tests.unit.test_secrets_generated import everything_logged, forget, last_used, shown
 
 SUCCESS, REFUSED = "success", "the credentials are refused"
 PAIRS = list(product(KINDS, OPERATIONS))
 # In each run of CI every fifth, which takes every type and every operation several times.
 SAMPLE = [(kind, name) for kind, name in PAIRS if (KINDS.index(kind) + list(OPERATIONS).index(name)) % 5 == 0]
-
-
-def secrets_in_use(kind: Kind, servers: Servers) -> list[str]:  # noqa: F811
-    known = set(last_used(servers.emulator))
-    if "password" in kind.needs:
-        known.add(KEY_SECRET)
-    if kind is OIDC:
-        known.add(OIDC_TOKEN)
-    return sorted(known)
 
 
 @pytest.mark.slow
@@ -45,11 +34,11 @@ def test_no_error_and_no_log_shows_a_secret(
         with everything_logged() as log:
             hook = servers.hook(kind)
             hook.get_instance(ID)
-            known = secrets_in_use(kind, servers)
+            known = sorted({*servers.secrets, *last_used(servers.emulator)})
             if failure == REFUSED:
                 kind.refuse(servers)
             elif failure != SUCCESS:
                 echo = {"message": " ".join(known), "request_id": known[-1]}
                 servers.emulator.fault(times=None, **echo | FAULTS[failure].given)
             texts = shown(hook, OPERATIONS[operation].call)
-        assert leaked([*known, KEY_SECRET, OIDC_TOKEN], *texts, *log.said, capfd.readouterr()) == [], failure
+        assert servers.leaked(*texts, *log.said, capfd.readouterr()) == [], failure

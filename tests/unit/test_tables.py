@@ -48,6 +48,7 @@ from tests.unit.operators import (
     test_delete,
     test_idempotency,
     test_lost_answers,
+    test_old_states,
     test_outcomes,
     test_waits_before,
 )
@@ -310,6 +311,13 @@ TABLES = [
         "requests it at once, and in which it is done; or which module tests the same, if this does not fit",
     ),
     Table(
+        f"OLDER_SUCCESSES, or TESTED_ALONE, in {CHANGES}/test_old_states.py",
+        names(row.operator for row in test_old_states.OLDER_SUCCESSES) | names(test_old_states.TESTED_ALONE),
+        CHANGING,
+        "an instance that has had once what the operator brings about, and an answer from then, which is no success; "
+        "or which module tests the same, if this does not fit",
+    ),
+    Table(
         f"DELETIONS in {CHANGES}/test_delete.py",
         names(operator for operator, *_ in test_delete.DELETIONS),
         names(made for made in MADE if issubclass(made, DswBaseOperator) and made.action.startswith("Delete")),
@@ -374,7 +382,9 @@ def test_each_auth_type_is_tested_without_each_field_that_it_needs(kind: test_cr
     assert tried == {*REQUIRED_FIELDS[kind.name]}, f"needs of {kind.name} in tests/unit/client/test_credentials.py"
 
 
-@pytest.mark.parametrize("module", [test_lost_answers, test_outcomes, test_waits_before], ids=lambda it: it.__name__)
+@pytest.mark.parametrize(
+    "module", [test_lost_answers, test_old_states, test_outcomes, test_waits_before], ids=lambda it: it.__name__
+)
 def test_what_is_said_to_be_tested_alone_is(module: Any) -> None:
     for made, file in module.TESTED_ALONE.items():
         path = Path(module.__file__).with_name(file)

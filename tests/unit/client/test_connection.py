@@ -266,7 +266,7 @@ MALFORMED: list[tuple[dict[str, Any], list[str]]] = [
         for host in ("https://sts.aliyuncs.com", "sts.aliyuncs.com/", "the-key-secret@sts.aliyuncs.com")
     ),
 ]
-# Of these any text is well-formed.
+# Of these any text is well-formed, and no part of it is secret.
 ANY_TEXT = {
     "role_arn",
     "role_session_name",
@@ -275,6 +275,17 @@ ANY_TEXT = {
     "oidc_token_file_path",
     "role_name",
 }
+
+
+# Neither a type nor a token is a URL.
+@pytest.mark.parametrize("name", [name for name in FIELDS if name not in {"auth_type", "security_token", *ANY_TEXT}])
+def test_a_password_in_a_url_is_refused_or_known_to_be_secret(name: str) -> None:
+    try:
+        found = parse(connection_of(takers_of(name)[0], **{name: "http://user:a%2Fpassword@127.0.0.1:8080"}))
+    except DswConnectionError:
+        return
+
+    assert {"a%2Fpassword", "a/password"} <= {*found.secrets}, f"_secrets() has to yield the password in {name}, too"
 
 
 @pytest.mark.parametrize(("fields", "words"), MALFORMED)

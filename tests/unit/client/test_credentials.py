@@ -71,7 +71,7 @@ class Servers:
     environment: dict[str, str | None]
     set_connection: Callable[[dict[str, Any]], None]
     token_file: Path
-    secrets: list[str] = field(default_factory=lambda: [KEY_SECRET])
+    secrets: list[str] = field(default_factory=list)
 
     @property
     def sources(self) -> list[Source]:
@@ -91,8 +91,8 @@ class Servers:
         return DswHook()
 
     def leaked(self, *texts: object) -> list[str]:
-        """Which secrets of the connection, and of what was fetched for it, these show."""
-        return leaked({*self.secrets, *self.grants.secrets}, *texts)
+        """Which secrets of the connection, of what was fetched for it, and of answers that refuse it these show."""
+        return leaked({KEY_SECRET, *self.secrets, *self.grants.secrets}, *texts)
 
 
 @dataclass(frozen=True)

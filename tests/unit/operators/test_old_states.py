@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from airflow_provider_dsw.emulator import DswEmulator
+from airflow_provider_dsw.emulator import DswEmulator, Request
 from airflow_provider_dsw.exceptions import DswOperationFailedError, DswTimeoutError
 from airflow_provider_dsw.operators.dsw import (
+    DswCreateInstanceOperator,
     DswCreateSnapshotOperator,
+    DswDeleteInstanceOperator,
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
@@ -23,6 +25,45 @@ from tests.support.task_runs import carried_over, context, run
 from tests.unit.operators.conftest import ID, Make
 
 T0, T1, T2 = ({"GmtModifiedTime": f"2026-01-31T08:0{minute}:00Z"} for minute in range(3))
+SAVED_BEFORE = {"SnapshotId": "snp-old", "ImageUrl": "registry/a:1", "Status": "Saved"}
+
+
+class OlderSuccess(NamedTuple):
+    """
+    An answer from before a request that shows what the operator waits for, since the instance has had it once.
+
+    :param operator: its class.
+    :param arguments: of the operator.
+    :param action: what it requests.
+    :param before: the instance's state before the request.
+    :param after: what is read after it, the older answer at last.
+    """
+
+    operator: type
+    arguments: dict[str, Any]
+    action: str
+    before: tuple[str, dict[str, Any]]
+    after: list[tuple[str, dict[str, Any]]]
+
+
+OLDER_SUCCESSES = [
+    OlderSuccess(DswStartInstanceOperator, {}, "StartInstance", ("Stopped", T1), [("Running", T0)]),
+    OlderSuccess(DswStopInstanceOperator, {}, "StopInstance", ("Running", T1), [("Stopped", T0)]),
+    OlderSuccess(DswStopInstanceOperator, {}, "StopInstance", ("Running", T1), [("Stopping", T2), ("Stopped", T0)]),
+    OlderSuccess(DswStopInstanceOperator, {"save_image": True}, "StopInstance", ("Running", T1), [("Stopped", T0)]),
+    OlderSuccess(
+        DswCreateSnapshotOperator,
+        {"image_url": "registry/a:1"},
+        "CreateInstanceSnapshot",
+        ("Running", T1),
+        [("Running", {"LatestSnapshot": SAVED_BEFORE, **T0})],
+    ),
+]
+# Which operators this test does not fit, and where the same is tested of them.
+TESTED_ALONE = {
+    DswCreateInstanceOperator: "test_create.py",  # there is no instance before
+    DswDeleteInstanceOperator: "test_delete.py",  # what is gone comes back as nothing
+}
 
 
 @pytest.mark.parametrize("status", ["Failed", "Stopped"])
@@ -57,24 +98,22 @@ def test_a_failure_that_is_new_does(make: Make, emulator: DswEmulator) -> None:
         run(make(DswStartInstanceOperator))
 
 
-@pytest.mark.parametrize(
-    ("operator", "before", "polls"),
-    [
-        # From before the instance was stopped, or started, the last time.
-        (DswStartInstanceOperator, ("Stopped", T1), [("Running", T0)]),
-        (DswStopInstanceOperator, ("Running", T1), [("Stopped", T0)]),
-        (DswStopInstanceOperator, ("Running", T1), [("Stopping", T2), ("Stopped", T0)]),
-    ],
-)
-def test_an_older_success_is_none(
-    make: Make, emulator: DswEmulator, operator: Any, before: tuple[str, Any], polls: list[Any]
-) -> None:
-    status, time = before
+@pytest.mark.parametrize("row", OLDER_SUCCESSES, ids=lambda row: row.operator.__name__)
+def test_an_older_success_is_none(make: Make, emulator: DswEmulator, row: OlderSuccess) -> None:
+    status, time = row.before
     emulator.add_instance(ID, timeline=[(status, None, time)])
-    emulator.start_timeline = emulator.stop_timeline = polls
+    emulator.snapshot_timeline = [("Pushing", 60), "Saved"]
+
+    def show_older_answers(request: Request) -> None:
+        if request.action == "GetInstance" and emulator.calls(row.action):
+            emulator.on_request = None
+            emulator.set_instance(ID, per_poll=row.after)
+
+    emulator.on_request = show_older_answers
 
     with pytest.raises(DswTimeoutError):
-        run(make(operator, timeout=0.2))
+        run(make(row.operator, timeout=0.2, **row.arguments))
+    assert [request.status for request in emulator.calls(row.action)] == [200]
 
 
 @pytest.mark.parametrize("try_number", [1, 2])

@@ -138,6 +138,22 @@ def test_no_status_from_before_ends_what_the_service_has_granted(
     assert ended == {}
 
 
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_no_single_look_fails_a_task(make: Make, emulator: DswEmulator, operator: type) -> None:
+    busy, failed = OPERATORS[operator], {}
+    for status in (status for status in INSTANCE_STATUSES if status != "Deleting"):  # which ends in nothing else
+        since = len(emulator.requests)
+        emulator.add_instance(ID, per_poll=[status, busy.requests[0]])
+        try:
+            run(make(operator, timeout=0.2, **busy.arguments))
+        except DswError as error:
+            if [request.action for request in emulator.requests[since:]] == ["GetInstance"]:
+                failed[status] = str(error)
+        emulator.remove_instance(ID)
+
+    assert failed == {}, "The first look may have read an old state: look again, with _confirm(), before it fails"
+
+
 @pytest.mark.parametrize("operator", [operator for operator, busy in OPERATORS.items() if busy.waits])
 def test_a_refusal_that_is_about_the_moment_is_no_failure(make: Make, emulator: DswEmulator, operator: type) -> None:
     busy = OPERATORS[operator]
