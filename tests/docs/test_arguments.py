@@ -74,7 +74,7 @@ def test_a_table_has_the_arguments_and_defaults_of_the_class(name: str) -> None:
     for argument in NOT_TAKEN.get(name, ()):
         del table[argument]
 
-    assert table == signature(cls)
+    assert table == signature(cls), f"the table of {name}, in README.md or on a page in .github/docs"
 
 
 def test_the_page_of_the_hook_has_each_method() -> None:

@@ -205,7 +205,10 @@ def refusal(owner: str, name: str, label: str, begins: str) -> Iterator[pytest.E
         with pytest.raises(ValueError, match=f"^{begins}") as raised:
             yield raised
     except pytest.fail.Exception:
-        pytest.fail(f"{owner} takes {label} as {name}. If that is right, say so in KINDS, or in SPECIAL of it alone.")
+        pytest.fail(
+            f"{owner} takes {label} as {name}. Its __init__ has to end with _check_literals(), and _argument_checks() "
+            "to name the argument. If it is right to take it, say so in KINDS, or in SPECIAL of this class alone."
+        )
     assert type(raised.value) is ValueError, label
     assert name in str(raised.value), (label, raised.value)
 
@@ -326,9 +329,9 @@ def test_of_a_mapped_task_a_retry_would_find_the_same(made: Any, name: str) -> N
 @each_templated
 def test_the_word_of_a_template_for_what_is_missing_is_taken_for_free_text_alone(made: Any, name: str) -> None:
     takes_it = "'None'" in kind_of(made.__name__, name).takes
-    is_free = name in ("dsw_conn_id", "region", "until", "description")
+    is_free_text = name in ("dsw_conn_id", "region", "until", "description")
 
-    assert takes_it is is_free, f"{name}: let its check refuse 'None', or say here that it is free text"
+    assert takes_it is is_free_text, f"{name}: let its check refuse 'None', or say here that it is free text"
 
 
 @each_templated

@@ -231,9 +231,9 @@ TABLES = [
         "CHECKS in tests/live/checks.py",
         {*checks.CHECKS},
         {*ASSUMPTIONS},
-        "the run that it needs, and what shows in the observations that the assumption holds, or not; if no run makes "
-        "the request, changing.py has to; KEPT in observations.py names the fields that they keep; `pytest -m slow "
-        "tests/live` tries it",
+        "by which run it is tried, and what shows in its observations that the assumption holds, or not; if no run "
+        "makes the request, changing.py has to; KEPT in observations.py names the fields that they keep; `pytest -m "
+        "slow tests/live` tries it",
     ),
     Table(
         "OPTIONS, OWN_OPTIONS, FIELDS, FAULTS, PAGES or CHANGES in tests/support/live_service.py",
