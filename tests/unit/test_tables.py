@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_dsw import operators as room_of_operators
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.client import api
-from airflow_provider_dsw.client.connection_fields import REQUIRED_FIELDS, form_fields
+from airflow_provider_dsw.client.connection_fields import REQUIRED_FIELDS, form_fields, secret_fields
 from airflow_provider_dsw.emulator.operations import ACTIONS
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.mixins import DswTaskMixin
@@ -42,7 +42,7 @@ from tests.unit import (
     test_validation_generated,
     test_wait_arguments,
 )
-from tests.unit.client import test_connection, test_connection_form, test_credentials
+from tests.unit.client import test_connection, test_connection_form, test_credentials, test_renewal
 from tests.unit.operators import (
     test_body,
     test_delete,
@@ -356,6 +356,13 @@ TABLES = [
         {*form_fields()},
         "a value that parse() has to refuse, and words of the error, the first of which hold the field's name; or the "
         "name, if any text will do",
+    ),
+    Table(
+        "REPLACED in tests/unit/client/test_renewal.py",
+        {*test_renewal.REPLACED},
+        {"password", *secret_fields()},
+        "how it is replaced, in the connection and where it is checked; what refuses the old value lets _exchange in "
+        "hooks/dsw.py look the connection up anew",
     ),
     Table(
         "KINDS in tests/unit/client/test_credentials.py",

@@ -116,6 +116,31 @@ def test_a_rotated_key_ends_nothing(ask, look_ups):
     assert keys == [OLD, OLD, NEW, NEW]
 
 
+def replace_password(look_ups: LookUps) -> None:
+    look_ups.emulator.add_credential(OLD, "the-second-secret")
+    look_ups.change = {"password": "the-second-secret"}
+
+
+def replace_security_token(look_ups: LookUps) -> None:
+    look_ups.emulator.add_credential(OLD, "the-old-secret", security_token="the-token")
+    extra = look_ups.emulator.connection()["extra"]
+    look_ups.change = {"extra": {**extra, "auth_type": "sts", "security_token": "the-token"}}
+
+
+# Each secret of a connection, and how it is replaced: the old value is refused from then on.
+REPLACED = {"password": replace_password, "security_token": replace_security_token}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_a_secret_that_was_replaced_ends_nothing(name, ask, look_ups):
+    hook = DswHook()
+    ask(hook)
+    REPLACED[name](look_ups)
+
+    assert ask(hook)["Status"] == "Running"
+    assert look_ups.count == 2
+
+
 def test_a_change_that_was_denied_is_asked_for_with_the_new_key(look_ups):
     hook = DswHook()
     hook.get_instance(ID)
