@@ -328,7 +328,7 @@ def test_each_auth_type_needs_and_takes_what_the_table_says() -> None:
     assert table == {
         name: [cell(needed), cell(connection_fields.OPTIONAL_FIELDS.get(name, ()))]
         for name, needed in connection_fields.REQUIRED_FIELDS.items()
-    }
+    }, "the table of Credentials in .github/docs/connection.md"
 
 
 def test_the_table_of_fields_has_each_that_belongs_to_no_auth_type() -> None:

@@ -283,8 +283,8 @@ def test_it_works(kind: Kind, servers: Servers, ask: Ask) -> None:
 
     [request] = servers.emulator.requests
     assert request.access_key_id == (servers.grants.issued[-1] if kind.fetched else KEY_ID)
-    # Only this kind's own source was asked.
-    assert [source for source in servers.sources if source.asked] == [kind.hands_out(servers)] * kind.fetched
+    asked = [source for source in servers.sources if source.asked]
+    assert asked == [kind.hands_out(servers)] * kind.fetched, "who asks two sources needs a field of Kind for the first"
     # What a file holds is known, so that it is hidden wherever it is met.
     assert [secret for secret in kind.secrets(servers) if secret in clean(secret)] == []
 
@@ -457,16 +457,22 @@ def test_a_field_with_which_no_call_can_work_is_named(name: str, value: str, ser
 # What is sent to STS
 
 
-def test_a_role_is_asked_for_as_the_connection_says(servers: Servers, ask: Ask) -> None:
+@pytest.mark.parametrize("kind", ALL_OF_STS, ids=str)
+def test_a_role_is_asked_for_as_the_connection_says(kind: Kind, servers: Servers, ask: Ask) -> None:
     policy = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "paidsw:Get*", "Resource": "*"}]}
+    session = {
+        "RoleSessionName": ("role_session_name", "airflow@dsw"),
+        "DurationSeconds": ("role_session_expiration", "1800"),
+        "ExternalId": ("external_id", "e=1+1"),
+    }
+    sent = {name: given for name, given in session.items() if given[0] in OPTIONAL_FIELDS[kind.name]}
     for form in (policy, json.dumps(policy, indent=2)):
-        session = {"role_session_name": "airflow@dsw", "role_session_expiration": "1800", "external_id": "e=1+1"}
-        assert ask(servers.hook(RAM_ROLE, policy=form, **session))["InstanceId"] == ID
+        assert ask(servers.hook(kind, policy=form, **dict(sent.values())))["InstanceId"] == ID
 
-        asked = servers.sts.asked[-1].query
-        assert json.loads(asked["Policy"]) == policy
-        assert (asked["RoleSessionName"], asked["DurationSeconds"]) == ("airflow@dsw", "1800")
-        assert (asked["ExternalId"], asked["RoleArn"]) == ("e=1+1", ROLE)
+        asked = {"Policy": "{}", **servers.sts.asked[-1].query}
+        assert json.loads(asked["Policy"]) == policy, "a role without its policy may do more than it should"
+        assert {name: asked.get(name) for name in sent} == {name: value for name, (_, value) in sent.items()}
+        assert asked["RoleArn"] == ROLE
 
 
 @pytest.mark.parametrize("kind", ALL_OF_STS, ids=str)
@@ -526,7 +532,7 @@ def test_a_gateway_s_page_that_is_not_text_is_a_moment_s(servers: Servers, ask: 
 # Renewal
 
 
-@pytest.mark.parametrize("kind", [ECS, DEFAULT], ids=str)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_fetching_leaves_no_thread_and_no_signal_handler(kind: Kind, servers: Servers, ask: Ask) -> None:
     def handlers() -> tuple[Any, Any]:
         return signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
@@ -536,7 +542,8 @@ def test_fetching_leaves_no_thread_and_no_signal_handler(kind: Kind, servers: Se
     assert hook.get_conn()._credential.get_credential()  # in the main thread
     ask(hook)
 
-    assert [thread for thread in threading.enumerate() if thread.name == "APScheduler" and thread not in threads] == []
+    left = [thread for thread in threading.enumerate() if thread.name == "APScheduler" and thread not in threads]
+    assert left == [], "see _client_without_thread in client/credentials.py"
     assert handlers() == before
 
 
