@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -97,7 +98,9 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CONDITIONS = (
     StatusCondition(ID),
+    StatusCondition(ID, failure_statuses=("Failed",)),
     SnapshotCondition(ID, snapshot_image="registry/a:1"),
+    SnapshotCondition(ID, snapshot_created_after=datetime(2026, 1, 31, 8, 30, tzinfo=UTC)),
     SnapshotCondition(ID),
     SnapshotByIdCondition(ID, snapshot_id=SNAPSHOT),
     ExpressionCondition(ID, until="Labels[?Key=='a'] || contains(ReasonMessage, 'a') || max_by(Tags, &a) > `1`"),

@@ -20,6 +20,7 @@ from airflow_provider_dsw import operators as room_of_operators
 from airflow_provider_dsw import validation
 from airflow_provider_dsw.client import api
 from airflow_provider_dsw.client.connection_fields import REQUIRED_FIELDS, form_fields, secret_fields
+from airflow_provider_dsw.emulator.instance import template as default_instance
 from airflow_provider_dsw.emulator.operations import ACTIONS
 from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.mixins import DswTaskMixin
@@ -30,6 +31,7 @@ from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from airflow_provider_dsw.waits.assumptions import ASSUMPTIONS
 from airflow_provider_dsw.waits.conditions import KINDS, WaitCondition
+from airflow_provider_dsw.waits.documented_fields import DOCUMENTED_FIELDS
 from tests.bench import test_import_cost
 from tests.live import checks
 from tests.support import live_service
@@ -157,9 +159,10 @@ TABLES = [
     ),
     Table(
         "CONDITIONS in tests/unit/test_answers_generated.py",
-        kinds(test_answers_generated.CONDITIONS),
-        names(KINDS),
-        "a condition of the kind",
+        kinds(test_answers_generated.CONDITIONS)
+        | {name for condition in test_answers_generated.CONDITIONS for name in condition.arguments()},
+        names(KINDS) | {argument.name for argument in ARGUMENTS if any(kind.accepts(argument.name) for kind in KINDS)},
+        "a condition of the kind, or with the argument; SNAPSHOTS there names what is read of a snapshot",
     ),
     Table(
         "WAITS in tests/system/faults/tasks.py",
@@ -379,6 +382,31 @@ def test_there_is_a_row_for_each_and_for_nothing_else(table: Table) -> None:
 
     assert not lacking, f"{table.name} lacks a row for {', '.join(lacking)}. A row says: {table.says}."
     assert not stray, f"{table.name} has a row for {', '.join(stray)}, which the package does not have."
+
+
+DOCUMENTED = {**dict.fromkeys(DOCUMENTED_FIELDS), **default_instance()}
+ANSWERS = {
+    **{f"ENTERED[{name!r}]": [*before, after] for name, (_, before, after) in test_transitions.ENTERED.items()},
+    **{f"WAITS[{name!r}]": [wait.shows] for name, wait in tasks.WAITS.items()},
+}
+
+
+def undocumented(shown: Any, documented: Any, path: str = "") -> set[str]:
+    """Which fields are shown that the documented answer does not have."""
+    found: set[str] = set()
+    if isinstance(shown, dict) and isinstance(documented, dict) and documented:
+        for name, value in shown.items():
+            found |= undocumented(value, documented.get(name, ...), f"{path}.{name}")
+    elif isinstance(shown, list) and isinstance(documented, list) and documented:
+        found = found.union(*(undocumented(each, documented[0], path) for each in shown))
+    return {path} if documented is ... else found
+
+
+@pytest.mark.parametrize("row", ANSWERS)
+def test_what_a_wait_is_tried_with_is_an_answer_as_it_is_documented(row: str) -> None:
+    odd = set().union(*(undocumented(answer, DOCUMENTED) for answer in ANSWERS[row]))
+
+    assert not odd, f"{row}: GetInstance has no {', '.join(sorted(odd))}: see emulator/default_instance.json"
 
 
 @pytest.mark.parametrize("kind", test_credentials.KINDS, ids=str)
