@@ -23,6 +23,7 @@ from airflow_provider_dsw.client import connection_fields
 from airflow_provider_dsw.details import DEFAULT_FIELDS
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.emulator.cli import __main__ as cli
+from airflow_provider_dsw.hooks.dsw import DswHook
 from airflow_provider_dsw.waits.statuses import default_failure_statuses
 from tests.docs.conftest import RunDag
 from tests.docs.readme import LANGUAGES, README, ROOT, TEXT, block, blocks, codes, rows, section
@@ -217,6 +218,7 @@ def test_prices_and_stock_by_the_sdk_s_client(dsw_default: DswEmulator) -> None:
 
     exec(block("python", "ListEcsSpecsRequest("), namespace)
 
+    assert not hasattr(DswHook, "list_ecs_specs"), "choose an operation for which the hook has no method"
     assert namespace["cheapest"] == "ecs.gn6i-c4g1.xlarge"
 
 
@@ -391,7 +393,9 @@ def test_the_policies_allow_what_the_hook_calls() -> None:
     reading, writing, whole_life = map(actions, JSON)
     assert {*reading, *writing, *whole_life} == called
     read = ("GetInstance", "GetInstanceSnapshot", "GetInstanceEvents", "GetLifecycle", "ListInstances")
-    assert reading == [f"paidsw:{name}" for name in read], "what a wait calls; `read` is in the page's order"
+    assert reading == [f"paidsw:{name}" for name in read], (
+        "what a wait and the connection test call; whatever else reads stands in another policy"
+    )
 
 
 # The tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from airflow_provider_dsw.emulator.backend import Backend
 
@@ -15,13 +16,16 @@ BESIDE: dict[str, Callable[[Backend, str], object]] = {
 }
 
 
-def add_instance_for(service: Backend, action: str | None, instance_id: str, status: str) -> None:
+def add_instance_for(
+    service: Backend, action: str | None, instance_id: str, status: str | None = None, **given: Any
+) -> None:
     """
     Add an instance of which an operation can be requested.
 
     :param action: the operation; None: one that needs nothing more.
     :param status: the instance's.
+    :param given: as for ``add_instance``.
     """
-    service.add_instance(instance_id, status)
+    service.add_instance(instance_id, status, **given)
     if action in BESIDE:
         BESIDE[action](service, instance_id)

@@ -186,7 +186,10 @@ def test_killed_at_any_request_and_tried_again(case: str, emulator: DswEmulator,
 def test_killed_between_worker_and_triggerer_and_tried_again(case: str, emulator: DswEmulator, killed_at: str) -> None:
     emulator.stale_reads = 1  # or a change that takes no time would not be waited for
     steps = Airflow(emulator).steps(case, True, 1)
-    assert killed_at in [step for step, _ in steps], "it has to wait, by _await_completion()"
+    assert killed_at in [step for step, _ in steps], (
+        "it has to wait, by _await_completion(); if it does, stale_reads does not hide the change from what is asked: "
+        "see its handlers in emulator/"
+    )
 
     found = Airflow(emulator).a_try(case, True, 2)
 

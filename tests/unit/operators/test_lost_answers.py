@@ -15,7 +15,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswStartInstanceOperator,
     DswStopInstanceOperator,
 )
-from tests.support.beside import HARMLESS
+from tests.support.beside import HARMLESS, add_instance_for
 from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Change, Make
 
@@ -54,7 +54,7 @@ def generous(dsw_default: DswEmulator) -> None:
 def test_what_was_performed_is_found_and_not_asked_for_again(
     make: Make, emulator: DswEmulator, change: Change, lost: dict[str, Any]
 ) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.fault(change.action, performed=None if "truncate" in lost else True, **lost)
 
     assert run(make(change.operator, **change.arguments))["InstanceId"] == ID
@@ -63,7 +63,7 @@ def test_what_was_performed_is_found_and_not_asked_for_again(
 
 @pytest.mark.parametrize("change", OPERATORS)
 def test_also_if_it_is_shown_late(make: Make, emulator: DswEmulator, change: Change) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.stale_reads = emulator.late_lists = 2
     emulator.fault(change.action, drop=True, performed=True)
 
@@ -73,7 +73,7 @@ def test_also_if_it_is_shown_late(make: Make, emulator: DswEmulator, change: Cha
 
 @pytest.mark.parametrize("change", OPERATORS)
 def test_it_is_looked_for_until_it_is_shown(make: Make, emulator: DswEmulator, change: Change) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.stale_reads = emulator.late_lists = 2
     emulator.fault(change.action, drop=True, performed=True)
 
@@ -81,7 +81,10 @@ def test_it_is_looked_for_until_it_is_shown(make: Make, emulator: DswEmulator, c
 
     actions = [request.action for request in emulator.requests]
     looks = actions[actions.index(change.action) :].count(change.look)
-    assert looks >= 3, f"Does stale_reads hide {change.action}? Its handler in emulator/ has to call fall_behind()."
+    assert looks >= 3, (
+        f"Does stale_reads hide {change.action} from {change.look}? Its handlers in emulator/ have to do that, as "
+        "fall_behind() does for GetInstance."
+    )
 
 
 @pytest.mark.parametrize("late_lists", [3, 6])
@@ -102,7 +105,7 @@ def test_a_snapshot_that_the_instance_shows_before_the_list_is_not_made_twice(
 def test_what_was_not_performed_is_asked_for_again_after_a_look(
     make: Make, emulator: DswEmulator, change: Change
 ) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.fault(change.action, status=503, code="ServiceUnavailable")
 
     run(make(change.operator, **change.arguments))
@@ -116,7 +119,7 @@ def test_what_was_not_performed_is_asked_for_again_after_a_look(
 
 @pytest.mark.parametrize("change", OPERATORS)
 def test_where_nobody_can_look_nothing_is_repeated(make: Make, emulator: DswEmulator, change: Change) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.fault(change.action, drop=True, performed=True)
 
     def fail_from_now_on(request: Request) -> None:
@@ -134,7 +137,7 @@ def test_where_nobody_can_look_nothing_is_repeated(make: Make, emulator: DswEmul
 def test_a_service_that_never_performs_it_is_asked_only_so_often(
     make: Make, emulator: DswEmulator, change: Change
 ) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.fault(change.action, times=None, status=503)
 
     with pytest.raises(DswTransientError, match=change.action):
@@ -147,7 +150,7 @@ def test_a_retry_that_is_refused_for_what_an_earlier_try_brought_about_finds_it(
     make: Make, emulator: DswEmulator, change: Change
 ) -> None:
     """The earlier try was killed, and the state from before it is still read."""
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.concurrent_snapshots, emulator.unique_names = False, True
     emulator.stale_reads = emulator.late_lists = 2
     run(make(change.operator, wait_for_completion=False, **change.arguments))

@@ -27,7 +27,7 @@ from airflow_provider_dsw.operators.dsw import (
     DswStopInstanceOperator,
 )
 from airflow_provider_dsw.version_compat import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
-from tests.support.beside import HARMLESS
+from tests.support.beside import HARMLESS, add_instance_for
 from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Change, Make
 
@@ -51,7 +51,7 @@ def is_retried(error: BaseException) -> bool:
 
 @pytest.mark.parametrize("change", OPERATORS)
 def test_a_refusal_is_retried_and_each_try_asks_again(make: Make, emulator: DswEmulator, change: Change) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.fault(change.action, times=None, status=400, code="NoStock", message="No GPU is left")
     for try_number in range(1, 7):
         with pytest.raises(DswOperationFailedError, match="No GPU is left") as raised:
@@ -89,7 +89,7 @@ def test_a_start_that_fails_in_the_queue_is_asked_for_again_by_each_try(make: Ma
 def test_what_a_retry_would_find_again_is_not_retried(
     make: Make, emulator: DswEmulator, change: Change, fault: dict[str, Any], raised: type[DswError], when: str
 ) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     if when == "waiting":
 
         def fail_from_now_on(request: Request) -> None:
@@ -110,7 +110,7 @@ def test_what_a_retry_would_find_again_is_not_retried(
 
 @pytest.mark.parametrize("change", LASTING)
 def test_a_time_limit_is_retried_and_the_retry_resumes(make: Make, emulator: DswEmulator, change: Change) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.start_timeline = ["Queuing"]
     emulator.stop_timeline = ["Stopping"]
     emulator.snapshot_timeline = [("Pushing", 60), "Saved"]
@@ -124,7 +124,7 @@ def test_a_time_limit_is_retried_and_the_retry_resumes(make: Make, emulator: Dsw
 
 @pytest.mark.parametrize("change", LASTING)
 def test_an_operation_that_fails_ends_the_wait(make: Make, emulator: DswEmulator, change: Change) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.snapshot_timeline = ["Committing", "Failed"]
 
     def fail(request: Request) -> None:
@@ -140,7 +140,7 @@ def test_an_operation_that_fails_ends_the_wait(make: Make, emulator: DswEmulator
 
 @pytest.mark.parametrize("change", LASTING)
 def test_execution_timeout_keeps_its_own_exception(make: Make, emulator: DswEmulator, change: Change) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.start_timeline, emulator.stop_timeline = ["Queuing"], ["Stopping"]
     emulator.snapshot_timeline = [("Pushing", 60), "Saved"]
     task = make(change.operator, execution_timeout=timedelta(seconds=0.3), **change.arguments)
@@ -164,7 +164,7 @@ def test_airflow_s_own_timeout_of_a_silent_triggerer_is_the_same_error(change: C
 def test_no_transient_error_ends_the_wait_once_the_request_was_made_or_found_made(
     make: Make, emulator: DswEmulator, change: Change, is_found_made: bool
 ) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.start_timeline = ["Creating", *["Starting"] * 9, "Running"]
     emulator.stop_timeline = [*["Stopping"] * 9, "Stopped"]
     emulator.snapshot_timeline = [*["Pushing"] * 9, "Saved"]
@@ -187,7 +187,7 @@ def test_no_transient_error_ends_the_wait_once_the_request_was_made_or_found_mad
 
 @pytest.mark.parametrize("change", OPERATORS)
 def test_a_transient_error_before_the_request_is_retried(make: Make, emulator: DswEmulator, change: Change) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     emulator.fault("GetInstance", times=None, status=503)
 
     with pytest.raises(DswTransientError) as raised:
@@ -241,7 +241,7 @@ def test_the_log_says_what_was_asked_for_and_under_which_request_id(
     capsys: pytest.CaptureFixture[str],
     change: Change,
 ) -> None:
-    emulator.add_instance(ID, change.status)
+    add_instance_for(emulator, change.action, ID, change.status)
     run(make(change.operator, **change.arguments))
 
     (line,) = [line for line in capsys.readouterr().out.splitlines() if f"{change.action} of" in line]

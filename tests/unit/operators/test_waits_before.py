@@ -22,6 +22,7 @@ from airflow_provider_dsw.waits.conditions import ExpressionCondition, Wait
 from airflow_provider_dsw.waits.operations import Baseline, Operation
 from airflow_provider_dsw.waits.progress import blocks_deletion
 from airflow_provider_dsw.waits.statuses import INSTANCE_STATUSES
+from tests.support.beside import add_instance_for
 from tests.support.task_runs import context, run
 from tests.unit.operators.conftest import ID, Make
 
@@ -94,7 +95,7 @@ def test_the_end_of_what_blocks_a_request_is_waited_for(make: Make, emulator: Ds
     busy, found = OPERATORS[operator], {}
     for status in busy.waits:
         since = len(emulator.requests)
-        emulator.add_instance(ID, per_poll=[status, status, busy.requests[0]])
+        add_instance_for(emulator, busy.action, ID, per_poll=[status, status, busy.requests[0]])
         run(make(operator, poke_interval=0.005, wait_for_completion=False, **busy.arguments))
         found[status] = status_at_first_request(emulator, busy.action, since)
         emulator.remove_instance(ID)
@@ -108,7 +109,7 @@ def test_in_no_other_status_anything_is_requested(make: Make, emulator: DswEmula
     busy, found = OPERATORS[operator], set()
     for status in INSTANCE_STATUSES:
         since = len(emulator.requests)
-        emulator.add_instance(ID, status)
+        add_instance_for(emulator, busy.action, ID, status)
         # Whatever is waited for, it is over with the first look.
         task = make(operator, poke_interval=0.001, timeout=0.001, wait_for_completion=False, **busy.arguments)
         with contextlib.suppress(DswError):
@@ -127,7 +128,7 @@ def test_no_status_from_before_ends_what_the_service_has_granted(
     busy, ended = OPERATORS[operator], {}
     emulator.stale_reads = 2
     for status in busy.requests:
-        emulator.add_instance(ID, status)
+        add_instance_for(emulator, busy.action, ID, status)
         try:
             run(make(operator, **busy.arguments))
         except DswError as error:
@@ -143,7 +144,7 @@ def test_no_single_look_fails_a_task(make: Make, emulator: DswEmulator, operator
     busy, failed = OPERATORS[operator], {}
     for status in (status for status in INSTANCE_STATUSES if status != "Deleting"):  # which ends in nothing else
         since = len(emulator.requests)
-        emulator.add_instance(ID, per_poll=[status, busy.requests[0]])
+        add_instance_for(emulator, busy.action, ID, per_poll=[status, busy.requests[0]])
         try:
             run(make(operator, timeout=0.2, **busy.arguments))
         except DswError as error:
@@ -157,7 +158,9 @@ def test_no_single_look_fails_a_task(make: Make, emulator: DswEmulator, operator
 @pytest.mark.parametrize("operator", [operator for operator, busy in OPERATORS.items() if busy.waits])
 def test_a_refusal_that_is_about_the_moment_is_no_failure(make: Make, emulator: DswEmulator, operator: type) -> None:
     busy = OPERATORS[operator]
-    emulator.add_instance(ID, per_poll=[busy.requests[0], busy.waits[0], busy.waits[0], busy.requests[0]])
+    add_instance_for(
+        emulator, busy.action, ID, per_poll=[busy.requests[0], busy.waits[0], busy.waits[0], busy.requests[0]]
+    )
     emulator.fault(busy.action, times=1, status=400)
 
     try:
@@ -364,7 +367,7 @@ def test_an_answer_without_a_status_is_no_reason_for_a_request(
     make: Make, emulator: DswEmulator, operator: type
 ) -> None:
     busy = OPERATORS[operator]
-    emulator.add_instance(ID, per_poll=[(busy.ends, {"Status": None}), busy.ends])
+    add_instance_for(emulator, busy.action, ID, per_poll=[(busy.ends, {"Status": None}), busy.ends])
 
     run(make(operator, **busy.arguments))
 
