@@ -441,7 +441,7 @@ OF_ALL = form_fields().keys() - {
 
 
 # As a secret it is hidden in this process from now on: no other test may look for it.
-@pytest.mark.parametrize("value", ["/no/such/value", "a\0b"])
+@pytest.mark.parametrize("value", ["/no/such/value", "a\0b", "a\r\nX: 1", "\u20ac"])
 @pytest.mark.parametrize("name", sorted(OF_ALL))
 def test_a_field_with_which_no_call_can_work_is_named(name: str, value: str, servers: Servers, ask: Ask) -> None:
     wrong: Exception | None = None

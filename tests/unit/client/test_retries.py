@@ -64,6 +64,15 @@ def test_pauses_grow_and_no_two_calls_make_the_same(ask, dsw_default, pauses):
         assert len(set(tried)) > 5
 
 
+@pytest.mark.parametrize("attempts", [1, 2, dsw.MAX_ATTEMPTS + 3])
+def test_as_many_requests_are_sent_as_the_caller_allows(ask, dsw_default, pauses, attempts):
+    dsw_default.fault(times=None, **DOWN)
+
+    with pytest.raises(DswTransientError, match=f"attempt {attempts} of {attempts}"):
+        ask(DswHook(), attempts=attempts)
+    assert len(dsw_default.requests) == attempts
+
+
 def test_the_service_s_own_retry_after_is_kept(ask, dsw_default, pauses):
     dsw_default.add_instance(ID)
     dsw_default.fault(status=429, retry_after_ms=7000)
