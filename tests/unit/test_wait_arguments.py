@@ -252,7 +252,7 @@ def test_a_status_is_taken_by_its_value_without_what_surrounds_it(status):
     assert DswInstanceEventTrigger(**json.loads(json.dumps(trigger.serialize()[1]))).condition() == trigger.condition()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "until" and SAMPLES.get(name) is not True])
+@pytest.mark.parametrize("name", [name for name in TEMPLATED if name != "until"])
 def test_what_surrounds_an_id_or_a_word_is_no_part_of_it(name):
     """A template's result often ends with a new line. An expression is taken as it is."""
     assert of(**{"instance_id": ID, name: padded(SAMPLES[name])}) == meant(name), (

@@ -68,7 +68,7 @@ def test_pauses_grow_and_no_two_calls_make_the_same(ask, dsw_default, pauses):
 def test_as_many_requests_are_sent_as_the_caller_allows(ask, dsw_default, pauses, attempts):
     dsw_default.fault(times=None, **DOWN)
 
-    with pytest.raises(DswTransientError, match=f"attempt {attempts} of {attempts}"):
+    with pytest.raises(DswTransientError):
         ask(DswHook(), attempts=attempts)
     assert len(dsw_default.requests) == attempts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -326,6 +327,25 @@ def test_what_is_true_at_the_first_look_is_no_change_and_what_becomes_true_is_on
     assert looks(condition, after, after) == []
     assert looks(condition, *before) == [], f"What {argument} leaves out is a change"
     assert len(looks(condition, *before, before[-1], after, after)) == 1
+
+
+def each_with_an_odd_field(answer: Any) -> Iterator[Any]:
+    """The answer, each of its fields in turn of a type that it should not have, however deep it lies."""
+    yield from ("31", "", 7, -1, 10**400, True, None, [31], {"a": 1})
+    if isinstance(answer, dict):
+        yield from ({**answer, name: odd} for name in answer for odd in each_with_an_odd_field(answer[name]))
+
+
+@pytest.mark.parametrize("argument", ENTERED)
+def test_a_field_may_be_of_any_type(argument: str) -> None:
+    condition, before, after = ENTERED[argument]
+
+    for answer in each_with_an_odd_field(after):
+        if isinstance(answer, dict):
+            try:
+                looks(condition, before[0], answer)
+            except Exception as error:
+                pytest.fail(f"{type(condition).__name__}.evaluate() fails on {answer}: {error!r}")
 
 
 @pytest.mark.parametrize("argument", ENTERED)
