@@ -180,8 +180,8 @@ class DswBaseOperator(MaskedBodyMixin, SubmissionMixin, BaseOperator):
 
         Without an ``Operation`` a refusal is not retried; without its ``goal`` log and errors show the expression. Its
         baseline is ``Baseline.of(instance)``, a state that decides nothing. If the request leaves the status as it is,
-        it is ``Baseline()``, and ``until`` and ``failure_statuses`` are what no answer from before it can show. An
-        outcome that no condition expresses yet gets its meaning in ``waits/``.
+        ``_replace(status=None, left=True)`` of that: what is older decides nothing. ``until`` and ``failure_statuses``
+        are not true of the state before. An outcome that no condition expresses gets its meaning in ``waits/``.
         """
         raise NotImplementedError
 

@@ -121,8 +121,8 @@ class WaitCondition:
 
         A failure status ends the wait as failed, unless the answer also shows what is waited for. One that lacks what
         decides is no evidence, and has a remark that says so: without it, the log leaves the answer out. What changes
-        at every poll stays out of the last status, for each change of that is logged. A field may be of any type: read a
-        text with ``text_in``. The time now is ``found.requested_at``, never the clock's.
+        at every poll stays out of the last status, for each change of that is logged. A field may be of any type: read
+        a text with ``text_in``. The time now is ``found.requested_at``, never the clock's.
 
         :param found: the answer, whole.
         """

@@ -391,7 +391,7 @@ def test_the_policies_allow_what_the_hook_calls() -> None:
     called |= {"paidsw:CreatePostPaidInstance", "paidsw:CreatePrePaidInstance"}
 
     reading, writing, whole_life = map(actions, JSON)
-    assert {*reading, *writing, *whole_life} == called
+    assert {*reading, *writing, *whole_life} == called, "the policies in .github/docs/connection.md"
     read = ("GetInstance", "GetInstanceSnapshot", "GetInstanceEvents", "GetLifecycle", "ListInstances")
     assert reading == [f"paidsw:{name}" for name in read], (
         "what a wait and the connection test call; whatever else reads stands in another policy"

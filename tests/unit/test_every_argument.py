@@ -24,13 +24,13 @@ from airflow_provider_dsw.client.api import LIST_FILTERS
 from airflow_provider_dsw.emulator import DswEmulator
 from airflow_provider_dsw.exceptions import DswWaitArgumentError
 from airflow_provider_dsw.hooks.dsw import DswHook
+from airflow_provider_dsw.mixins import DswWaitMixin
 from airflow_provider_dsw.operators import dsw as operators
 from airflow_provider_dsw.operators.dsw import DswGetInstanceOperator
 from airflow_provider_dsw.sensors.dsw import DswInstanceSensor
 from airflow_provider_dsw.triggers.base import DswBaseTrigger
 from airflow_provider_dsw.triggers.dsw import DswInstanceEventTrigger, DswInstanceTrigger
 from airflow_provider_dsw.version_compat import AirflowException
-from airflow_provider_dsw.wait_arguments import ARGUMENTS
 from airflow_provider_dsw.waits.conditions import KINDS as WAITS
 from tests.support import task_runs
 from tests.support.arguments import arguments_of, arguments_of_class, required_by
@@ -258,15 +258,19 @@ def in_shape_of(sample: Any, word: str) -> Any:
     return [word] if isinstance(sample, list) else word
 
 
-@pytest.mark.parametrize("name", [argument.name for argument in ARGUMENTS])
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [(made, name) for made, name in OF_TASKS if issubclass(made, DswWaitMixin)],
+    ids=lambda each: getattr(each, "__name__", each),
+)
 @pytest.mark.parametrize("value", WITH_CONTROL, ids=lambda value: ascii(value[:9]))
-def test_what_a_wait_says_of_an_argument_is_one_line_and_short(name: str, value: str) -> None:
+def test_what_a_wait_says_of_an_argument_is_one_line_and_short(made: Any, name: str, value: str) -> None:
     try:
-        text = str(make(DswInstanceSensor, **{name: in_shape_of(KINDS[name].right, value)})._build_wait())
+        text = str(make(made, **{name: in_shape_of(kind_of(made.__name__, name).right, value)})._build_wait())
     except ValueError as error:
         text = str(error)
 
-    assert text.isprintable()
+    assert text.isprintable(), "on_one_line(shortened(…)) is for what a wait's words hold of an argument"
     assert len(text) < 1000
 
 
