@@ -334,6 +334,9 @@ def each_with_an_odd_field(answer: Any) -> Iterator[Any]:
     yield from ("31", "", 7, -1, 10**400, True, None, [31], {"a": 1})
     if isinstance(answer, dict):
         yield from ({**answer, name: odd} for name in answer for odd in each_with_an_odd_field(answer[name]))
+    elif isinstance(answer, list):
+        for at, item in enumerate(answer):
+            yield from ([*answer[:at], odd, *answer[at + 1 :]] for odd in each_with_an_odd_field(item))
 
 
 @pytest.mark.parametrize("argument", ENTERED)
