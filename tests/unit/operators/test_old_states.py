@@ -118,6 +118,27 @@ def test_an_older_success_is_none(make: Make, emulator: DswEmulator, row: OlderS
         assert [request.status for request in emulator.calls(row.action)] == [200]
 
 
+@pytest.mark.parametrize("row", OLDER_SUCCESSES, ids=lambda row: row.operator.__name__)
+def test_nor_does_it_show_that_a_lost_request_was_performed(
+    make: Make, emulator: DswEmulator, row: OlderSuccess
+) -> None:
+    status, time = row.before
+    emulator.add_instance(ID, timeline=[(status, None, time)])
+    emulator.fault(row.action, drop=True)
+
+    def show_older_answers(request: Request) -> None:
+        if request.action == row.action:
+            emulator.on_request = None
+            emulator.set_instance(ID, per_poll=[row.after[-1], row.before])
+
+    emulator.on_request = show_older_answers
+
+    run(make(row.operator, wait_for_completion=False, **row.arguments))
+
+    requests = len(emulator.calls(row.action))
+    assert requests == 2, "an older answer passes for the request's effect: see what is handed to _submit()"
+
+
 @pytest.mark.parametrize("try_number", [1, 2])
 def test_nor_does_an_older_state_end_the_wait_for_what_was_found_on_its_way(
     make: Make, emulator: DswEmulator, try_number: int
