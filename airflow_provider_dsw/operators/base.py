@@ -179,9 +179,10 @@ class DswBaseOperator(MaskedBodyMixin, SubmissionMixin, BaseOperator):
         Return the wait for the outcome: for a status, a snapshot, or else with an ``ExpressionCondition``.
 
         Without an ``Operation`` a refusal is not retried; without its ``goal`` log and errors show the expression. Its
-        baseline is ``Baseline.of(instance)``, a state that decides nothing. If the request leaves the status as it is,
-        ``_replace(status=None, left=True)`` of that: what is older decides nothing. ``until`` and ``failure_statuses``
-        are not true of the state before. An outcome that no condition expresses gets its meaning in ``waits/``.
+        baseline is ``Baseline.of(instance)``, a state that decides nothing; for a request that leaves the status as it
+        is, ``Baseline.of(instance)._replace(status=None, left=True)``, by which only an older state decides nothing.
+        ``until`` and ``failure_statuses`` must not be true of the state before. An outcome that no condition expresses
+        gets its meaning in ``waits/``.
         """
         raise NotImplementedError
 

@@ -270,7 +270,7 @@ def test_what_a_wait_says_of_an_argument_is_one_line_and_short(made: Any, name: 
     except ValueError as error:
         text = str(error)
 
-    assert text.isprintable(), "on_one_line(shortened(…)) is for what a wait's words hold of an argument"
+    assert text.isprintable(), "pass the argument's text through on_one_line(shortened(…))"
     assert len(text) < 1000
 
 

@@ -396,7 +396,7 @@ def undocumented(shown: Any, documented: Any, path: str = "") -> set[str]:
     found: set[str] = set()
     if isinstance(shown, dict) and isinstance(documented, dict) and documented:
         for name, value in shown.items():
-            found |= undocumented(value, documented.get(name, ...), f"{path}.{name}")
+            found |= undocumented(value, documented.get(name, ...), f"{path}.{name}".lstrip("."))
     elif isinstance(shown, list) and isinstance(documented, list) and documented:
         found = found.union(*(undocumented(each, documented[0], path) for each in shown))
     return {path} if documented is ... else found

@@ -91,7 +91,7 @@ class Servers:
         return DswHook()
 
     def leaked(self, *texts: object) -> list[str]:
-        """Which secrets of the connection, of what was fetched for it, and of answers that refuse it these show."""
+        """Which secrets these show: of the connection, of what was fetched for it, and of answers that refuse it."""
         return leaked({KEY_SECRET, *self.secrets, *self.grants.secrets}, *texts)
 
 
@@ -284,7 +284,9 @@ def test_it_works(kind: Kind, servers: Servers, ask: Ask) -> None:
     [request] = servers.emulator.requests
     assert request.access_key_id == (servers.grants.issued[-1] if kind.fetched else KEY_ID)
     asked = [source for source in servers.sources if source.asked]
-    assert asked == [kind.hands_out(servers)] * kind.fetched, "who asks two sources needs a field of Kind for the first"
+    assert asked == [kind.hands_out(servers)] * kind.fetched, (
+        "a type that asks two sources needs a field of Kind for the first"
+    )
     # What a file holds is known, so that it is hidden wherever it is met.
     assert [secret for secret in kind.secrets(servers) if secret in clean(secret)] == []
 
