@@ -35,8 +35,8 @@ LINKED = {
     "from_trigger": FROM_TRIGGER,  # elsewhere than on Airflow 3.3 the same as deferred
     "retried": DEFER | {"retries": 1, "retry_delay": timedelta(seconds=1)},
 }
-# Airflow 3.3 can't start mapped tasks in the triggerer: a worker has to defer them. Their triggers fire later, because
-# one task that Airflow fails, of all those that are mapped, is enough to fail the run.
+# Airflow 3.3 can't start mapped tasks in the triggerer: a worker has to defer them. Their triggers fire later than
+# others, because a run fails if Airflow fails any one of its tasks.
 LATER: dict[str, Any] = {"poke_interval": 12}
 MAPPED = {"mapped": POKE, "mapped-deferred": DEFER | LATER, "mapped-from-trigger": FROM_TRIGGER | LATER}
 HURRY = 60  # seconds: the timeout of a wait that outlives a restart of the triggerer
